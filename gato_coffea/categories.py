@@ -1,0 +1,278 @@
+"""Trained categories: NumPy inference, JSON in and out.
+
+A categories file is small, portable and complete: dask workers apply it without TensorFlow. Two
+kinds exist. A `MixtureCategories` assigns an event to the Gaussian component with the largest
+posterior; an `EdgeCategories` looks it up in a rectangular table, which in one dimension is a
+list of bin edges.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+
+from gato_coffea.errors import InputError
+from gato_coffea.files import write_text
+from gato_coffea.samples import Feature, FloatArray, Grid, IntArray
+
+SCHEMA_VERSION = 1
+BLOCK = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Categories(ABC):
+    """Categories of events; category 0 is the least signal-like.
+
+    Attributes
+    ----------
+    features
+        The discriminants in the order of the columns of ``x``.
+    label
+        Category of every component or table cell, an integer array.
+    training
+        How the categories came about: package version, seed, significances and so on.
+    """
+
+    kind: ClassVar[str]
+    features: tuple[Feature, ...]
+    label: IntArray
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_categories(self) -> int:
+        """Number of categories."""
+        return int(self.label.max()) + 1
+
+    def assign(self, x: Any) -> IntArray:
+        """Category of each event.
+
+        Parameters
+        ----------
+        x
+            Discriminants, shape ``(N, D)``, or ``(N,)`` where there is one.
+
+        Returns
+        -------
+        IntArray
+            Shape ``(N,)``; -1 for an event with a NaN discriminant or one outside its range.
+
+        Raises
+        ------
+        InputError
+            If the number of columns is not that of the features.
+        """
+        x = np.asarray(x, dtype=np.float64)
+        x = x[:, None] if x.ndim == 1 else x
+        if x.ndim != 2 or x.shape[1] != len(self.features):
+            raise InputError(
+                f"categories: need {len(self.features)} columns "
+                f"({', '.join(f.name for f in self.features)}) (got shape {x.shape})"
+            )
+        inside = np.all([f.inside(x[:, d]) for d, f in enumerate(self.features)], axis=0)
+        result = np.full(len(x), -1, dtype=np.int64)
+        result[inside] = self.label[self._component(x[inside])]
+        return result
+
+    @abstractmethod
+    def _component(self, x: FloatArray) -> IntArray:
+        """Flat component of each event, all of which lie inside the ranges."""
+
+    @abstractmethod
+    def _parameters(self) -> dict[str, Any]:
+        """The parameters of the kind, as JSON values."""
+
+    def relabelled(self, label: Sequence[int] | IntArray) -> Self:
+        """The same categories with category ``k`` called ``label[k]``; equal labels merge."""
+        mapping = np.asarray(label, dtype=np.int64)
+        return replace(self, label=mapping[self.label])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content of the JSON file."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": self.kind,
+            "n_categories": self.n_categories,
+            "order": "category 0 is the least signal-like",
+            "features": [asdict(f) for f in self.features],
+            "parameters": self._parameters(),
+            "training": dict(self.training),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON file, whole or not at all."""
+        write_text(path, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+
+    @staticmethod
+    def load(path: str | Path, *, features: Sequence[str] | None = None) -> Categories:
+        """Read a categories file.
+
+        Parameters
+        ----------
+        path
+            A file that `save` has written.
+        features
+            Names of the discriminants that the file must have, in this order.
+
+        Raises
+        ------
+        InputError
+            If it is missing, no categories file, of another schema version, or made for other
+            discriminants.
+        """
+        path = Path(path)
+        try:
+            content = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot read categories ({error})") from None
+        if not isinstance(content, dict) or "schema_version" not in content:
+            raise InputError(f"{path}: is no categories file (schema_version is missing)")
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"{path}: schema_version must be {SCHEMA_VERSION} "
+                f"(got {content['schema_version']!r})"
+            )
+        try:
+            result = from_dict(content)
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
+            raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
+        names = [f.name for f in result.features]
+        if features is not None and names != list(features):
+            raise InputError(f"{path}: made for discriminants {names} (asked {list(features)})")
+        return result
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MixtureCategories(Categories):
+    """The component of a Gaussian mixture with the largest posterior.
+
+    Means ``(K, D)``, lower Cholesky factors ``(K, D, D)`` and log weights ``(K,)`` stand in the
+    stretched coordinates of the features (`Feature.stretch`).
+    """
+
+    kind: ClassVar[str] = "mixture"
+    means: FloatArray
+    scale_tril: FloatArray
+    log_weights: FloatArray
+
+    def log_posterior(self, u: FloatArray) -> FloatArray:
+        """Log of weight times density, up to a common constant.
+
+        Parameters
+        ----------
+        u
+            Stretched discriminants, shape ``(N, D)``.
+
+        Returns
+        -------
+        FloatArray
+            Shape ``(N, K)``.
+        """
+        inverse = np.linalg.inv(self.scale_tril)
+        constant = self.log_weights - np.log(np.diagonal(self.scale_tril, axis1=1, axis2=2)).sum(1)
+        result = np.empty((len(u), len(self.means)))
+        for k, (mean, factor) in enumerate(zip(self.means, inverse, strict=True)):
+            residual = (u - mean) @ factor.T
+            result[:, k] = constant[k] - 0.5 * np.einsum("nd,nd->n", residual, residual)
+        return result
+
+    def _component(self, x: FloatArray) -> IntArray:
+        result = np.empty(len(x), dtype=np.int64)
+        for start in range(0, len(x), BLOCK):
+            block = x[start : start + BLOCK]
+            u = np.stack([f.stretch(block[:, d]) for d, f in enumerate(self.features)], axis=-1)
+            result[start : start + BLOCK] = self.log_posterior(u).argmax(axis=1)
+        return result
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            "means": self.means.tolist(),
+            "scale_tril": self.scale_tril.tolist(),
+            "log_weights": self.log_weights.tolist(),
+            "label": self.label.tolist(),
+        }
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class EdgeCategories(Categories):
+    """A rectangular table over the features.
+
+    ``edges`` has one increasing array per feature, and ``label`` one category per table cell,
+    in C order: flat, of size ``prod(len(e) - 1)``. Every bin holds its lower edge, the last one
+    its upper edge also.
+    """
+
+    kind: ClassVar[str] = "edges"
+    edges: tuple[FloatArray, ...]
+
+    @property
+    def boundaries(self) -> FloatArray:
+        """In one dimension, the inner edges at which the category changes."""
+        if len(self.edges) != 1:
+            raise InputError(
+                f"categories: boundaries need one discriminant, not {len(self.edges)}"
+            )
+        return self.edges[0][1:-1][np.diff(self.label) != 0]
+
+    def _component(self, x: FloatArray) -> IntArray:
+        return Grid(self.features, self.edges).index(x)
+
+    def _parameters(self) -> dict[str, Any]:
+        small = self.label.astype("<i2")
+        packed = base64.b64encode(zlib.compress(small.tobytes(), 9)).decode()
+        plain = small.size <= 1000
+        return {
+            "edges": [e.tolist() for e in self.edges],
+            "label": small.tolist() if plain else packed,
+            "label_encoding": "list" if plain else "base64+zlib, little-endian int16, C order",
+        }
+
+
+def _decode_label(parameters: Mapping[str, Any]) -> IntArray:
+    label = parameters["label"]
+    if isinstance(label, str):
+        raw = zlib.decompress(base64.b64decode(label))
+        return np.frombuffer(raw, dtype="<i2").astype(np.int64)
+    return np.asarray(label, dtype=np.int64)
+
+
+def from_dict(content: Mapping[str, Any]) -> Categories:
+    """Categories from the content of a categories file.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If the content is damaged.
+    """
+    parameters = content["parameters"]
+    features = tuple(Feature(**f) for f in content["features"])
+    label = _decode_label(parameters)
+    training = content.get("training", {})
+    if content["kind"] == MixtureCategories.kind:
+        arrays = {
+            name: np.asarray(parameters[name], dtype=np.float64)
+            for name in ("means", "scale_tril", "log_weights")
+        }
+        k, d = len(label), len(features)
+        shapes = {"means": (k, d), "scale_tril": (k, d, d), "log_weights": (k,)}
+        for name, array in arrays.items():
+            if array.shape != shapes[name] or not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite, of shape {shapes[name]}")
+        return MixtureCategories(features=features, label=label, training=training, **arrays)
+    if content["kind"] == EdgeCategories.kind:
+        edges = tuple(np.asarray(e, dtype=np.float64) for e in parameters["edges"])
+        if len(edges) != len(features) or any((np.diff(e) <= 0).any() for e in edges):
+            raise ValueError("edges must increase, one list a feature")
+        if label.size != np.prod([len(e) - 1 for e in edges]):
+            raise ValueError("label does not fit the edges")
+        return EdgeCategories(features=features, label=label, training=training, edges=edges)
+    raise ValueError(f"kind must be mixture or edges, got {content['kind']!r}")

@@ -1,0 +1,433 @@
+"""Events, cells and weighted points: NumPy values that add.
+
+A `Sample` holds the events of one process. `Cells` are its events summed on a fine grid: a chunk
+makes some, and the cells of different chunks add. `Points` are what the optimiser works on, the
+same for events, cells and histograms: positions, and for every process and fold the sums of
+weights there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from gato_coffea.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Scale = Literal["linear", "logit", "log"]
+
+LOGIT_LIMIT = 12.0
+"""A score closer to an end of its range than the logistic of this many units counts as there."""
+
+MOMENTS = ("count", "sumw", "sumw2", "sumw_window", "sumw2_window", "sumw_mass")
+"""What a cell sums, for each fold. The mass moments are zero where there is no mass."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One discriminant: its name, its closed range, and the coordinate in which it is even.
+
+    ``scale`` is ``linear``, ``logit`` (scores that crowd at both ends of the range) or ``log``
+    (positive quantities over decades).
+    """
+
+    name: str
+    low: float
+    high: float
+    scale: Scale = "linear"
+
+    def inside(self, x: FloatArray) -> npt.NDArray[np.bool_]:
+        """Whether each value lies in the closed range; NaN does not."""
+        return (x >= self.low) & (x <= self.high)
+
+    def stretch(self, x: FloatArray) -> FloatArray:
+        """Coordinate in which cells are of equal width; increases with ``x``."""
+        unit = (np.asarray(x, dtype=np.float64) - self.low) / (self.high - self.low)
+        if self.scale == "logit":
+            with np.errstate(divide="ignore"):
+                logit: FloatArray = np.log(unit) - np.log1p(-unit)
+            return np.clip(logit, -LOGIT_LIMIT, LOGIT_LIMIT)
+        if self.scale == "log":
+            return np.asarray(np.log(np.clip(x, self.low, self.high)), dtype=np.float64)
+        return np.asarray(unit)
+
+    def unstretch(self, u: FloatArray) -> FloatArray:
+        """Inverse of `stretch`; the ends of the stretched range give the ends of the range."""
+        u = np.asarray(u, dtype=np.float64)
+        if self.scale == "log":
+            return np.clip(np.exp(u), self.low, self.high)
+        if self.scale == "logit":
+            unit = 1.0 / (1.0 + np.exp(-u))
+            unit = np.where(u <= -LOGIT_LIMIT, 0.0, np.where(u >= LOGIT_LIMIT, 1.0, unit))
+        else:
+            unit = u
+        return np.clip(self.low + unit * (self.high - self.low), self.low, self.high)
+
+    def edges(self, n: int) -> FloatArray:
+        """``n + 1`` edges in ``x`` of ``n`` cells that are equally wide when stretched."""
+        ends = self.stretch(np.array([self.low, self.high]))
+        result = self.unstretch(np.linspace(ends[0], ends[1], n + 1))
+        result[0], result[-1] = self.low, self.high
+        return result
+
+
+def bin_index(x: FloatArray, edges: FloatArray) -> IntArray:
+    """Bin of each value, the last bin closed at its upper edge; -1 outside and for NaN.
+
+    >>> bin_index(np.array([0.0, 0.5, 1.0, 1.1, np.nan]), np.array([0.0, 0.5, 1.0]))
+    array([ 0,  1,  1, -1, -1])
+    """
+    x = np.asarray(x, dtype=np.float64)
+    index = np.searchsorted(edges, x, side="right").astype(np.int64) - 1
+    index[x == edges[-1]] = len(edges) - 2
+    index[~((x >= edges[0]) & (x <= edges[-1]))] = -1
+    return index
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Events of one process.
+
+    Attributes
+    ----------
+    x
+        Discriminants, shape ``(N, D)``.
+    weight
+        Nominal weights, shape ``(N,)``; may be negative.
+    mass
+        Masses in GeV, shape ``(N,)``, or None.
+    fold
+        Fold of each event, shape ``(N,)``, or None where no identity is known.
+    variations
+        Weights of each variation by name, shape ``(N,)`` each.
+    """
+
+    x: FloatArray
+    weight: FloatArray
+    mass: FloatArray | None = None
+    fold: IntArray | None = None
+    variations: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def scaled(self, factor: float) -> Self:
+        """The same events with every weight multiplied by ``factor``."""
+        return replace(
+            self,
+            weight=self.weight * factor,
+            variations={name: w * factor for name, w in self.variations.items()},
+        )
+
+    def where(self, mask: npt.NDArray[Any]) -> Self:
+        """The events that a boolean mask or an index array of shape ``(N,)`` picks."""
+        return replace(
+            self,
+            x=self.x[mask],
+            weight=self.weight[mask],
+            mass=None if self.mass is None else self.mass[mask],
+            fold=None if self.fold is None else self.fold[mask],
+            variations={name: w[mask] for name, w in self.variations.items()},
+        )
+
+
+def as_sample(value: Any, *, name: str) -> Sample:
+    """A sample from a `Sample`, a DataFrame or a mapping of columns.
+
+    Parameters
+    ----------
+    value
+        Columns ``x`` (or ``NN_output``) of shape ``(N,)`` or ``(N, D)``, ``weight`` and,
+        optionally, ``mass`` and ``fold``, each ``(N,)``.
+    name
+        Process, for error messages.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, of the wrong shape, or not finite.
+    """
+    if isinstance(value, Sample):
+        return value
+    key = "x" if "x" in value else "NN_output"
+    for needed in (key, "weight"):
+        if needed not in value:
+            raise InputError(f"{name}: column {needed!r} is missing (got {sorted(value)})")
+    try:
+        x = np.asarray(value[key])
+        x = np.stack(list(x)).astype(np.float64) if x.dtype == object else x.astype(np.float64)
+        columns = {
+            k: np.asarray(value[k], dtype=np.float64) for k in ("weight", "mass") if k in value
+        }
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: columns are not numbers of one shape ({error})") from None
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2:
+        raise InputError(f"{name}.{key}: must have shape (N,) or (N, D) (got {x.shape})")
+    fold = np.asarray(value["fold"], dtype=np.int64) if "fold" in value else None
+    for column, array in {key: x, **columns}.items():
+        if len(array) != len(x) or (column != key and array.ndim != 1):
+            raise InputError(f"{name}.{column}: must have shape ({len(x)},) (got {array.shape})")
+        if not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise InputError(f"{name}.{column}: {bad} of {array.size} values are NaN or infinite")
+    if fold is not None and fold.shape != (len(x),):
+        raise InputError(f"{name}.fold: must have shape ({len(x)},) (got {fold.shape})")
+    return Sample(x=x, weight=columns["weight"], mass=columns.get("mass"), fold=fold)
+
+
+def concatenate(samples: Sequence[Sample]) -> Sample:
+    """The events of several samples as one, in the order given.
+
+    A variation that a sample lacks is its nominal weight there.
+    """
+    names = dict.fromkeys(name for sample in samples for name in sample.variations)
+
+    def join(arrays: Iterable[Any]) -> Any:
+        parts = list(arrays)
+        return None if any(part is None for part in parts) else np.concatenate(parts)
+
+    return Sample(
+        x=join(s.x for s in samples),
+        weight=join(s.weight for s in samples),
+        mass=join(s.mass for s in samples),
+        fold=join(s.fold for s in samples),
+        variations={n: join(s.variations.get(n, s.weight) for s in samples) for n in names},
+    )
+
+
+def _mix(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """SplitMix64 finaliser: a fixed bijection of 64-bit integers (Steele et al. 2014)."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def event_fold(identity: Sequence[npt.ArrayLike], *, n_folds: int) -> IntArray:
+    """Fold of each event from integers that identify it, the same on every machine.
+
+    Parameters
+    ----------
+    identity
+        Integer arrays of shape ``(N,)``, such as run, lumi and event.
+    n_folds
+        Number of folds; the result lies in ``0 .. n_folds - 1``.
+    """
+    total: npt.NDArray[np.uint64] | None = None
+    for part in identity:
+        value = np.asarray(part).astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        total = _mix(value) if total is None else _mix(total ^ value)
+    assert total is not None
+    return (total % np.uint64(n_folds)).astype(np.int64)
+
+
+def text_identity(text: str) -> int:
+    """A 63-bit integer that stands for a text, such as a file's UUID, on every machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A rectangular grid over the features: edges in ``x`` for each of them."""
+
+    features: tuple[Feature, ...]
+    edges: tuple[FloatArray, ...]
+
+    @classmethod
+    def fine(cls, features: Sequence[Feature], *, n_cells: Sequence[int] | None = None) -> Self:
+        """Cells of equal width in the stretched coordinates; by default 2000 in one dimension.
+
+        In more dimensions the default keeps the number of all cells below a quarter million.
+        """
+        dim = len(features)
+        if n_cells is None:
+            n_cells = [2000 if dim == 1 else min(150, int(250_000 ** (1 / dim)))] * dim
+        return cls(
+            tuple(features), tuple(f.edges(n) for f, n in zip(features, n_cells, strict=True))
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of cells along each feature."""
+        return tuple(len(e) - 1 for e in self.edges)
+
+    def index(self, x: FloatArray) -> IntArray:
+        """Flat cell index of each event, shape ``(N,)``; -1 outside or for NaN."""
+        parts = [bin_index(x[:, d], e) for d, e in enumerate(self.edges)]
+        outside = np.any([p < 0 for p in parts], axis=0)
+        flat = np.ravel_multi_index([np.maximum(p, 0) for p in parts], self.shape)
+        return np.where(outside, -1, flat).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Events of one dataset or process summed on a grid, kept sparse; cells add.
+
+    Attributes
+    ----------
+    grid
+        The grid of all cells.
+    key
+        Flat indices of the occupied cells, increasing, shape ``(P,)``.
+    sums
+        `MOMENTS` for each cell and fold, shape ``(P, folds, moments)``.
+    sum_x
+        Sum of the events' positions, stretched, shape ``(P, D)``.
+    """
+
+    grid: Grid
+    key: IntArray
+    sums: FloatArray
+    sum_x: FloatArray
+
+    @classmethod
+    def fill(
+        cls,
+        grid: Grid,
+        sample: Sample,
+        *,
+        n_folds: int,
+        window: tuple[float, float] | None = None,
+        mass_range: tuple[float, float] | None = None,
+    ) -> Self:
+        """Sum a sample; events outside the grid are left out, and so are masses out of range.
+
+        Parameters
+        ----------
+        grid, sample
+            What to sum, and where.
+        n_folds
+            Number of folds; the sample must carry them where it is above one.
+        window, mass_range
+            Signal window and range of the mass in GeV, where mass moments are wanted.
+        """
+        cell = grid.index(sample.x)
+        keep = cell >= 0
+        if mass_range is not None and sample.mass is not None:
+            keep &= (sample.mass >= mass_range[0]) & (sample.mass <= mass_range[1])
+        sample, cell = sample.where(keep), cell[keep]
+        key, inverse = np.unique(cell, return_inverse=True)
+        fold = sample.fold if sample.fold is not None and n_folds > 1 else np.zeros_like(cell)
+        w = sample.weight
+        moments = [np.ones_like(w), w, w * w]
+        if sample.mass is not None and window is not None:
+            inside = (sample.mass >= window[0]) & (sample.mass <= window[1])
+            moments += [w * inside, w * w * inside, w * sample.mass]
+        sums = np.zeros((len(key), n_folds, len(MOMENTS)))
+        flat = inverse * n_folds + fold
+        for m, values in enumerate(moments):
+            sums[..., m] = np.bincount(flat, values, len(key) * n_folds).reshape(-1, n_folds)
+        stretched = [f.stretch(sample.x[:, d]) for d, f in enumerate(grid.features)]
+        sum_x = [np.bincount(inverse, u, len(key)) for u in stretched]
+        return cls(grid, key.astype(np.int64), sums, np.stack(sum_x, axis=-1).astype(np.float64))
+
+    def __add__(self, other: Self) -> Self:
+        if not all(
+            np.array_equal(a, b) for a, b in zip(self.grid.edges, other.grid.edges, strict=True)
+        ):
+            raise InputError("cells: cannot add cells of different grids")
+        if self.sums.shape[1] != other.sums.shape[1]:
+            raise InputError("cells: cannot add cells of different numbers of folds")
+        key = np.union1d(self.key, other.key)
+        sums = np.zeros((len(key), *self.sums.shape[1:]))
+        sum_x = np.zeros((len(key), self.sum_x.shape[1]))
+        for part in (self, other):
+            at = np.searchsorted(key, part.key)
+            sums[at] += part.sums
+            sum_x[at] += part.sum_x
+        return replace(self, key=key, sums=sums, sum_x=sum_x)
+
+    def scaled(self, factor: float) -> Self:
+        """The same cells with every weight multiplied by ``factor``."""
+        power = np.array([0, 1, 2, 1, 2, 1])
+        return replace(self, sums=self.sums * factor**power)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """Weighted points: what the optimiser trains on.
+
+    Attributes
+    ----------
+    features
+        The discriminants, ``D`` of them.
+    processes
+        Their names, ``C`` of them.
+    x
+        Position of each point, shape ``(P, D)``.
+    sumw, sumw2
+        Sums of weights and of squared weights, shape ``(C, folds, P)``. Where a mass window is
+        used, a signal's sums are those inside the window and a background's those of the range.
+    sumw_mass
+        Sum of weight times mass, same shape, or None without a mass window.
+    count
+        Number of events behind each, same shape.
+    grid, cell
+        The grid and each point's flat cell index ``(P,)``, where the points are cells.
+    """
+
+    features: tuple[Feature, ...]
+    processes: tuple[str, ...]
+    x: FloatArray
+    sumw: FloatArray
+    sumw2: FloatArray
+    count: FloatArray
+    sumw_mass: FloatArray | None = None
+    grid: Grid | None = None
+    cell: IntArray | None = None
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds; one where events carry no identity."""
+        return int(self.sumw.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def of(self, processes: Sequence[str]) -> IntArray:
+        """Indices of processes by name."""
+        return np.array([self.processes.index(p) for p in processes], dtype=np.int64)
+
+
+def points_from_cells(
+    cells: Mapping[str, Cells], *, in_window: Sequence[str] | None = None
+) -> Points:
+    """Points from the cells of each process, each at the mean position of its events.
+
+    Parameters
+    ----------
+    cells
+        Cells of every process, all on the same grid and with the same folds.
+    in_window
+        Processes whose yield counts inside the mass window only (the signals); None where no
+        window is used.
+    """
+    parts = list(cells.values())
+    grid, n_folds = parts[0].grid, parts[0].sums.shape[1]
+    key = np.unique(np.concatenate([part.key for part in parts]))
+    sums = np.zeros((len(parts), len(key), n_folds, len(MOMENTS)))
+    sum_x = np.zeros((len(key), len(grid.features)))
+    for c, part in enumerate(parts):
+        at = np.searchsorted(key, part.key)
+        sums[c, at] = part.sums
+        sum_x[at] += part.sum_x
+    mean = sum_x / sums[..., 0].sum(axis=(0, 2))[:, None]
+    moments = dict(zip(MOMENTS, np.moveaxis(sums, (3, 2), (0, 2)), strict=True))
+    use_window = np.array([name in (in_window or ()) for name in cells])[:, None, None]
+    return Points(
+        features=grid.features,
+        processes=tuple(cells),
+        x=np.stack([f.unstretch(mean[:, d]) for d, f in enumerate(grid.features)], axis=-1),
+        sumw=np.where(use_window, moments["sumw_window"], moments["sumw"]),
+        sumw2=np.where(use_window, moments["sumw2_window"], moments["sumw2"]),
+        count=moments["count"],
+        sumw_mass=None if in_window is None else moments["sumw_mass"],
+        grid=grid,
+        cell=key,
+    )
