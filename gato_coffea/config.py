@@ -405,7 +405,9 @@ def load_functions(analysis: Analysis) -> dict[str, Callable[..., Any]]:
 
 
 def _problem(error: ValidationError) -> str:
-    first = error.errors()[0]
+    found = error.errors()
+    unknown = [e for e in found if e["type"] == "extra_forbidden"]
+    first = (unknown or found)[0]  # a misspelt key explains the one that is missing
     place = ".".join(str(part) for part in first["loc"]) or "analysis"
     if first["type"] == "extra_forbidden":
         return f"{place}: unknown key{_nearest(error, first)}"

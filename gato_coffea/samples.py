@@ -50,6 +50,7 @@ class Feature:
         """Coordinate in which cells are of equal width; increases with ``x``."""
         unit = (np.asarray(x, dtype=np.float64) - self.low) / (self.high - self.low)
         if self.scale == "logit":
+            unit = np.clip(unit, 0.0, 1.0)
             with np.errstate(divide="ignore"):
                 logit: FloatArray = np.log(unit) - np.log1p(-unit)
             return np.clip(logit, -LOGIT_LIMIT, LOGIT_LIMIT)
