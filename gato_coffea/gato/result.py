@@ -1,0 +1,198 @@
+"""What an optimisation hands back: values, a table and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gato_coffea.categories import Categories
+from gato_coffea.samples import FloatArray
+
+
+@dataclass(frozen=True)
+class Significance:
+    """An expected significance, its parts and its uncertainty.
+
+    ``combined`` is the figure that was optimised, ``per_signal`` has one by signal, and
+    ``spread`` is the standard deviation of ``combined`` from the finite simulation.
+    """
+
+    combined: float
+    per_signal: Mapping[str, float]
+    spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """A reference significance: held out (None where it cannot be) and on the training events."""
+
+    held_out: Significance | None
+    training: Significance
+
+
+@dataclass(frozen=True)
+class Yields:
+    """Yields of every process in every category.
+
+    Attributes
+    ----------
+    processes
+        Names, ``C`` of them.
+    signals, backgrounds
+        Those that count as such.
+    sumw, sumw2, count
+        Sums of weights, of squared weights, and events, shape ``(C, K)``.
+    factor
+        What the backgrounds' sums are to be multiplied with, shape ``(K,)``: the fraction of each
+        category's mass range that lies in the window; ones where no window is used.
+    """
+
+    processes: tuple[str, ...]
+    signals: tuple[str, ...]
+    backgrounds: tuple[str, ...]
+    sumw: FloatArray
+    sumw2: FloatArray
+    count: FloatArray
+    factor: FloatArray
+
+    def _sum(self, array: FloatArray, processes: Sequence[str]) -> FloatArray:
+        rows = [self.processes.index(p) for p in processes]
+        return np.asarray(array[rows].sum(axis=0))
+
+    def signal(self, name: str) -> FloatArray:
+        """Yield of one signal, shape ``(K,)``."""
+        return self._sum(self.sumw, [name])
+
+    @property
+    def signal_stack(self) -> FloatArray:
+        """Yields of all signals, shape ``(signals, K)``."""
+        return np.stack([self.signal(name) for name in self.signals])
+
+    @property
+    def background(self) -> FloatArray:
+        """Total background yield, shape ``(K,)``."""
+        return self._sum(self.sumw, self.backgrounds) * self.factor
+
+    @property
+    def background_sumw2(self) -> FloatArray:
+        """Variance of the total background yield from finite simulation, shape ``(K,)``."""
+        return self._sum(self.sumw2, self.backgrounds) * self.factor**2
+
+    @property
+    def effective_background(self) -> FloatArray:
+        """Effective background entries ``sumw**2 / sumw2``, shape ``(K,)``."""
+        return effective_entries(
+            self._sum(self.sumw, self.backgrounds), self._sum(self.sumw2, self.backgrounds)
+        )
+
+
+def effective_entries(sumw: FloatArray, sumw2: FloatArray) -> FloatArray:
+    """``sumw**2 / sumw2``; zero where nothing is, and where the sum of weights is negative."""
+    positive = (sumw2 > 0) & (sumw > 0)
+    return np.where(positive, np.square(sumw) / np.where(sumw2 > 0, sumw2, 1.0), 0.0)
+
+
+@dataclass(frozen=True)
+class History:
+    """How a training went; every array has one entry an epoch.
+
+    ``loss`` and ``significance`` belong to the soft assignment of the epoch, ``hard`` to the
+    categories that it stands for, ``bias`` is their mean relative difference in yield.
+    ``boundaries`` holds, for one discriminant, the category boundaries of each epoch.
+    """
+
+    epoch: FloatArray
+    loss: FloatArray
+    significance: FloatArray
+    hard: FloatArray
+    penalty_yield: FloatArray
+    penalty_uncertainty: FloatArray
+    temperature: FloatArray
+    learning_rate: FloatArray
+    bias: FloatArray
+    boundaries: tuple[FloatArray, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """Categories, and how good they are.
+
+    Attributes
+    ----------
+    asked
+        Number of categories that was asked for; constraints may have merged some.
+    categories
+        The categories, to apply to events.
+    held_out
+        Significance on events that the categories did not see: the figure to quote.
+    training
+        Significance on the events that they were trained on.
+    yields
+        Yields of the categories on all events.
+    yardsticks
+        Reference figures by name.
+    history
+        How the training went, or None for a method that does not train.
+    notes
+        What the user should know: merged categories, overtraining, and so on.
+    """
+
+    asked: int
+    categories: Categories
+    held_out: Significance
+    training: Significance
+    yields: Yields
+    yardsticks: Mapping[str, Yardstick]
+    history: History | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_categories(self) -> int:
+        """Number of categories that came out."""
+        return self.categories.n_categories
+
+    def table(self) -> str:
+        """The yields of the categories and the significances as plain text."""
+        names = list(self.yields.signals)
+        header = ["category", *names, "background", "S/B", "effective background"]
+        b, n_eff = self.yields.background, self.yields.effective_background
+        s = self.yields.signal_stack
+        rows = [
+            [str(k), *(f"{s[i, k]:.4g}" for i in range(len(names))), f"{b[k]:.4g}"]
+            + [f"{s[:, k].sum() / b[k]:.3g}" if b[k] > 0 else "-", f"{n_eff[k]:.0f}"]
+            for k in range(self.n_categories)
+        ]
+        widths = [max(len(row[c]) for row in [header, *rows]) for c in range(len(header))]
+        lines = [
+            "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
+            for row in [header, *rows]
+        ]
+        spread = "" if self.held_out.spread is None else f" +- {self.held_out.spread:.3f}"
+        lines.append(
+            f"Z held-out {self.held_out.combined:.3f}{spread}, training "
+            f"{self.training.combined:.3f}; {self.asked} categories asked, {self.n_categories} kept"
+        )
+        for name, yardstick in self.yardsticks.items():
+            figures = [f"training {yardstick.training.combined:.3f}"]
+            if yardstick.held_out is not None:
+                figures.insert(0, f"held-out {yardstick.held_out.combined:.3f}")
+            lines.append(f"  {name}: {', '.join(figures)}")
+        return "\n".join([*lines, *self.notes])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the categories and the history, as JSON values."""
+        return {
+            "asked": self.asked,
+            "kept": self.n_categories,
+            "held_out": asdict(self.held_out),
+            "training": asdict(self.training),
+            "yields": {
+                key: value.tolist() if isinstance(value, np.ndarray) else value
+                for key, value in vars(self.yields).items()
+            },
+            "yardsticks": {name: asdict(y) for name, y in self.yardsticks.items()},
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,122 @@
+"""Expected significance of counting experiments, in float64 NumPy.
+
+Every reported figure comes from these formulas. ``objective`` holds the same ones in TensorFlow,
+for their gradients.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from gato_coffea.samples import FloatArray
+
+Combination = Literal["geometric", "quadrature", "sum"]
+
+SERIES_BELOW = 1e-2
+"""Below this argument `_curvature` is summed as a series, which there is exact to float64."""
+
+
+def _curvature(r: FloatArray) -> FloatArray:
+    """``[(1 + r) ln(1 + r) - r] / r**2`` for ``r >= 0``; one half at zero."""
+    small = np.minimum(r, SERIES_BELOW)
+    series = sum((-small) ** n / ((n + 1) * (n + 2)) for n in range(9))
+    large = np.maximum(r, SERIES_BELOW)
+    return np.where(r < SERIES_BELOW, series, ((1 + large) * np.log1p(large) - large) / large**2)
+
+
+def asimov_z2(s: Any, b: Any) -> FloatArray:
+    """Square of the median discovery significance of a counting experiment.
+
+    ``2 [(s + b) ln(1 + s / b) - s]``: Cowan et al., EPJC 71 (2011) 1554, equation 97.
+
+    Parameters
+    ----------
+    s, b
+        Expected signal and background yields, of any shapes that broadcast.
+
+    Returns
+    -------
+    FloatArray
+        Zero where ``s <= 0``, and also where ``b <= 0``: a category without background is
+        unknown, never a reward.
+
+    Examples
+    --------
+    >>> float(asimov_z2(10.0, 100.0).round(6))
+    0.968424
+    """
+    return cowan_z2(s, b, 0.0)
+
+
+def cowan_z2(s: Any, b: Any, v: Any) -> FloatArray:
+    """Square of the median discovery significance with background variance ``v``.
+
+    G. Cowan, "Discovery sensitivity for a counting experiment with background uncertainty"
+    (2012), equation 20. With ``r = s / b``, ``t = v / (b + v)`` and
+    ``g(r) = [(1 + r) ln(1 + r) - r] / r**2`` it reads ``2 s**2 / b [g(r) - t g(r t)]``, in which
+    nothing cancels for small ``s`` and nothing diverges for small ``v``: there it goes to
+    ``s**2 / (b + v)`` and to `asimov_z2`.
+
+    Parameters
+    ----------
+    s, b, v
+        Expected signal and background yields, and the variance of the latter.
+
+    Returns
+    -------
+    FloatArray
+        Zero where ``s <= 0`` or ``b <= 0``.
+    """
+    s, b, v = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (s, b, v)))
+    valid = (s > 0) & (b > 0)
+    b = np.where(valid, b, 1.0)
+    r = np.where(valid, s, 0.0) / b
+    t = v / (b + v)
+    return np.where(valid, 2 * b * r * r * (_curvature(r) - t * _curvature(r * t)), 0.0)
+
+
+def combine(z: FloatArray, combination: Combination) -> FloatArray:
+    """One figure from the significances of several signals.
+
+    Parameters
+    ----------
+    z
+        Significances, the signals along the last axis.
+    combination
+        ``geometric`` mean, ``quadrature`` sum, or plain ``sum``.
+    """
+    if combination == "geometric":
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.exp(np.log(z).mean(axis=-1)))
+    if combination == "quadrature":
+        return np.asarray(np.sqrt((z**2).sum(axis=-1)))
+    return np.asarray(z.sum(axis=-1))
+
+
+def signal_significances(
+    signal: FloatArray, background: FloatArray, variance: FloatArray | float = 0.0
+) -> FloatArray:
+    """Significance of each signal, which sees the background and all other signals.
+
+    Parameters
+    ----------
+    signal
+        Yields, shape ``(..., signals, categories)``.
+    background
+        Yields, shape ``(..., categories)``.
+    variance
+        Variance of the background, shape of ``background`` or a number.
+
+    Returns
+    -------
+    FloatArray
+        Shape ``(..., signals)``.
+    """
+    positive = np.maximum(signal, 0.0)
+    others = positive.sum(axis=-2, keepdims=True) - positive
+    known = background[..., None, :] > 0
+    total = np.where(known, background[..., None, :] + others, 0.0)
+    spread = np.broadcast_to(np.asarray(variance), background.shape)[..., None, :]
+    return np.sqrt(cowan_z2(signal, total, spread).sum(axis=-1))
