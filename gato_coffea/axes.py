@@ -1,0 +1,57 @@
+"""Axes of the fine histograms and of the templates, and values that fill them.
+
+All declared ranges are closed: a value equal to the upper end of an axis belongs to its last bin,
+where plain histograms would count it as overflow.
+"""
+
+from __future__ import annotations
+
+import hist
+import numpy as np
+
+from gato_coffea.config import Analysis, Discriminant, Mass
+from gato_coffea.samples import Feature, FloatArray
+
+MASS = "mass"
+NOMINAL = "nominal"
+Axis = hist.axis.Variable | hist.axis.Regular
+
+
+def discriminant_axis(discriminant: Discriminant) -> hist.axis.Variable:
+    """Fine bins of a discriminant, equally wide in its stretched coordinate.
+
+    Bins are found by comparison with the edges also where they are equally wide, so that a
+    category edge on this grid and the bin edge agree on every event.
+    """
+    feature = Feature(discriminant.name, *discriminant.range, discriminant.scale)
+    return hist.axis.Variable(
+        feature.edges(discriminant.bins),
+        name=discriminant.name,
+        label=discriminant.label or discriminant.name,
+    )
+
+
+def mass_axis(mass: Mass) -> hist.axis.Regular:
+    """Bins of the mass in GeV."""
+    return hist.axis.Regular(mass.bins, *mass.range_gev, name=MASS, label=f"{mass.label} [GeV]")
+
+
+def template_axis(analysis: Analysis) -> Axis:
+    """What templates are binned in: the mass if there is one, else the first discriminant."""
+    if analysis.mass is not None:
+        return mass_axis(analysis.mass)
+    return discriminant_axis(analysis.discriminants[0])
+
+
+def variation_labels(analysis: Analysis) -> list[str]:
+    """Names on the variation axis: nominal, then the variations in alphabetical order."""
+    return [NOMINAL, *sorted(analysis.weight.variations)]
+
+
+def fill_values(values: FloatArray, axis: Axis) -> FloatArray:
+    """Values to fill an axis with: the upper end of the range moves into the last bin.
+
+    >>> fill_values(np.array([0.5, 1.0, 1.5]), hist.axis.Regular(4, 0, 1))
+    array([0.5  , 0.875, 1.5  ])
+    """
+    return np.where(values == axis.edges[-1], axis.centers[-1], values)
