@@ -1,0 +1,61 @@
+"""The optimiser, and the documented names of its interface.
+
+Each name is imported from its module when first asked for: importing this package loads no
+TensorFlow, and the modules that need NumPy alone work without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_MODULES = {
+    "model": ("GaussianMixtureModel", "gato_gmm_model"),
+    "sigmoid": ("SigmoidModel", "gato_sigmoid_model", "safe_sigmoid"),
+    "schedules": ("LearningRateScheduler", "SteepnessScheduler", "TemperatureScheduler"),
+    "objective": ("asymptotic_significance",),
+    "penalties": ("high_bkg_uncertainty_penalty", "low_bkg_penalty"),
+    "convert": ("convert_mass_data_to_tensors", "df_dict_to_tensors", "slice_to_2d_features"),
+    "mass": (
+        "build_category_mass_maps",
+        "build_mass_histograms",
+        "compute_mass_reweight_factors",
+    ),
+    "histograms": ("align_boundary_tracks", "compute_significance_from_hists", "create_hist"),
+    "toys": (
+        "generate_resonance_toy_data",
+        "generate_toy_data_1D",
+        "generate_toy_data_3class_3D",
+        "sample_truncated_exponential",
+    ),
+}
+_PLOTS = (
+    "assign_bins_and_order",
+    "fill_histogram_from_assignments",
+    "get_distinct_colors",
+    "make_gif",
+    "plot_bias_history",
+    "plot_bin_boundaries_2D",
+    "plot_category_mass_spectra",
+    "plot_gmm_1d",
+    "plot_history",
+    "plot_inclusive_mass",
+    "plot_learned_gaussians",
+    "plot_significance_comparison",
+    "plot_stacked_histograms",
+    "plot_yield_vs_uncertainty",
+)
+_HOME = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
+_HOME |= dict.fromkeys(_PLOTS, "gato_coffea.plots")
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])
