@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -144,6 +145,9 @@ class Mass(_Section):
     window_gev: Range
     sidebands_gev: tuple[Range, ...] | None = None
     blinded: bool = True
+    functions: tuple[Literal["exponential", "power", "bernstein", "laurent"], ...] = Field(
+        default=("exponential", "power", "bernstein", "laurent"), min_length=1
+    )
     label: str = "Mass"
 
     _ranges = field_validator("range_gev", "window_gev")(_increasing)
@@ -161,6 +165,12 @@ class Mass(_Section):
                 raise ValueError(f"sidebands_gev: {list(band)} is not inside {[low, high]}")
             if band[0] < self.window_gev[1] and band[1] > self.window_gev[0]:
                 raise ValueError(f"sidebands_gev: {list(band)} overlaps the window")
+        for first, second in pairwise(self.sidebands):
+            if second[0] < first[1]:
+                raise ValueError(
+                    f"sidebands_gev: must be in increasing order without overlap "
+                    f"(got {[list(band) for band in self.sidebands]})"
+                )
         return self
 
     @property
@@ -292,6 +302,9 @@ class Analysis(_Section):
 
     def _check_processes(self) -> None:
         simulated = self.processes
+        for label in self.data_processes:
+            if label in simulated:
+                raise ValueError(f"datasets: process {label!r} is both data and simulation")
         for key in ("signals", "backgrounds"):
             for label in getattr(self.optimise, key) or ():
                 if label not in simulated:
@@ -314,6 +327,11 @@ class Analysis(_Section):
     def data_processes(self) -> tuple[str, ...]:
         """Names of the processes that are collision data."""
         return tuple(dict.fromkeys(d.process for d in self.datasets.values() if d.data))
+
+    @property
+    def all_processes(self) -> tuple[str, ...]:
+        """Names of all processes: the simulated ones, then collision data."""
+        return (*self.processes, *self.data_processes)
 
     @property
     def backgrounds(self) -> tuple[str, ...]:

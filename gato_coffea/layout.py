@@ -1,0 +1,105 @@
+"""What all chunks share: the axes of the histograms and what is kept of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import hist
+
+from gato_coffea.axes import MASS, Axis, discriminant_axis, mass_axis
+from gato_coffea.config import Analysis, Discriminant, Mass
+from gato_coffea.samples import Feature, Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What all chunks share: the axes of the histograms and what is kept of an event.
+
+    Attributes
+    ----------
+    discriminants
+        The classifier scores: names, ranges, fine bins, and default sources.
+    mass
+        Range, bins, signal window and blinding of the mass, or None.
+    n_folds
+        Number of folds that events are dealt into.
+    columns
+        Whether events are kept as columns; cells are kept where not.
+    two_dimensional
+        Whether products of the discriminant axes, and with the mass, are filled too.
+    event_id
+        Branches that identify an event, or None for the usual ones.
+    moments
+        Whether cells also sum what the optimiser needs to extrapolate from the mass sidebands.
+    """
+
+    discriminants: tuple[Discriminant, ...]
+    mass: Mass | None = None
+    n_folds: int = 5
+    columns: bool = True
+    two_dimensional: bool = False
+    event_id: tuple[str, ...] | None = None
+    moments: bool = False
+
+    @classmethod
+    def of(cls, analysis: Analysis) -> Self:
+        """The layout that an analysis file asks for."""
+        return cls(
+            discriminants=analysis.discriminants,
+            mass=analysis.mass,
+            n_folds=analysis.optimise.folds,
+            columns=analysis.keep_columns,
+            two_dimensional=analysis.histograms_2d,
+            event_id=analysis.event_id,
+            moments=analysis.optimise.mass_window,
+        )
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """The discriminants with their closed ranges."""
+        return tuple(Feature(d.name, *d.range, d.scale) for d in self.discriminants)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Grid of the cells."""
+        return Grid.fine(self.features)
+
+    @cached_property
+    def axes(self) -> dict[str, Axis]:
+        """Axis of each discriminant, and of the mass in GeV, by name."""
+        result: dict[str, Axis] = {d.name: discriminant_axis(d) for d in self.discriminants}
+        if self.mass is not None:
+            result[MASS] = mass_axis(self.mass)
+        return result
+
+    @property
+    def products(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the axes of every histogram; joined by ``_`` they name the histogram."""
+        names = [d.name for d in self.discriminants]
+        result: list[tuple[str, ...]] = [(name,) for name in names]
+        if self.mass is not None:
+            result.append((MASS,))
+        if self.two_dimensional:
+            if self.mass is not None:
+                result += [(name, MASS) for name in names]
+            result += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+        return tuple(result)
+
+    def empty(
+        self,
+        names: Sequence[str],
+        *,
+        processes: Sequence[str],
+        variations: Sequence[str],
+        growth: bool = False,
+    ) -> hist.Hist[Any]:
+        """An empty histogram over process, variation and the named axes, in weighted storage."""
+        return hist.Hist(
+            hist.axis.StrCategory(list(processes), name="process", growth=growth),
+            hist.axis.StrCategory(list(variations), name="variation", growth=growth),
+            *(self.axes[name] for name in names),
+            storage=hist.storage.Weight(),
+        )

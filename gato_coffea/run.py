@@ -1,0 +1,257 @@
+"""A pass over all events, on this machine or on a cluster."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coffea import nanoevents
+from coffea.processor import DaskExecutor, FuturesExecutor, Runner, accumulate
+from coffea.processor.executor import ExecutorBase
+
+from gato_coffea import errors
+from gato_coffea.categories import Categories
+from gato_coffea.config import Analysis
+from gato_coffea.datasets import Fileset, fileset
+from gato_coffea.errors import ExecutionError, GatoError, InputError
+from gato_coffea.inspect import check_first_files, diagnose
+from gato_coffea.output import Processed
+from gato_coffea.processor import GatoProcessor
+
+logger = logging.getLogger(__name__)
+
+EXECUTORS = ("iterative", "futures", "dask")
+SCHEMAS = {
+    "base": "BaseSchema",
+    "nanoaod": "NanoAODSchema",
+    "physlite": "PHYSLITESchema",
+    "delphes": "DelphesSchema",
+    "treemaker": "TreeMakerSchema",
+}
+SCHEDULER_TIMEOUT_S = 10.0
+WORK_ITEM = re.compile(
+    r"WorkItem\(dataset='(?P<dataset>[^']*)', filename=(?P<filename>'[^']*'|\"[^\"]*\").*?"
+    r"entrystart=(?P<start>\d+), entrystop=(?P<stop>\d+)"
+)
+
+
+@dataclass
+class QuietIterativeExecutor(ExecutorBase):
+    """One chunk after the other in this process, without a progress bar."""
+
+    retries: int = 0
+
+    def __call__(
+        self, items: Iterable[Any], function: Callable[[Any], Any], accumulator: Any
+    ) -> tuple[Any, int]:
+        """Sum of the outputs of all items."""
+        return accumulate(map(function, items), accumulator), 0
+
+
+def process(
+    analysis: Analysis,
+    *,
+    executor: str | ExecutorBase = "iterative",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    client: Any = None,
+    chunksize: int = 100_000,
+    categories: Categories | None = None,
+    progress: bool = True,
+    spool: str | Path | None = None,
+) -> Processed:
+    """Read all events of an analysis and scale what they give to its luminosity.
+
+    Parameters
+    ----------
+    analysis
+        The checked analysis file.
+    executor
+        ``iterative`` (this process), ``futures`` (processes of this machine), ``dask``, or an
+        executor of coffea's.
+    workers
+        Number of worker processes; by default one a core.
+    scheduler
+        Address of a running dask scheduler; ``dask`` without it starts a cluster on this machine.
+    client
+        A dask client of the user's own, which is left open.
+    chunksize
+        Events a chunk, about.
+    categories
+        Trained categories, where their templates are to be filled on the way.
+    progress
+        Whether progress bars are shown.
+    spool
+        Folder, seen by all workers, that columns are written to instead of being sent back.
+
+    Raises
+    ------
+    ConfigError, InputError
+        If the analysis, a file or a value is not what it has to be.
+    ExecutionError
+        If the executor is unknown, a scheduler does not answer, or a worker fails.
+    """
+    processor = GatoProcessor(analysis, categories=categories, spool=spool)
+    files = fileset(analysis)
+    check_first_files(analysis, files)
+    with _executor(
+        executor,
+        workers=workers,
+        scheduler=scheduler,
+        client=client,
+        progress=progress,
+        compression=1 if spool is not None or not analysis.keep_columns else None,
+    ) as engine:
+        output = run_chunks(
+            engine, files, processor, schema=SCHEMAS[analysis.schema_], chunksize=chunksize
+        )
+    return Processed.merged(output, analysis)
+
+
+def run_chunks(
+    engine: ExecutorBase,
+    files: Fileset,
+    processor: Any,
+    *,
+    schema: str = "BaseSchema",
+    chunksize: int = 100_000,
+) -> Any:
+    """Sum of a processor's outputs over all chunks of a fileset; nothing may be missing.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    ExecutionError
+        If a chunk fails, or is missing in the end.
+    """
+    runner = Runner(
+        engine,
+        chunksize=chunksize,
+        schema=getattr(nanoevents, schema),
+        metadata_cache={},
+    )
+    with _one_line(files):
+        work = list(runner.preprocess(files))
+    with _one_line(files):
+        result = runner.run(work, processor)
+    missing = set(work) - set(result["processed"])
+    if missing:
+        first = min(missing, key=lambda item: (item.dataset, item.filename, item.entrystart))
+        raise ExecutionError(
+            f"{first.filename}: datasets.{first.dataset}: {len(missing)} of {len(work)} chunks "
+            f"are missing in the output (the first: entries {first.entrystart} to "
+            f"{first.entrystop})"
+        )
+    return result["out"]
+
+
+@contextlib.contextmanager
+def _executor(
+    executor: str | ExecutorBase,
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    client: Any,
+    progress: bool,
+    compression: int | None,
+) -> Iterator[ExecutorBase]:
+    if isinstance(executor, ExecutorBase):
+        yield executor
+        return
+    if executor not in EXECUTORS:
+        raise ExecutionError(
+            f"executor: is unknown (got {executor!r}; allowed: {', '.join(EXECUTORS)})"
+        )
+    if executor != "dask" and (scheduler is not None or client is not None):
+        raise ExecutionError(f"executor: a scheduler or client needs dask (got {executor!r})")
+    if workers is not None and workers < 1:
+        raise ExecutionError(f"workers: must be at least 1 (got {workers})")
+    count = workers if workers is not None else os.cpu_count() or 1
+    if executor == "iterative":
+        from coffea.processor import IterativeExecutor
+
+        yield IterativeExecutor(retries=0) if progress else QuietIterativeExecutor()
+    elif executor == "futures":
+        yield FuturesExecutor(workers=count, status=progress, compression=compression, retries=0)
+    else:
+        with _dask_client(client, scheduler=scheduler, workers=count) as connected:
+            yield DaskExecutor(
+                client=connected, status=progress, compression=compression, retries=1
+            )
+
+
+@contextlib.contextmanager
+def _dask_client(client: Any, *, scheduler: str | None, workers: int) -> Iterator[Any]:
+    """The user's client, or one that is closed again."""
+    if client is not None:
+        yield client
+        return
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            connected = Client(scheduler, timeout=SCHEDULER_TIMEOUT_S, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            text = " ".join(str(error).split())[:200]
+            raise ExecutionError(
+                f"scheduler {scheduler}: does not answer ({type(error).__name__}: {text})"
+            ) from None
+        with connected:
+            yield connected
+        return
+    with (
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster, set_as_default=False) as connected,
+    ):
+        yield connected
+
+
+@contextlib.contextmanager
+def _one_line(files: Fileset) -> Iterator[None]:
+    """Turn what a worker raises into one of our errors, with the file and the dataset."""
+    try:
+        yield
+    except GatoError:
+        raise
+    except Exception as error:  # coffea raises bare Exception; nothing is swallowed here
+        raise translated(error, files) from error
+
+
+def translated(error: BaseException, files: Fileset) -> GatoError:
+    """The error of ours that caused another one, or one that says the same in one line.
+
+    Executors keep at most the text of what a worker raised, so the text is read.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, GatoError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    text = str(error)
+    for name in ("ConfigError", "InputError", "ExecutionError", "OutputError"):
+        match = re.search(rf"\b{name}\((['\"].*['\"])\)", text, flags=re.DOTALL)
+        if match:
+            kind: type[GatoError] = getattr(errors, name)
+            return kind(ast.literal_eval(match.group(1)))
+    problem = diagnose(files)
+    if problem is not None:
+        return problem
+    line = " ".join(text.split())
+    item = WORK_ITEM.search(line)
+    cause = line.rpartition("The error was: ")[2] or type(error).__name__
+    if item is None:
+        return ExecutionError(f"processing failed ({type(error).__name__}: {cause[:400]})")
+    return InputError(
+        f"{ast.literal_eval(item['filename'])}: datasets.{item['dataset']}: entries "
+        f"{item['start']} to {item['stop']}: cannot be processed ({cause[:400]})"
+    )

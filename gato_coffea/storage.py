@@ -1,0 +1,190 @@
+"""The folder that holds the result of a pass over the events."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hist
+import numpy as np
+
+from gato_coffea.axes import variation_labels
+from gato_coffea.columns import read_columns, write_columns
+from gato_coffea.config import Analysis
+from gato_coffea.errors import InputError, OutputError
+from gato_coffea.layout import Layout
+from gato_coffea.samples import Cells, Sample
+from gato_coffea.templates import empty_templates
+
+if TYPE_CHECKING:
+    from gato_coffea.output import Processed
+
+SCHEMA_VERSION = 1
+COUNTS = ("cutflow", "sumw", "n_events", "factors", "invalid", "out_of_range")
+TEMPLATES = "templates"
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """An empty folder aside; it takes the place of ``path`` when the block ends well.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    old = path.with_name(f"{aside.name}.old")
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        if path.exists():
+            path.replace(old)
+        aside.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def save_processed(processed: Processed, directory: Path) -> None:
+    """Write a result to a folder, whole or not at all, in place of what was there.
+
+    ``process.json`` holds the counts, ``histograms.npz`` the bin contents that are read back,
+    ``histograms.coffea`` and ``histograms.root`` the same for others, and ``columns/`` or
+    ``cells/`` one file a process.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written to.
+    """
+    from coffea.util import save as save_coffea
+
+    histograms = dict(processed.histograms)
+    if processed.templates is not None:
+        histograms[TEMPLATES] = processed.templates
+    with replacing_folder(directory) as aside:
+        np.savez(aside / "histograms.npz", allow_pickle=False, **_contents(histograms))
+        save_coffea(histograms, aside / "histograms.coffea")
+        write_root(aside / "histograms.root", histograms)
+        for process, sample in (processed.samples or {}).items():
+            write_columns(aside / "columns" / f"{process}.npz", sample)
+        for process, cells in (processed.cells or {}).items():
+            write_cells(aside / "cells" / f"{process}.npz", cells)
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "histograms": list(processed.histograms),
+            "n_categories": None
+            if processed.templates is None
+            else processed.templates.axes["category"].size,
+            "columns": None if processed.samples is None else list(processed.samples),
+            "cells": None if processed.cells is None else list(processed.cells),
+            **{key: getattr(processed, key) for key in COUNTS},
+        }
+        (aside / "process.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def load_processed(directory: Path, analysis: Analysis) -> dict[str, Any]:
+    """Fields of a `gato_coffea.output.Processed` that `save_processed` has written.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, of another schema version, or was made with other axes
+        than the analysis has.
+    """
+    path = directory / "process.json"
+    try:
+        content = json.loads(path.read_text())
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise InputError(
+                f"{path}: schema_version must be {SCHEMA_VERSION} "
+                f"(got {content['schema_version']!r})"
+            )
+        histograms = _read_histograms(directory / "histograms.npz", content, analysis)
+        cells, columns = content["cells"], content["columns"]
+        return {
+            "templates": histograms.pop(TEMPLATES, None),
+            "histograms": histograms,
+            "samples": _read_samples(directory / "columns", columns),
+            "cells": None
+            if cells is None
+            else {p: _read_cells(directory / "cells" / f"{p}.npz", analysis) for p in cells},
+            **{key: content[key] for key in COUNTS},
+        }
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename}: no such file; process the events first") from None
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{directory}: is damaged ({type(error).__name__}: {text})") from None
+
+
+def write_root(path: str | Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
+    """Write every process and variation of every histogram as ``NAME/PROCESS/VARIATION``."""
+    import uproot
+
+    with uproot.recreate(path) as file:
+        for name, h in histograms.items():
+            for process in h.axes[0]:
+                for variation in h.axes[1]:
+                    file[f"{name}/{process}/{variation}"] = h[process, variation, ...]
+
+
+def write_cells(path: Path, cells: Cells) -> None:
+    """Write cells; their grid follows from the analysis."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, allow_pickle=False, key=cells.key, sums=cells.sums, sum_x=cells.sum_x)
+
+
+def _contents(histograms: Mapping[str, hist.Hist[Any]]) -> dict[str, Any]:
+    views: dict[str, Any] = {name: h.view(flow=True) for name, h in histograms.items()}
+    return {f"{k}:{name}": v[k] for name, v in views.items() for k in ("value", "variance")}
+
+
+def _read_histograms(
+    path: Path, content: Mapping[str, Any], analysis: Analysis
+) -> dict[str, hist.Hist[Any]]:
+    layout = Layout.of(analysis)
+    names = {"_".join(product): product for product in layout.products}
+    result = {}
+    with np.load(path, allow_pickle=False) as file:
+        for name in (*content["histograms"], *([TEMPLATES] if content["n_categories"] else [])):
+            if name == TEMPLATES:
+                h = empty_templates(analysis, content["n_categories"])
+            elif name in names:
+                h = layout.empty(
+                    names[name],
+                    processes=analysis.all_processes,
+                    variations=variation_labels(analysis),
+                )
+            else:
+                raise InputError(f"{path}: histogram {name!r} is not in the analysis file")
+            view: Any = h.view(flow=True)
+            for key in ("value", "variance"):
+                array = file[f"{key}:{name}"]
+                if array.shape != view.shape:
+                    raise InputError(
+                        f"{path}: {name} was made with other processes, variations or bins than "
+                        f"the analysis file has (got {array.shape}; needs {view.shape})"
+                    )
+                view[key] = array
+            result[name] = h
+    return result
+
+
+def _read_samples(directory: Path, processes: list[str] | None) -> dict[str, Sample] | None:
+    if processes is None:
+        return None
+    return {p: read_columns(directory / f"{p}.npz") for p in processes}
+
+
+def _read_cells(path: Path, analysis: Analysis) -> Cells:
+    with np.load(path, allow_pickle=False) as file:
+        return Cells(Layout.of(analysis).grid, file["key"], file["sums"], file["sum_x"])
