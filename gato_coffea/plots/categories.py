@@ -1,0 +1,283 @@
+"""Where the categories lie: components in one dimension, regions in two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from gato_coffea.categories import Categories, MixtureCategories
+from gato_coffea.errors import InputError
+from gato_coffea.plots.contents import Interval
+from gato_coffea.plots.style import Style, add_label, head_room, styled
+from gato_coffea.samples import FloatArray, IntArray
+
+SCAN_POINTS = 4000
+
+
+def category_colours(n: int) -> list[tuple[float, float, float, float]]:
+    """Colours of categories 0 to ``n - 1``, from dark to bright, safe for the colour-blind."""
+    return [mpl.colormaps["viridis"](0.1 + 0.82 * k / max(n - 1, 1)) for k in range(n)]
+
+
+def intervals_of(categories: Categories, *, n_points: int = SCAN_POINTS) -> list[Interval]:
+    """Stretches of a single discriminant by category, from low to high.
+
+    Boundaries are found on ``n_points`` evenly stretched points and refined by bisection.
+
+    Raises
+    ------
+    InputError
+        If there is more than one discriminant.
+    """
+    if len(categories.features) != 1:
+        raise InputError(
+            f"categories: intervals need one discriminant (got {len(categories.features)})"
+        )
+    feature = categories.features[0]
+    x = feature.edges(n_points)
+    label = categories.assign(x)
+    change = np.flatnonzero(np.diff(label))
+    low, high = x[change].copy(), x[change + 1].copy()
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        same = categories.assign(middle) == label[change]
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    ends = [feature.low, *high.tolist(), feature.high]
+    labels = [int(label[0]), *(int(label[i + 1]) for i in change)]
+    return [Interval(a, b, k) for a, b, k in zip(ends[:-1], ends[1:], labels, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """Mixture components in one discriminant.
+
+    Attributes
+    ----------
+    x
+        Positions, shape ``(N,)``.
+    density
+        Weight times density in the coordinate of the mixture, shape ``(N, K)``.
+    membership
+        Probability of each category, shape ``(N, K)``; the rows sum to one.
+    intervals
+        The stretches in which each category wins.
+    label
+        Title of the x axis.
+    """
+
+    x: FloatArray
+    density: FloatArray
+    membership: FloatArray
+    intervals: Sequence[Interval]
+    label: str
+
+
+def components_of(
+    categories: MixtureCategories, *, n_points: int = 1000, temperature: float = 1.0
+) -> Components:
+    """Densities and memberships of the components of a mixture in one discriminant.
+
+    Components that share a category are added.
+    """
+    feature = categories.features[0]
+    x = feature.edges(n_points - 1)
+    log_density = categories.log_posterior(feature.stretch(x)[:, None])
+    log_density -= 0.5 * np.log(2 * np.pi)
+    soft = np.exp((log_density - log_density.max(axis=1, keepdims=True)) / temperature)
+    soft /= soft.sum(axis=1, keepdims=True)
+    one_hot = np.eye(categories.n_categories)[categories.label]
+    return Components(
+        x=x,
+        density=np.exp(log_density) @ one_hot,
+        membership=soft @ one_hot,
+        intervals=intervals_of(categories),
+        label=feature.name,
+    )
+
+
+def draw_components(components: Components, style: Style) -> Figure:
+    """Draw the weighted components above the memberships, with the boundaries through both."""
+    k = components.density.shape[1]
+    colours = category_colours(k)
+    with styled(style, size=(8.0, 8.0), heights=(1.5, 1.0)) as (figure, (ax, lower)):
+        for c in range(k):
+            for panel, curves in ((ax, components.density), (lower, components.membership)):
+                panel.plot(components.x, curves[:, c], color=colours[c], label=str(c))
+        for panel in (ax, lower):
+            for interval in components.intervals:
+                panel.axvspan(
+                    interval.low, interval.high, color=colours[interval.category], alpha=0.13, lw=0
+                )
+            for inner in components.intervals[1:]:
+                panel.axvline(inner.low, color="black", lw=1.0, ls=(0, (4, 3)))
+        ax.set_ylabel("Weight × density")
+        lower.set_ylabel("Membership")
+        lower.set_xlabel(components.label)
+        lower.set_xlim(float(components.x[0]), float(components.x[-1]))
+        lower.set_ylim(0.0, 1.12)
+        add_label(ax, style, energy=False)
+        ax.legend(title="Category", loc="upper right", ncols=min(k, 10), columnspacing=0.9)
+        finite = components.density[np.isfinite(components.density)]
+        head_room(ax, 0.0, float(finite.max(initial=0.0)) or 1.0)
+    return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regions:
+    """Categories on a grid over two discriminants.
+
+    Attributes
+    ----------
+    x_edges, y_edges
+        Edges of the grid cells.
+    category
+        Category of each cell, shape ``(len(x_edges) - 1, len(y_edges) - 1)``; -1 is left white.
+    n_categories
+        Number of categories.
+    ellipses
+        Outlines of the components, ``(category, points (P, 2))``.
+    labels
+        Titles of the axes.
+    """
+
+    x_edges: FloatArray
+    y_edges: FloatArray
+    category: IntArray
+    n_categories: int
+    labels: tuple[str, str]
+    ellipses: Sequence[tuple[int, FloatArray]] = ()
+
+
+def regions_of(
+    categories: Categories,
+    *,
+    n_cells: int = 250,
+    occupied: npt.NDArray[np.bool_] | None = None,
+    n_sigma: float = 1.0,
+) -> Regions:
+    """Categories on an even grid over two discriminants, with ellipses for a mixture.
+
+    Parameters
+    ----------
+    categories
+        Of two discriminants.
+    n_cells
+        Cells along each axis.
+    occupied
+        Boolean image of where events are, even in the stretched coordinates over both ranges; the
+        rest stays white.
+    n_sigma
+        Size of the ellipses in standard deviations.
+
+    Raises
+    ------
+    InputError
+        If there are not two discriminants.
+    """
+    if len(categories.features) != 2:
+        raise InputError(
+            f"categories: regions need two discriminants (got {len(categories.features)})"
+        )
+    first, second = categories.features
+    edges = [np.linspace(f.low, f.high, n_cells + 1) for f in (first, second)]
+    x, y = (0.5 * (e[1:] + e[:-1]) for e in edges)
+    grid = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
+    label = categories.assign(grid).reshape(n_cells, n_cells)
+    if occupied is not None:
+        index = []
+        for feature, centers, size in zip((first, second), (x, y), occupied.shape, strict=True):
+            u = feature.stretch(np.array([feature.low, feature.high]))
+            part = (feature.stretch(centers) - u[0]) / (u[1] - u[0])
+            index.append(np.clip((part * size).astype(int), 0, size - 1))
+        label = np.where(occupied[np.ix_(*index)], label, -1)
+    ellipses: list[tuple[int, FloatArray]] = []
+    if isinstance(categories, MixtureCategories):
+        angle = np.linspace(0, 2 * np.pi, 100)
+        circle = n_sigma * np.stack([np.cos(angle), np.sin(angle)])
+        for k, (mean, factor) in enumerate(
+            zip(categories.means, categories.scale_tril, strict=True)
+        ):
+            u = mean[:, None] + factor @ circle
+            points = np.stack([first.unstretch(u[0]), second.unstretch(u[1])], axis=-1)
+            ellipses.append((int(categories.label[k]), points))
+    return Regions(
+        x_edges=edges[0],
+        y_edges=edges[1],
+        category=label,
+        n_categories=categories.n_categories,
+        labels=(first.name, second.name),
+        ellipses=ellipses,
+    )
+
+
+def _centre_of(mask: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """A cell deep inside a region: the one that survives erosion longest."""
+    while True:
+        padded = np.pad(mask, 1)
+        inner = mask & padded[2:, 1:-1] & padded[:-2, 1:-1] & padded[1:-1, 2:] & padded[1:-1, :-2]
+        if not inner.any():
+            cells = np.argwhere(mask)
+            middle = cells.mean(axis=0)
+            best = cells[np.square(cells - middle).sum(axis=1).argmin()]
+            return int(best[0]), int(best[1])
+        mask = inner
+
+
+def draw_regions(regions: Regions, style: Style) -> Figure:
+    """Draw the category of each point of a plane, numbered, with the components' ellipses."""
+    k = regions.n_categories
+    colours = category_colours(k)
+    with styled(style, size=(8.6, 7.4)) as (figure, (ax,)):
+        image = np.ma.masked_less(regions.category.T, 0)
+        drawn = ax.pcolormesh(
+            regions.x_edges,
+            regions.y_edges,
+            image,
+            cmap=ListedColormap(colours),
+            norm=BoundaryNorm(np.arange(k + 1) - 0.5, k),
+            rasterized=True,
+        )
+        for _, points in regions.ellipses:
+            ax.plot(points[:, 0], points[:, 1], color="white", lw=2.2, zorder=3)
+            ax.plot(points[:, 0], points[:, 1], color="black", lw=1.0, ls="--", zorder=3)
+        _number(ax, regions)
+        bar = figure.colorbar(drawn, ax=ax, ticks=np.arange(0, k, max(1, k // 20)), pad=0.02)
+        bar.ax.tick_params(which="minor", right=False)
+        bar.set_label("Category")
+        ax.set_xlabel(regions.labels[0])
+        ax.set_ylabel(regions.labels[1])
+        ax.set_xlim(float(regions.x_edges[0]), float(regions.x_edges[-1]))
+        ax.set_ylim(float(regions.y_edges[0]), float(regions.y_edges[-1]))
+        add_label(ax, style, energy=False)
+    return figure
+
+
+def _number(ax: Axes, regions: Regions) -> None:
+    smallest = 0.0004 * regions.category.size
+    for c in range(regions.n_categories):
+        mask = regions.category == c
+        if mask.sum() < smallest:
+            continue
+        i, j = _centre_of(mask)
+        x = 0.5 * (regions.x_edges[i] + regions.x_edges[i + 1])
+        y = 0.5 * (regions.y_edges[j] + regions.y_edges[j + 1])
+        ax.text(
+            float(x),
+            float(y),
+            str(c),
+            ha="center",
+            va="center",
+            fontsize=15,
+            fontweight="bold",
+            color="black",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+            zorder=4,
+        )

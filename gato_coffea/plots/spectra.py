@@ -1,0 +1,255 @@
+"""Mass spectra: points, the sideband fit with its band, the signal window, pulls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gato_coffea.plots.contents import Contents, round_scale, scale_label
+from gato_coffea.plots.style import (
+    DASHES,
+    LINES,
+    Style,
+    add_label,
+    add_legend,
+    events_per,
+    head_room,
+    styled,
+    with_unit,
+)
+from gato_coffea.samples import FloatArray
+
+WINDOW_COLOUR = "#c9c9cf"
+FIT_COLOUR = "#3f90da"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A fitted function, as expected events per bin.
+
+    Attributes
+    ----------
+    x, y
+        Positions and values to draw, shape ``(P,)``.
+    error
+        Its standard deviation there, or None.
+    per_bin
+        Integral over each bin, shape ``(n,)``, for the pulls.
+    label
+        Name in the legend.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    per_bin: FloatArray
+    error: FloatArray | None = None
+    label: str = "Sideband fit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """The mass spectrum of one category.
+
+    Attributes
+    ----------
+    edges
+        Bin edges in ``unit``, shape ``(n + 1,)``.
+    points
+        What was fitted: data, or the sum of backgrounds.
+    points_label
+        Its name in the legend.
+    window
+        Signal window; shaded.
+    fitted
+        Intervals that were fitted; pulls elsewhere are drawn hollow.
+    blinded
+        The points inside the window are not drawn, nor used for the range of the axis.
+    curve
+        The fitted function, or None.
+    signals
+        Contents by process.
+    label, unit
+        Title of the x axis.
+    text
+        Lines to write into the plot, such as the category and the prediction.
+    """
+
+    edges: FloatArray
+    points: Contents
+    points_label: str
+    window: tuple[float, float]
+    fitted: Sequence[tuple[float, float]]
+    blinded: bool
+    curve: Curve | None = None
+    signals: Mapping[str, Contents] = field(default_factory=dict)
+    label: str = "Mass"
+    unit: str = "GeV"
+    text: Sequence[str] = ()
+
+    @property
+    def centers(self) -> FloatArray:
+        """Centres of the bins."""
+        return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
+
+    @property
+    def in_window(self) -> npt.NDArray[np.bool_]:
+        """Bins that overlap the window."""
+        return (self.edges[1:] > self.window[0]) & (self.edges[:-1] < self.window[1])
+
+    @property
+    def in_fit(self) -> npt.NDArray[np.bool_]:
+        """Bins whose centre lies in a fitted interval."""
+        c = self.centers
+        return np.asarray(np.any([(c >= low) & (c <= high) for low, high in self.fitted], axis=0))
+
+    @property
+    def visible(self) -> npt.NDArray[np.bool_]:
+        """Bins whose points may be shown."""
+        return ~self.in_window if self.blinded else np.ones(len(self.edges) - 1, dtype=bool)
+
+    @property
+    def pulls(self) -> FloatArray:
+        """Points minus curve over the error of the points; NaN where there is no such thing.
+
+        The variance is the curve's expectation times the mean squared over the mean weight, which
+        is defined in empty bins too.
+        """
+        if self.curve is None:
+            return np.full(len(self.edges) - 1, np.nan)
+        values, variances = self.points
+        used = self.visible & self.in_fit
+        sumw = float(values[used].sum())
+        ratio = float(variances[used].sum()) / sumw if sumw > 0 else np.nan
+        variance = np.abs(self.curve.per_bin) * ratio
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pulls = (values - self.curve.per_bin) / np.sqrt(variance)
+        return np.where(self.visible & np.isfinite(pulls), pulls, np.nan)
+
+
+def draw_spectrum(
+    spectrum: Spectrum, style: Style, *, signal_scale: float | None = None
+) -> Figure:
+    """Draw a mass spectrum with its sideband fit and pulls.
+
+    Parameters
+    ----------
+    spectrum, style
+        What to show, and how.
+    signal_scale
+        Factor of all signals, stated in the legend; None finds a round one for each.
+    """
+    fit = spectrum.curve is not None
+    with styled(style, size=(8.0, 7.8), heights=(3.0, 1.0) if fit else (1.0,)) as (figure, axes):
+        ax = axes[0]
+        for panel in axes:
+            panel.axvspan(*spectrum.window, color=WINDOW_COLOUR, alpha=0.55, zorder=0, lw=0)
+        top = _draw_points(ax, spectrum)
+        if spectrum.curve is not None:
+            top = max(top, _draw_curve(ax, spectrum.curve))
+            _draw_pulls(axes[1], spectrum)
+        top = max(top, _draw_signals(ax, spectrum, signal_scale))
+        # The window stands last in the legend.
+        ax.fill_between(
+            [], [], color=WINDOW_COLOUR, alpha=0.55, lw=0, label=_window_label(spectrum)
+        )
+        ax.set_ylabel(events_per(float(np.diff(spectrum.edges).mean()), spectrum.unit))
+        axes[-1].set_xlabel(with_unit(spectrum.label, spectrum.unit))
+        axes[-1].set_xlim(float(spectrum.edges[0]), float(spectrum.edges[-1]))
+        add_label(ax, style)
+        add_legend(ax, n_columns=2)
+        lines = len(spectrum.text)
+        values, variances = spectrum.points
+        shown = spectrum.visible
+        low = min(0.0, 1.1 * float(np.min((values - np.sqrt(variances))[shown], initial=0.0)))
+        low = 0.0 if values[shown].min(initial=0.0) >= 0 else low
+        free = head_room(ax, low, top, extra=0.04 + 0.055 * lines)
+        for i, line in enumerate(spectrum.text):
+            ax.annotate(
+                line,
+                (0, free),
+                (12, -6 - 19 * i),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                va="top",
+                fontsize=14,
+                fontweight="bold" if i == 0 else "normal",
+            )
+    return figure
+
+
+def _window_label(spectrum: Spectrum) -> str:
+    return "Signal window (blinded)" if spectrum.blinded else "Signal window"
+
+
+def _draw_points(ax: Axes, spectrum: Spectrum) -> float:
+    values, variances = spectrum.points
+    keep = spectrum.visible
+    error = np.sqrt(variances[keep])
+    ax.errorbar(
+        spectrum.centers[keep],
+        values[keep],
+        yerr=error,
+        fmt="o",
+        markersize=5,
+        color="black",
+        label=spectrum.points_label,
+        zorder=4,
+    )
+    return float(np.max(values[keep] + error, initial=1e-12))
+
+
+def _draw_curve(ax: Axes, curve: Curve) -> float:
+    ax.plot(curve.x, curve.y, color=FIT_COLOUR, linewidth=2.4, label=curve.label, zorder=3)
+    if curve.error is not None:
+        ax.fill_between(
+            curve.x,
+            curve.y - curve.error,
+            curve.y + curve.error,
+            color=FIT_COLOUR,
+            alpha=0.3,
+            lw=0,
+            label="68% band",
+            zorder=2,
+        )
+    return float(np.max(curve.y, initial=0.0))
+
+
+def _draw_signals(ax: Axes, spectrum: Spectrum, scale: float | None) -> float:
+    top = float(np.max(spectrum.points.values[spectrum.visible], initial=0.0))
+    highest = 0.0
+    for i, (name, contents) in enumerate(spectrum.signals.items()):
+        peak = float(np.max(contents.values, initial=0.0))
+        factor = round_scale(peak, top) if scale is None else scale
+        ax.stairs(
+            contents.values * factor,
+            spectrum.edges,
+            color=LINES[i % len(LINES)],
+            linestyle=DASHES[i % len(DASHES)],
+            linewidth=2.0,
+            label=scale_label(name, factor),
+            baseline=None,
+        )
+        highest = max(highest, peak * factor)
+    return highest
+
+
+def _draw_pulls(ax: Axes, spectrum: Spectrum) -> None:
+    pulls = spectrum.pulls
+    fitted = spectrum.in_fit & np.isfinite(pulls)
+    other = ~spectrum.in_fit & np.isfinite(pulls)
+    centers = spectrum.centers
+    for level in (-2, 0, 2):
+        ax.axhline(level, color="black", linewidth=1.0, linestyle="-" if level == 0 else ":")
+    ax.errorbar(centers[fitted], pulls[fitted], fmt="o", markersize=5, color="black")
+    if other.any():
+        ax.plot(centers[other], pulls[other], "o", markersize=5, mfc="white", mec="black", ls="")
+    reach = max(3.5, min(1.15 * float(np.nanmax(np.abs(pulls[fitted]), initial=0.0)), 10.0))
+    ax.set_ylim(-reach, reach)
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, prune="both"))
+    ax.set_ylabel("Pull", loc="center", fontsize=16)

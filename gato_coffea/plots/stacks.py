@@ -1,0 +1,215 @@
+"""Stacked histograms: backgrounds filled, signals as lines, data as points with a ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mplhep
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gato_coffea.plots.contents import Interval, Stack, drawing_order, round_scale, scale_label
+from gato_coffea.plots.style import (
+    DASHES,
+    FILLS,
+    LINES,
+    Style,
+    add_label,
+    add_legend,
+    events_per,
+    head_room,
+    log_floor,
+    styled,
+    with_unit,
+)
+from gato_coffea.samples import FloatArray
+
+
+def draw_stack(
+    stack: Stack,
+    style: Style,
+    *,
+    signal_scale: float | None = None,
+    log: bool = False,
+    intervals: Sequence[Interval] = (),
+    categories: bool = False,
+    y_label: str | None = None,
+) -> Figure:
+    """Draw backgrounds stacked, signals scaled on top of nothing, and data with its ratio.
+
+    Parameters
+    ----------
+    stack, style
+        What to show, and how.
+    signal_scale
+        Factor of all signals, stated in the legend; None finds a round one for each.
+    log
+        Logarithmic y axis; signals are then not scaled unless asked for.
+    intervals
+        Category of each stretch of the x axis, drawn as boundaries with numbers above.
+    categories
+        The x axis counts categories.
+    y_label
+        Title of the y axis; by default events per bin width.
+    """
+    shown = stack.shown()
+    has_data = shown.data is not None and bool(np.isfinite(shown.data.values).any())
+    heights, size = ((3.0, 1.0), (8.0, 7.8)) if has_data else ((1.0,), (8.0, 6.8))
+    with styled(style, size=size, heights=heights) as (figure, axes):
+        ax = axes[0]
+        levels = _draw_backgrounds(ax, shown)
+        levels += _draw_signals(ax, shown, signal_scale, log)
+        if has_data:
+            levels.append(_draw_data(ax, shown))
+            _draw_ratio(axes[1], shown)
+        top = max((float(np.max(v, initial=0.0)) for v in levels), default=0.0) or 1.0
+        lowest = min((float(np.min(v, initial=0.0)) for v in levels), default=0.0)
+        low = log_floor(_must_show(levels)) if log else 1.1 * lowest
+        ax.set_ylabel(y_label or _y_label(stack, categories))
+        axes[-1].set_xlabel(with_unit(stack.label, stack.unit))
+        if categories:
+            axes[-1].set_xticks(np.arange(len(stack.edges) - 1))
+            axes[-1].tick_params(axis="x", which="minor", top=False, bottom=False)
+        axes[-1].set_xlim(float(stack.edges[0]), float(stack.edges[-1]))
+        add_label(ax, style)
+        add_legend(ax)
+        free = head_room(ax, low, top, log=log, extra=0.09 if intervals else 0.04)
+        if intervals:
+            _draw_intervals(ax, intervals, free)
+    return figure
+
+
+def _y_label(stack: Stack, categories: bool) -> str:
+    widths = stack.widths
+    if categories:
+        return "Events"
+    if stack.per is not None:
+        return events_per(stack.per, stack.unit)
+    even = np.allclose(widths, widths.mean(), rtol=1e-6)
+    return events_per(float(widths.mean()), stack.unit) if even else "Events / bin"
+
+
+def _draw_backgrounds(ax: Axes, stack: Stack) -> list[FloatArray]:
+    ordered = drawing_order(stack.backgrounds)
+    if not ordered:
+        return []
+    names = list(ordered)
+    # The legend reads from the top of the stack down.
+    mplhep.histplot(
+        [ordered[n].values for n in names],
+        bins=stack.edges,
+        stack=True,
+        histtype="fill",
+        label=names,
+        color=[FILLS[(len(names) - 1 - i) % len(FILLS)] for i in range(len(names))],
+        edgecolor="black",
+        linewidth=0.5,
+        flow="none",
+        ax=ax,
+    )
+    total, variance = stack.total
+    error = np.sqrt(variance)
+    ax.stairs(
+        total + error,
+        stack.edges,
+        baseline=total - error,
+        fill=True,
+        facecolor="none",
+        edgecolor="#444444",
+        hatch="////",
+        linewidth=0,
+        label="Stat. unc.",
+    )
+    return [total, *(ordered[n].values for n in names)]
+
+
+def _draw_signals(ax: Axes, stack: Stack, scale: float | None, log: bool) -> list[FloatArray]:
+    top = float(np.max(stack.total.values, initial=0.0))
+    levels = []
+    for i, (name, contents) in enumerate(stack.signals.items()):
+        peak = float(np.max(contents.values, initial=0.0))
+        factor = scale if scale is not None else 1.0 if log else round_scale(peak, top)
+        mplhep.histplot(
+            contents.values * factor,
+            bins=stack.edges,
+            yerr=False,
+            histtype="step",
+            label=scale_label(name, factor),
+            color=LINES[i % len(LINES)],
+            linestyle=DASHES[i % len(DASHES)],
+            linewidth=2.2,
+            flow="none",
+            ax=ax,
+        )
+        levels.append(contents.values * factor)
+    return levels
+
+
+def _draw_data(ax: Axes, stack: Stack) -> FloatArray:
+    assert stack.data is not None
+    values, variances = stack.data
+    keep = np.isfinite(values)
+    centers = 0.5 * (stack.edges[1:] + stack.edges[:-1])
+    error = np.sqrt(variances[keep])
+    ax.errorbar(
+        centers[keep], values[keep], yerr=error, fmt="o", color="black", label="Data", zorder=5
+    )
+    return values[keep] + error
+
+
+def _draw_ratio(ax: Axes, stack: Stack) -> None:
+    assert stack.data is not None
+    total, variance = stack.total
+    centers = 0.5 * (stack.edges[1:] + stack.edges[:-1])
+    positive = total > 0
+    safe = np.where(positive, total, 1.0)
+    band = np.where(positive, np.sqrt(variance) / safe, 0.0)
+    ax.stairs(
+        1 + band,
+        stack.edges,
+        baseline=1 - band,
+        fill=True,
+        facecolor="none",
+        edgecolor="#444444",
+        hatch="////",
+        linewidth=0,
+    )
+    ax.axhline(1.0, color="black", linewidth=1)
+    keep = positive & np.isfinite(stack.data.values)
+    ratio = stack.data.values[keep] / safe[keep]
+    error = np.sqrt(stack.data.variances[keep]) / safe[keep]
+    ax.errorbar(centers[keep], ratio, yerr=error, fmt="o", color="black")
+    reach = float(np.nanmax(np.abs(ratio - 1) + 0.5 * error, initial=0.1))
+    reach = min(max(0.15, 1.15 * reach), 1.0)
+    ax.set_ylim(1 - reach, 1 + reach)
+    ax.set_ylabel("Data / bkg.", loc="center", fontsize=16)
+
+
+def _must_show(levels: Sequence[FloatArray]) -> list[float]:
+    """Smallest level of the total, which is the first, and the peak of everything else."""
+    total = levels[0][levels[0] > 0] if levels else np.empty(0)
+    return [*(total.min(initial=np.inf),), *(float(np.max(v, initial=0.0)) for v in levels)]
+
+
+def _draw_intervals(ax: Axes, intervals: Sequence[Interval], height: float) -> None:
+    """Boundaries between categories up to a part of the height, and their numbers there."""
+    for inner in intervals[1:]:
+        ax.axvline(
+            inner.low, 0, height, color="black", linewidth=1.2, linestyle=(0, (4, 3)), zorder=4
+        )
+    span = intervals[-1].high - intervals[0].low
+    for low, high, category in intervals:
+        # A number needs some width; the boundaries of narrower categories speak for themselves.
+        if high - low > 0.022 * span:
+            ax.annotate(
+                str(category),
+                (0.5 * (low + high), height),
+                (0, -4),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=14,
+                fontweight="bold",
+            )
