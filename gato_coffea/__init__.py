@@ -1,3 +1,72 @@
-"""Event categories with the best expected significance, learned inside a coffea analysis."""
+"""Event categories with the best expected significance, learned inside a coffea analysis.
+
+Names are imported from their modules when first asked for: importing this package loads neither
+TensorFlow nor matplotlib nor coffea.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gato_coffea.categories import Categories
+    from gato_coffea.chunk import collect
+    from gato_coffea.config import Analysis, parse_analysis, read_analysis
+    from gato_coffea.errors import GatoError
+    from gato_coffea.gato.optimise import optimise
+    from gato_coffea.gato.result import Result
+    from gato_coffea.output import Processed
+    from gato_coffea.processor import GatoProcessor
+    from gato_coffea.run import process
+    from gato_coffea.sidebands import fit_categories, fit_sidebands
+    from gato_coffea.templates import templates_from_histograms, templates_from_samples
+
+_HOME = {
+    "Analysis": "config",
+    "Categories": "categories",
+    "GatoError": "errors",
+    "GatoProcessor": "processor",
+    "Processed": "output",
+    "Result": "gato.result",
+    "collect": "chunk",
+    "fit_categories": "sidebands",
+    "fit_sidebands": "sidebands",
+    "optimise": "gato.optimise",
+    "parse_analysis": "config",
+    "process": "run",
+    "read_analysis": "config",
+    "templates_from_histograms": "templates",
+    "templates_from_samples": "templates",
+}
+
+__all__ = [
+    "Analysis",
+    "Categories",
+    "GatoError",
+    "GatoProcessor",
+    "Processed",
+    "Result",
+    "__version__",
+    "collect",
+    "fit_categories",
+    "fit_sidebands",
+    "optimise",
+    "parse_analysis",
+    "process",
+    "read_analysis",
+    "templates_from_histograms",
+    "templates_from_samples",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

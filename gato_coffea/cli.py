@@ -1,0 +1,313 @@
+"""The command line: a command per stage; each parses, calls one function, and prints."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from gato_coffea.errors import GatoError
+
+if TYPE_CHECKING:
+    from gato_coffea.pipeline import StageReport
+    from gato_coffea.stages import Job
+
+USER_ERROR = 2
+
+app = typer.Typer(
+    help="Event categories with the best expected significance, from ROOT ntuples to plots.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Executor(StrEnum):
+    """How chunks of events are worked on."""
+
+    iterative = "iterative"
+    futures = "futures"
+    dask = "dask"
+
+
+class Toy(StrEnum):
+    """Toys that can be written as ntuples."""
+
+    one = "1d"
+    three = "three-class"
+    diphoton = "diphoton"
+
+
+AnalysisPath = Annotated[
+    Path, typer.Argument(metavar="ANALYSIS", help="An analysis file, or the folder it is in.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Results directory [results beside the analysis file]."),
+]
+ExecutorOption = Annotated[
+    Executor, typer.Option("--executor", help="One process, several, or a dask cluster.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Worker processes [one a core].")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Address of a dask cluster that runs already."),
+]
+Chunksize = Annotated[int, typer.Option("--chunksize", min=1, help="Events in a chunk.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+SecondPass = Annotated[
+    bool, typer.Option("--second-pass", help="Fill templates by reading the events again.")
+]
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is done.")] = False,
+) -> None:
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("gato_coffea").setLevel(level)
+
+
+def _console() -> Console:
+    """A terminal, or a file as wide as the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
+def _job(
+    path: Path,
+    output: Path | None,
+    *,
+    executor: Executor = Executor.iterative,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    chunksize: int = 100_000,
+    quiet: bool = False,
+    second_pass: bool = False,
+    continued: bool = False,
+) -> Job:
+    from gato_coffea.config import read_analysis
+    from gato_coffea.stages import Job
+
+    return Job.of(
+        read_analysis(path),
+        output=output,
+        executor=executor.value,
+        workers=workers,
+        scheduler=scheduler,
+        chunksize=chunksize,
+        progress=not quiet and sys.stderr.isatty(),
+        second_pass=second_pass,
+        continued=continued,
+    )
+
+
+@app.command()
+def check(analysis: AnalysisPath) -> None:
+    """Compare an analysis file with the files that it names."""
+    from gato_coffea.config import load_functions, read_analysis
+    from gato_coffea.inspect import check_analysis
+    from gato_coffea.preparation import make_ntuples
+    from gato_coffea.tables import dataset_table
+
+    read = read_analysis(analysis)
+    load_functions(read)
+    make_ntuples(read)
+    rows = check_analysis(read)
+    _console().print(dataset_table(rows))
+    missing = [problem for row in rows for problem in row.missing]
+    for problem in missing:
+        print(problem, file=sys.stderr)
+    if missing:
+        raise typer.Exit(USER_ERROR)
+
+
+@app.command()
+def inspect(file: Annotated[str, typer.Argument(metavar="FILE", help="A ROOT file.")]) -> None:
+    """List the trees and branches of a ROOT file, and print an analysis file to start from."""
+    from gato_coffea.inspect import inspect_file, starting_yaml
+    from gato_coffea.tables import tree_tables
+
+    trees = inspect_file(file)
+    console = _console()
+    for table in tree_tables(trees):
+        console.print(table)
+    print(starting_yaml(file, trees))
+
+
+@app.command()
+def toy(
+    kind: Annotated[Toy, typer.Argument(help="Which toy.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the ntuples go.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same events.")] = 42,
+) -> None:
+    """Write a toy as ROOT ntuples, several files a process."""
+    from gato_coffea.ntuples import write_toy_ntuples
+    from gato_coffea.provenance import require_writable
+
+    require_writable(output)
+    files = write_toy_ntuples(kind.value, output, seed=seed)
+    for process, paths in files.items():
+        print(f"{process}: {', '.join(path.name for path in paths)}")
+
+
+@app.command()
+def process(
+    analysis: AnalysisPath,
+    output: Output = None,
+    executor: ExecutorOption = Executor.iterative,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    chunksize: Chunksize = 100_000,
+    quiet: Quiet = False,
+) -> None:
+    """Read the events: histograms, columns, cut flow."""
+    job = _job(
+        analysis,
+        output,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        chunksize=chunksize,
+        quiet=quiet,
+    )
+    from gato_coffea.preparation import make_ntuples
+
+    make_ntuples(job.analysis)
+    _run_stage(job, "process")
+
+
+@app.command()
+def optimise(
+    analysis: AnalysisPath,
+    output: Output = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find the categories, and say how good they are on events they were not trained on."""
+    _run_stage(_job(analysis, output, quiet=quiet), "optimise")
+
+
+@app.command()
+def categorise(
+    analysis: AnalysisPath,
+    output: Output = None,
+    second_pass: SecondPass = False,
+    executor: ExecutorOption = Executor.iterative,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    chunksize: Chunksize = 100_000,
+    quiet: Quiet = False,
+) -> None:
+    """Fill the templates of the categories."""
+    job = _job(
+        analysis,
+        output,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        chunksize=chunksize,
+        quiet=quiet,
+        second_pass=second_pass,
+    )
+    _run_stage(job, "categorise")
+
+
+@app.command()
+def sidebands(analysis: AnalysisPath, output: Output = None) -> None:
+    """Fit the mass sidebands of every category."""
+    _run_stage(_job(analysis, output), "sidebands")
+
+
+@app.command()
+def plots(analysis: AnalysisPath, output: Output = None) -> None:
+    """Draw all figures."""
+    _run_stage(_job(analysis, output), "plots")
+
+
+@app.command()
+def report(analysis: AnalysisPath, output: Output = None) -> None:
+    """Write one HTML page about the results."""
+    _run_stage(_job(analysis, output), "report")
+
+
+@app.command()
+def run(
+    analysis: AnalysisPath,
+    output: Output = None,
+    executor: ExecutorOption = Executor.iterative,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    chunksize: Chunksize = 100_000,
+    quiet: Quiet = False,
+    force: Annotated[bool, typer.Option("--force", help="Run every stage again.")] = False,
+) -> None:
+    """Do everything that is not up to date, in order."""
+    from gato_coffea.pipeline import run_all
+    from gato_coffea.tables import stage_table
+
+    job = _job(
+        analysis,
+        output,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        chunksize=chunksize,
+        quiet=quiet,
+    )
+    console = _console()
+
+    def ended(done: StageReport) -> None:
+        state = "unchanged" if done.skipped else f"{done.wall_s:.1f} s"
+        console.rule(f"{done.stage}: {state}", align="left")
+        _print_results(job, done.stage, console)
+
+    reports = run_all(job, force=force, ended=ended)
+    console.print(stage_table(reports))
+    console.print(f"Results: {job.output}", soft_wrap=True)
+
+
+def _run_stage(job: Job, stage: str) -> None:
+    from gato_coffea.pipeline import run_stage
+    from gato_coffea.tables import stage_table
+
+    console = _console()
+    done = run_stage(job, stage)
+    _print_results(job, stage, console)
+    console.print(stage_table([done]))
+
+
+def _print_results(job: Job, stage: str, console: Console) -> None:
+    """The tables of a stage, from the files that it has written."""
+    from gato_coffea import stages, tables
+
+    if stage == "process":
+        console.print(tables.cutflow_table(stages.read_cutflow(job)))
+    elif stage == "optimise":
+        results = stages.load_results(job)
+        used = stages.used_count(job)
+        console.print(tables.significance_table(results, used=used))
+        for result in results.values():
+            console.print(tables.category_table(result))
+            for note in result.notes:
+                console.print(f"  {note}", soft_wrap=True)
+    elif stage == "sidebands":
+        console.print(tables.sideband_table(stages.read_fits(job)))
+
+
+def main() -> None:
+    """Entry point: what the user can put right is one line on stderr, and exit code 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except GatoError as error:
+        print(f"gato-coffea: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(USER_ERROR)

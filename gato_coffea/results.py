@@ -1,0 +1,156 @@
+"""Results of an optimisation as files, and back: ``optimise/`` of a results directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gato_coffea.categories import Categories
+from gato_coffea.config import Analysis
+from gato_coffea.errors import ConfigError, InputError
+from gato_coffea.files import write_text
+
+if TYPE_CHECKING:
+    from gato_coffea.gato.result import Result
+
+SUMMARY = "summary.json"
+NUMBERS = ("sumw", "sumw2", "count", "factor")
+
+
+def write_results(folder: Path, results: Sequence[Result]) -> list[Path]:
+    """Write categories, figures and training history of every result, and a summary of all.
+
+    ``categories_<asked>.json``, ``result_<asked>.json``, ``history_<asked>.json`` (where there
+    was training) and ``summary.json``; the last is written last.
+
+    Returns
+    -------
+    list[Path]
+        The files.
+    """
+    written = []
+    for result in results:
+        path = folder / f"categories_{result.asked}.json"
+        result.categories.save(path)
+        written.append(path)
+        written.append(_write(folder / f"result_{result.asked}.json", result.to_dict()))
+        if result.history is not None:
+            history = {name: _as_lists(value) for name, value in vars(result.history).items()}
+            written.append(_write(folder / f"history_{result.asked}.json", history))
+    return [*written, _write(folder / SUMMARY, _summary(results))]
+
+
+def _summary(results: Sequence[Result]) -> dict[str, Any]:
+    return {
+        "signals": list(results[0].yields.signals),
+        "asked": [r.asked for r in results],
+        "kept": [r.n_categories for r in results],
+        "held_out": [r.held_out.combined for r in results],
+        "spread": [r.held_out.spread for r in results],
+        "training": [r.training.combined for r in results],
+    }
+
+
+def _write(path: Path, content: Any) -> Path:
+    write_text(path, json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(v) for v in value] if isinstance(value, tuple) else value.tolist()
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Content of ``summary.json``: lists with one entry for each number of categories.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
+    content: dict[str, Any] = _read(folder / SUMMARY)
+    return content
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot read results ({error})") from None
+
+
+def read_results(folder: Path) -> dict[int, Result]:
+    """Everything that `write_results` has written, by the number of categories asked.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged.
+    """
+    return {asked: _read_result(folder, asked) for asked in read_summary(folder)["asked"]}
+
+
+def _read_result(folder: Path, asked: int) -> Result:
+    from gato_coffea.gato.result import History, Result, Significance, Yardstick, Yields
+
+    path = folder / f"result_{asked}.json"
+    content = _read(path)
+
+    def significance(value: Mapping[str, Any] | None) -> Any:
+        return None if value is None else Significance(**value)
+
+    try:
+        yields: dict[str, Any] = {
+            key: np.asarray(value) if key in NUMBERS else tuple(value)
+            for key, value in content["yields"].items()
+        }
+        history = None
+        past = folder / f"history_{asked}.json"
+        if past.is_file():
+            arrays = _read(past)
+            plain = {f.name: np.asarray(arrays[f.name]) for f in fields(History)[:-1]}
+            history = History(**plain, boundaries=tuple(map(np.asarray, arrays["boundaries"])))
+        return Result(
+            asked=content["asked"],
+            categories=Categories.load(folder / f"categories_{asked}.json"),
+            held_out=significance(content["held_out"]),
+            training=significance(content["training"]),
+            yields=Yields(**yields),
+            yardsticks={
+                name: Yardstick(significance(y["held_out"]), significance(y["training"]))
+                for name, y in content["yardsticks"].items()
+            },
+            history=history,
+            notes=tuple(content["notes"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
+
+
+def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
+    """The number of categories, as asked, that templates are made with.
+
+    It is the one that ``optimise.use`` names, else the smallest one whose held-out significance
+    is within one spread of the best (one-standard-error rule, Breiman et al. 1984).
+
+    Raises
+    ------
+    ConfigError
+        If ``optimise.use`` names a number that was not asked for.
+    """
+    asked, use = summary["asked"], analysis.optimise.use
+    if use is not None:
+        if use not in asked:
+            raise ConfigError(
+                f"optimise.use: is none of the numbers of categories (got {use}; "
+                f"allowed: {', '.join(map(str, asked))})"
+            )
+        return use
+    best = max(range(len(asked)), key=lambda i: summary["held_out"][i])
+    enough = summary["held_out"][best] - (summary["spread"][best] or 0.0)
+    return int(min(k for k, z in zip(asked, summary["held_out"], strict=True) if z >= enough))

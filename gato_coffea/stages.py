@@ -1,0 +1,240 @@
+"""The stages of an analysis: each reads results, calls one function, and writes files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gato_coffea.config import Analysis
+from gato_coffea.errors import InputError
+from gato_coffea.files import replacing, write_text
+from gato_coffea.preparation import make_ntuples
+from gato_coffea.results import chosen, read_results, read_summary, write_results
+
+if TYPE_CHECKING:
+    from hist import Hist
+
+    from gato_coffea.categories import Categories
+    from gato_coffea.gato.result import Result
+    from gato_coffea.output import Processed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """An analysis, its results directory, and how the events are read.
+
+    ``executor`` is ``iterative``, ``futures`` or ``dask``; ``scheduler`` the address of a dask
+    cluster. None of them changes a result.
+    """
+
+    analysis: Analysis
+    output: Path
+    executor: str = "iterative"
+    workers: int | None = None
+    scheduler: str | None = None
+    chunksize: int = 100_000
+    progress: bool = True
+    second_pass: bool = False
+    continued: bool = False
+
+    @classmethod
+    def of(cls, analysis: Analysis, *, output: Path | None = None, **options: Any) -> Job:
+        """A job that writes to ``results`` beside the analysis file, if nothing else is said."""
+        return cls(analysis=analysis, output=output or analysis.directory / "results", **options)
+
+    def folder(self, stage: str) -> Path:
+        """Where a stage writes to."""
+        return self.output / stage
+
+    def run_options(self) -> dict[str, Any]:
+        """How `gato_coffea.run.process` is to run."""
+        return {
+            "executor": self.executor,
+            "workers": self.workers,
+            "scheduler": self.scheduler,
+            "chunksize": self.chunksize,
+            "progress": self.progress,
+        }
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and in its folders."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def run_ntuples(job: Job) -> bool:
+    """Make the ntuples where the analysis has some of its own; whether any were made."""
+    return make_ntuples(job.analysis)
+
+
+def run_process(job: Job) -> list[Path]:
+    """Read the events: histograms, columns, cut flow and sums of weights."""
+    from gato_coffea.run import process
+
+    folder = job.folder("process")
+    process(job.analysis, **job.run_options()).save(folder)
+    return files_below(folder)
+
+
+def read_cutflow(job: Job) -> dict[str, dict[str, dict[str, float]]]:
+    """Cut flow that the stage ``process`` has written: process, step, events and weighted."""
+    path = job.folder("process") / "process.json"
+    cutflow: dict[str, dict[str, dict[str, float]]] = json.loads(path.read_text())["cutflow"]
+    return cutflow
+
+
+def load_processed(job: Job) -> Processed:
+    """What the events gave, as the stage ``process`` has written it."""
+    from gato_coffea.output import Processed
+
+    return Processed.load(job.folder("process"), job.analysis)
+
+
+def run_optimise(job: Job) -> list[Path]:
+    """Find the categories, for every number of them that is asked."""
+    from gato_coffea.gato.optimise import optimise
+
+    analysis, settings = job.analysis, job.analysis.optimise
+    processed = load_processed(job)
+    held: Any = processed.samples if processed.samples is not None else processed.cells
+    mass = analysis.mass if settings.mass_window else None
+    options = settings.model_dump(include=set(_SETTINGS)) | {"constraints": settings.constraints}
+    results = optimise(
+        {name: held[name] for name in (*settings.signals, *analysis.backgrounds)},
+        backgrounds=analysis.backgrounds,
+        features=_features(analysis),
+        window_gev=None if mass is None else mass.window_gev,
+        mass_range_gev=None if mass is None else mass.range_gev,
+        progress=job.progress,
+        **options,
+    )
+    return write_results(
+        job.folder("optimise"), results if isinstance(results, list) else [results]
+    )
+
+
+_SETTINGS = (
+    "signals",
+    "n_categories",
+    "combination",
+    "method",
+    "kind",
+    "mc_uncertainty",
+    "systematic",
+    "restarts",
+    "folds",
+    "epochs",
+    "seed",
+)
+
+
+def _features(analysis: Analysis) -> Any:
+    from gato_coffea.datasets import features
+
+    return features(analysis)
+
+
+def load_results(job: Job) -> dict[int, Result]:
+    """Results of the optimisation by number of categories asked."""
+    return read_results(job.folder("optimise"))
+
+
+def used_count(job: Job) -> int:
+    """Number of categories, as asked, that templates are made with."""
+    return chosen(job.analysis, read_summary(job.folder("optimise")))
+
+
+def load_categories(job: Job) -> Categories:
+    """The categories that templates are made with."""
+    from gato_coffea.categories import Categories
+
+    path = job.folder("optimise") / f"categories_{used_count(job)}.json"
+    return Categories.load(path, features=[d.name for d in job.analysis.discriminants])
+
+
+def run_categorise(job: Job) -> list[Path]:
+    """Templates of the chosen categories, and a copy of the categories beside them."""
+    categories = load_categories(job)
+    templates = _templates(job, categories)
+    folder = job.folder("templates")
+    categories.save(folder / "categories.json")
+    used = {"asked": used_count(job), "kept": categories.n_categories}
+    write_text(folder / "used.json", json.dumps(used) + "\n")
+    _write_templates(templates, folder)
+    return files_below(folder)
+
+
+def _templates(job: Job, categories: Categories) -> Hist[Any]:
+    """From a second pass where it is asked for, else from columns, else from histograms."""
+    from gato_coffea.templates import templates_from_histograms, templates_from_samples
+
+    if job.second_pass:
+        from gato_coffea.run import process
+
+        again = process(job.analysis, categories=categories, **job.run_options())
+        assert again.templates is not None
+        return again.templates
+    processed = load_processed(job)
+    if processed.samples is not None:
+        return templates_from_samples(processed.samples, categories, job.analysis)
+    return templates_from_histograms(processed, categories, job.analysis)
+
+
+def load_templates(job: Job) -> Hist[Any]:
+    """The templates that the stage ``categorise`` has written."""
+    import hist
+    import uhi.io.json
+
+    path = job.folder("templates") / "templates.json"
+    try:
+        content = json.loads(path.read_text(), object_hook=uhi.io.json.object_hook)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot read templates ({error})") from None
+    return hist.Hist(content)
+
+
+def _write_templates(templates: Hist[Any], folder: Path) -> None:
+    import uhi.io.json
+    from coffea.util import save
+
+    with replacing(folder / "templates.coffea") as aside:
+        save(templates, aside)
+    write_text(folder / "templates.json", json.dumps(templates, default=uhi.io.json.default))
+    _write_root(templates, folder / "templates.root")
+
+
+def _write_root(templates: Hist[Any], path: Path) -> None:
+    """One histogram for each category, process and variation: ``category0/ggH_pileupUp``."""
+    import uproot
+
+    with replacing(path) as aside, uproot.recreate(aside) as file:
+        for k in range(len(templates.axes["category"])):
+            for process in templates.axes["process"]:
+                for variation in templates.axes["variation"]:
+                    suffix = "" if variation == "nominal" else f"_{variation}"
+                    name = f"category{k}/{process}{suffix}"
+                    file[name] = templates[process, variation, k, :]
+
+
+def run_sidebands(job: Job) -> list[Path]:
+    """Fit the mass sidebands of every category."""
+    from gato_coffea.sidebands import fit_categories
+
+    fits = fit_categories(load_templates(job), job.analysis)
+    path = job.folder("sidebands") / "fits.json"
+    write_text(path, json.dumps([fit.to_dict() for fit in fits], indent=1) + "\n")
+    return [path]
+
+
+def read_fits(job: Job) -> list[dict[str, Any]]:
+    """Content of ``sidebands/fits.json``; empty for an analysis without a mass."""
+    path = job.folder("sidebands") / "fits.json"
+    if job.analysis.mass is None:
+        return []
+    try:
+        content: list[dict[str, Any]] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot read fits ({error})") from None
+    return content

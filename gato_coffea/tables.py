@@ -1,0 +1,168 @@
+"""Results as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from gato_coffea.gato.result import Result, Significance
+    from gato_coffea.inspect import DatasetRow, Tree
+    from gato_coffea.pipeline import StageReport
+
+BASELINES = (
+    "equidistant",
+    "argmax equidistant",
+    "argmax optimal",
+    "exact",
+    "lloyd",
+    "ceiling",
+)
+NONE = "-"
+
+
+def _table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:
+    """A table whose first columns are text and whose others are numbers."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i < left else "right")
+    return table
+
+
+def dataset_table(rows: Sequence[DatasetRow]) -> Table:
+    """What was found of every dataset."""
+    columns = ["dataset", "process", "kind", "tree", "files", "entries", "sum of weights"]
+    table = _table("Datasets", [*columns, "branches missing"], left=4)
+    for row in rows:
+        table.add_row(
+            *(row.dataset, row.process, row.kind, row.tree, str(row.files), str(row.entries)),
+            _number(row.sumw, "{:.8g}"),
+            str(len(row.missing)),
+        )
+    return table
+
+
+def tree_tables(trees: Sequence[Tree]) -> list[Table]:
+    """Branches of every tree of a file."""
+    tables = []
+    for tree in trees:
+        table = _table(f"{tree.path}: {tree.entries} entries", ["branch", "type"], left=2)
+        for name, kind in tree.branches.items():
+            table.add_row(name, kind)
+        tables.append(table)
+    return tables
+
+
+def cutflow_table(cutflow: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    """Events and weighted yields of every process after every step of the selection."""
+    steps = list(dict.fromkeys(step for steps in cutflow.values() for step in steps))
+    table = _table("Cut flow: events (weighted)", ["process", *steps])
+    for process, counts in cutflow.items():
+        cells = [
+            f"{counts[s]['events']:.0f} ({counts[s]['weighted']:.6g})" if s in counts else NONE
+            for s in steps
+        ]
+        table.add_row(process, *cells)
+    return table
+
+
+def significance_table(results: Mapping[int, Result], *, used: int | None = None) -> Table:
+    """Held-out and training significance of every result beside its yardsticks."""
+    names = [b for b in BASELINES if any(b in result.yardsticks for result in results.values())]
+    others = dict.fromkeys(n for r in results.values() for n in r.yardsticks if n not in names)
+    names += list(others)
+    table = _table(
+        "Significance: held-out (training)",
+        ["asked", "kept", "Z held-out", "Z training", *names],
+        left=0,
+    )
+    for asked, result in results.items():
+        references = [_yardstick(result, name) for name in names]
+        table.add_row(
+            f"{asked} *" if asked == used else str(asked),
+            str(result.n_categories),
+            _with_spread(result.held_out),
+            f"{result.training.combined:.4g}",
+            *references,
+        )
+    if used is not None:
+        table.caption = "* templates are made with these"
+    return table
+
+
+def _with_spread(value: Significance) -> str:
+    spread = "" if value.spread is None else f" +- {value.spread:.2g}"
+    return f"{value.combined:.4g}{spread}"
+
+
+def _yardstick(result: Result, name: str) -> str:
+    if name not in result.yardsticks:
+        return NONE
+    yardstick = result.yardsticks[name]
+    held = NONE if yardstick.held_out is None else f"{yardstick.held_out.combined:.4g}"
+    return f"{held} ({yardstick.training.combined:.4g})"
+
+
+def category_table(result: Result) -> Table:
+    """Yields, S/B and effective background entries of every category."""
+    yields = result.yields
+    title = f"{result.asked} categories asked, {result.n_categories} kept"
+    columns = ["category", *yields.signals, "background", "S/B", "effective entries"]
+    table = _table(title, columns, left=0)
+    signal, background = yields.signal_stack, yields.background
+    for k in range(result.n_categories):
+        ratio = signal[:, k].sum() / background[k] if background[k] > 0 else None
+        table.add_row(
+            str(k),
+            *(f"{value:.4g}" for value in signal[:, k]),
+            f"{background[k]:.5g}",
+            NONE if ratio is None else f"{ratio:.3g}",
+            f"{yields.effective_background[k]:.0f}",
+        )
+    return table
+
+
+def sideband_table(fits: Sequence[Mapping[str, Any]]) -> Table:
+    """Prediction of the background in the window of every category, and how good the fit is."""
+    columns = ["category", "function", "window", "stat", "functions", "observed"]
+    signals = list(fits[0]["signals"]) if fits else []
+    table = _table(
+        f"Sideband fits to {fits[0]['source'] if fits else 'nothing'}",
+        [*columns, *signals, "chi2/ndf", "p", "effective entries", "status"],
+        left=0,
+    )
+    for entry in fits:
+        fit = entry["fit"]
+        table.add_row(
+            str(entry["category"]),
+            fit["family"],
+            f"{fit['window_yield']:.5g}",
+            f"+- {fit['window_error']:.2g}",
+            _number(entry["spread"], "+- {:.2g}"),
+            _number(entry["observed"], "{:.5g}"),
+            *(f"{entry['signals'][name]:.4g}" for name in signals),
+            f"{_number(fit['chi2'], '{:.1f}')}/{fit['ndf']}",
+            _number(fit["p_value"], "{:.2g}"),
+            f"{fit['effective_entries']:.0f}",
+            fit["status"],
+        )
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return NONE if value is None else form.format(value)
+
+
+def stage_table(reports: Sequence[StageReport]) -> Table:
+    """What every stage cost when it last ran."""
+    table = _table("Stages", ["stage", "", "wall time [s]", "peak memory [MB]"], left=2)
+    for report in reports:
+        state = "unchanged" if report.skipped else "done"
+        table.add_row(report.stage, state, f"{report.wall_s:.1f}", f"{report.peak_mb:.0f}")
+    total = sum(r.wall_s for r in reports if not r.skipped)
+    peak = max((r.peak_mb for r in reports if not r.skipped), default=0.0)
+    table.add_section()
+    table.add_row("all that ran", "", f"{total:.1f}", f"{peak:.0f}")
+    return table
