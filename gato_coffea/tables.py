@@ -34,7 +34,7 @@ def _table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:
 def dataset_table(rows: Sequence[DatasetRow]) -> Table:
     """What was found of every dataset."""
     columns = ["dataset", "process", "kind", "tree", "files", "entries", "sum of weights"]
-    table = _table("Datasets", [*columns, "branches missing"], left=4)
+    table = _table("Datasets", [*columns, "problems"], left=4)
     for row in rows:
         table.add_row(
             *(row.dataset, row.process, row.kind, row.tree, str(row.files), str(row.entries)),

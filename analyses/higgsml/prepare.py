@@ -30,12 +30,14 @@ def prepare(directory: Path) -> None:
     score = cross_fitted_score(both, is_signal)
     for name, rows in (("signal", is_signal), ("background", ~is_signal)):
         with replacing(directory / f"{name}.root") as aside, uproot.recreate(aside) as file:
-            file["Events"] = {
+            branches = {
                 "event": both["EventId"].to_numpy(np.int64)[rows],
                 "weight": both["weight"].to_numpy(np.float64)[rows],
                 "score": score[rows],
                 "DER_mass_MMC": both["DER_mass_MMC"].to_numpy(np.float32)[rows],
             }
+            file.mktree("Events", {key: value.dtype for key, value in branches.items()})
+            file["Events"].extend(branches)
 
 
 def _read(name: str) -> pd.DataFrame:
