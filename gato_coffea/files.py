@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from gato_coffea.errors import OutputError
@@ -14,7 +15,8 @@ from gato_coffea.errors import OutputError
 def replacing(path: str | Path) -> Iterator[Path]:
     """A path aside to write to; it takes the place of ``path`` when the block ends well.
 
-    Missing folders are made. The name aside keeps the suffix of ``path``.
+    Missing folders are made. The path aside has the name of ``path``, in a hidden folder beside
+    it: what a killed process leaves behind matches no pattern such as ``*.root`` there.
 
     Raises
     ------
@@ -22,16 +24,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         If the folder cannot be written to.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    folder = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        aside.replace(path)
+        folder.mkdir(parents=True)
+        yield folder / path.name
+        (folder / path.name).replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        with suppress(OSError):  # an error here would hide the one above
-            aside.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
