@@ -1,0 +1,22 @@
+"""Results in the forms that other tools read."""
+
+from gato_coffea.exports.corrections import as_edges, correction_set, write_correctionlib
+from gato_coffea.exports.datacards import write_combine
+from gato_coffea.exports.everything import write_exports
+from gato_coffea.exports.histograms import read_uhi, write_root, write_uhi
+from gato_coffea.exports.models import channels
+from gato_coffea.exports.workspaces import pyhf_workspace, write_pyhf
+
+__all__ = [
+    "as_edges",
+    "channels",
+    "correction_set",
+    "pyhf_workspace",
+    "read_uhi",
+    "write_combine",
+    "write_correctionlib",
+    "write_exports",
+    "write_pyhf",
+    "write_root",
+    "write_uhi",
+]

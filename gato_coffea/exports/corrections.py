@@ -1,0 +1,144 @@
+"""Categories as a correctionlib file, and Gaussian categories in one dimension as edges."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gato_coffea.categories import Categories, EdgeCategories, MixtureCategories
+from gato_coffea.errors import InputError
+from gato_coffea.files import write_text
+from gato_coffea.samples import FloatArray
+
+
+def write_correctionlib(
+    categories: Categories, path: str | Path, *, name: str = "category"
+) -> None:
+    """Write categories as a correctionlib file (schema 2), whole or not at all.
+
+    The correction gives, as a float, what `Categories.assign` gives, -1 outside the range
+    included, for finite values; a NaN or infinite one raises an error in correctionlib.
+
+    Parameters
+    ----------
+    categories
+        Rectangular ones with any number of discriminants, or Gaussian ones with one.
+    path
+        A file ending in ``.json``.
+    name
+        Name of the correction.
+
+    Raises
+    ------
+    InputError
+        If the categories are Gaussian with more than one discriminant.
+    OutputError
+        If the file cannot be written.
+    """
+    write_text(path, json.dumps(correction_set(categories, name=name), allow_nan=False) + "\n")
+
+
+def correction_set(categories: Categories, *, name: str = "category") -> dict[str, Any]:
+    """Content of the correctionlib file; see `write_correctionlib`."""
+    table = as_edges(categories)
+    label = table.label.reshape(tuple(len(e) - 1 for e in table.edges))
+    # A bin of its own on either side of each range holds what belongs to no category.
+    padded = np.pad(label, 1, constant_values=-1)
+    return {
+        "schema_version": 2,
+        "description": "Event categories; category 0 is the least signal-like, -1 is none.",
+        "corrections": [
+            {
+                "name": name,
+                "version": 1,
+                "inputs": [{"name": f.name, "type": "real"} for f in table.features],
+                "output": {"name": "category", "type": "real"},
+                "data": {
+                    "nodetype": "multibinning",
+                    "inputs": [f.name for f in table.features],
+                    "edges": [_closed(edges) for edges in table.edges],
+                    "content": [float(k) for k in padded.ravel()],
+                    "flow": "error",
+                },
+            }
+        ],
+    }
+
+
+def _closed(edges: FloatArray) -> list[float | str]:
+    """Edges with the upper end of the range inside the last bin, and the rest of the axis."""
+    top = float(np.nextafter(edges[-1], np.inf))
+    return ["-inf", *edges[:-1].tolist(), top, "inf"]
+
+
+def as_edges(categories: Categories) -> EdgeCategories:
+    """The same categories as a rectangular table.
+
+    Parameters
+    ----------
+    categories
+        Rectangular ones, which are returned as they are, or Gaussian ones with one discriminant,
+        whose boundaries are found to the accuracy of their own rounding.
+
+    Raises
+    ------
+    InputError
+        If the categories are Gaussian with more than one discriminant.
+    """
+    if isinstance(categories, EdgeCategories):
+        return categories
+    if not isinstance(categories, MixtureCategories) or len(categories.features) != 1:
+        raise InputError(
+            f"categories: {categories.kind} in {len(categories.features)} discriminants has no "
+            "rectangular form; use kind edges"
+        )
+    feature = categories.features[0]
+    probes = _probes(categories)
+    label = categories.assign(probes)
+    edges, labels = [feature.low], [label[0]]
+    for (left, right), (before, after) in zip(pairwise(probes), pairwise(label), strict=True):
+        if before != after:
+            edges.append(_first_after(categories, left, right))
+            labels.append(after)
+    return EdgeCategories(
+        features=categories.features,
+        label=np.array(labels),
+        training=categories.training,
+        edges=(np.array([*edges, feature.high]),),
+    )
+
+
+def _probes(categories: MixtureCategories) -> FloatArray:
+    """One value inside each interval in which no two components change their order."""
+    feature = categories.features[0]
+    width = categories.scale_tril[:, 0, 0]
+    mean = categories.means[:, 0]
+    quadratic = -0.5 / width**2
+    linear = mean / width**2
+    constant = categories.log_weights - np.log(width) - 0.5 * (mean / width) ** 2
+    low, high = feature.stretch(np.array([feature.low, feature.high]))
+    crossings = [low, high]
+    for i, j in combinations(range(len(mean)), 2):
+        coefficients = [c[i] - c[j] for c in (quadratic, linear, constant)]
+        roots = np.roots(coefficients)
+        crossings += [float(r.real) for r in roots if abs(r.imag) <= 1e-9 * (1 + abs(r.real))]
+    inside = np.unique(np.clip(crossings, low, high))
+    middles = feature.unstretch(0.5 * (inside[1:] + inside[:-1]))
+    return np.unique(np.concatenate([[feature.low], middles, [feature.high]]))
+
+
+def _first_after(categories: Categories, left: float, right: float) -> float:
+    """Smallest number in ``(left, right]`` that is no longer in the category of ``left``."""
+    before = categories.assign(np.array([left]))[0]
+    while True:
+        middle = 0.5 * (left + right)
+        if not left < middle < right:
+            return float(right)
+        if categories.assign(np.array([middle]))[0] == before:
+            left = middle
+        else:
+            right = middle

@@ -1,0 +1,123 @@
+"""A statistical model as a combine datacard with its histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import uproot
+
+from gato_coffea.exports.models import Channel
+from gato_coffea.files import replacing, write_text
+from gato_coffea.samples import FloatArray
+
+
+def write_combine(model: Sequence[Channel], folder: str | Path) -> list[Path]:
+    """Write ``datacard.txt`` and ``shapes.root`` for combine.
+
+    Every category is a bin of the card; histograms are ``category0/ggH``,
+    ``category0/ggH_pileupUp`` and ``category0/data_obs``. Signals have process numbers up to 0.
+
+    Parameters
+    ----------
+    model
+        From `channels`.
+    folder
+        Where both files go.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    shapes, card = Path(folder) / "shapes.root", Path(folder) / "datacard.txt"
+    with replacing(shapes) as aside, uproot.recreate(aside) as file:
+        for channel in model:
+            for name, values, errors in _combine_histograms(channel):
+                file[f"{channel.name}/{name}"] = _histogram(channel.edges, values, errors)
+    write_text(card, datacard(model, shapes=shapes.name))
+    return [card, shapes]
+
+
+def _combine_histograms(channel: Channel) -> list[tuple[str, FloatArray, FloatArray]]:
+    found = [("data_obs", channel.observed, np.sqrt(channel.observed))]
+    for process in channel.processes:
+        found.append((process.name, process.values, process.errors))
+        for source, (up, down) in process.shapes.items():
+            found.append((f"{process.name}_{source}Up", up, process.errors))
+            found.append((f"{process.name}_{source}Down", down, process.errors))
+    return found
+
+
+def _histogram(edges: FloatArray, values: FloatArray, errors: FloatArray) -> hist.Hist[Any]:
+    histogram = hist.Hist(hist.axis.Variable(edges, name="x"), storage=hist.storage.Weight())
+    view: Any = histogram.view()
+    view["value"], view["variance"] = values, errors**2
+    return histogram
+
+
+def datacard(model: Sequence[Channel], *, shapes: str) -> str:
+    """Text of a combine datacard.
+
+    Parameters
+    ----------
+    model
+        From `channels`.
+    shapes
+        Path of the ROOT file with the histograms, relative to the card.
+    """
+    columns = [(channel, process) for channel in model for process in channel.processes]
+    names = list(dict.fromkeys(p.name for _, p in columns))
+    signal = {p.name for _, p in columns if p.signal}
+    ordered = sorted(names, key=lambda name: name not in signal)
+    number = {name: i - len(signal) + 1 for i, name in enumerate(ordered)}
+    rows = [
+        ["bin", "", *(c.name for c, _ in columns)],
+        ["process", "", *(p.name for _, p in columns)],
+        ["process", "", *(str(number[p.name]) for _, p in columns)],
+        ["rate", "", *(f"{p.values.sum():.8g}" for _, p in columns)],
+    ]
+    sources = list(dict.fromkeys(s for _, p in columns for s in p.shapes))
+    systematics = [
+        [s, "shape", *("1" if s in p.shapes else "-" for _, p in columns)] for s in sources
+    ]
+    for channel, process in columns:
+        if process.relative_error is not None:
+            factor = f"{1 + process.relative_error:.5g}"
+            here = [factor if c is channel and p is process else "-" for c, p in columns]
+            systematics.append([f"{process.name}_{channel.name}", "lnN", *here])
+    width = max(len(cell) for row in rows + systematics for cell in row) + 2
+    line = "-" * 40
+    observed = [
+        ["bin", *(c.name for c in model)],
+        ["observation", *(f"{c.observed.sum():.8g}" for c in model)],
+    ]
+    return "\n".join(
+        [
+            f"imax {len(model)}",
+            f"jmax {len(names) - 1}",
+            "kmax *",
+            line,
+            f"shapes * * {shapes} $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC",
+            line,
+            *(_row(cells, width) for cells in observed),
+            line,
+            *(_row(cells, width) for cells in rows),
+            line,
+            *(_row(cells, width) for cells in systematics),
+            *(f"{c.name} autoMCStats 10" for c in model),
+            "",
+        ]
+    )
+
+
+def _row(cells: Sequence[str], width: int) -> str:
+    return "".join(cell.ljust(width) for cell in cells).rstrip()

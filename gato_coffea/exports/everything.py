@@ -1,0 +1,77 @@
+"""All exports of an analysis in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hist
+
+from gato_coffea.categories import Categories, EdgeCategories
+from gato_coffea.config import Analysis
+from gato_coffea.exports.corrections import write_correctionlib
+from gato_coffea.exports.datacards import write_combine
+from gato_coffea.exports.histograms import write_root, write_uhi
+from gato_coffea.exports.models import channels
+from gato_coffea.exports.workspaces import write_pyhf
+from gato_coffea.sidebands.categories import CategoryFit
+
+
+def write_exports(
+    templates: hist.Hist[Any],
+    categories: Categories,
+    analysis: Analysis,
+    folder: str | Path,
+    *,
+    fits: Sequence[CategoryFit] | None = None,
+) -> list[Path]:
+    """Write everything that other tools read.
+
+    ``templates.root`` and ``templates.json`` (UHI), ``categories.correctionlib.json`` where the
+    categories have a rectangular form, and the statistical model as ``counting/workspace.json``
+    (pyhf), ``counting/datacard.txt`` and ``counting/shapes.root`` (combine): one bin a category,
+    which holds the signal window where there is a mass. With a mass, ``shape/`` has the same
+    three with the bins of the templates.
+
+    Parameters
+    ----------
+    templates
+        Axes process, variation, category and mass or discriminant.
+    categories, analysis
+        What the templates were made with.
+    folder
+        Made where it is missing.
+    fits
+        Sideband fits of data, which then replace the simulated backgrounds in ``counting``.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    InputError
+        If no category has a signal, or the signal window cuts a bin.
+    OutputError
+        If a file cannot be written.
+    """
+    folder = Path(folder)
+    root, json = folder / "templates.root", folder / "templates.json"
+    write_root(templates, root)
+    write_uhi(templates, json)
+    written = [root, json]
+    if isinstance(categories, EdgeCategories) or len(categories.features) == 1:
+        written.append(folder / "categories.correctionlib.json")
+        write_correctionlib(categories, written[-1])
+    from_data = fits is not None and all(fit.source == "data" for fit in fits)
+    counting = channels(templates, analysis, fits=fits if from_data else None)
+    models = {"counting": counting}
+    if analysis.mass is not None:
+        models["shape"] = channels(templates, analysis, shape=True)
+    for name, model in models.items():
+        written.append(folder / name / "workspace.json")
+        write_pyhf(model, written[-1])
+        written += write_combine(model, folder / name)
+    return written

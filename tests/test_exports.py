@@ -1,0 +1,350 @@
+"""Exports: read back with the tools they are made for."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uproot
+
+from gato_coffea.categories import EdgeCategories, MixtureCategories
+from gato_coffea.config import parse_analysis
+from gato_coffea.errors import InputError, OutputError
+from gato_coffea.exports import (
+    as_edges,
+    channels,
+    pyhf_workspace,
+    read_uhi,
+    write_combine,
+    write_correctionlib,
+    write_exports,
+    write_pyhf,
+    write_root,
+    write_uhi,
+)
+from gato_coffea.samples import Feature, Sample
+from gato_coffea.sidebands import fit_categories
+from gato_coffea.templates import templates_from_samples
+
+FEATURE = Feature("score", 0.0, 1.0)
+
+
+def analysis_of(*, data=False, mass=True, blinded=True, signals=("sig",)):
+    datasets = {
+        name: {"files": f"{name}.root", "process": name, "already_normalised": True}
+        for name in (*signals, "b1", "b2")
+    }
+    if data:
+        datasets["obs"] = {"files": "d.root", "process": "obs", "data": True}
+    content = {
+        "name": "test",
+        "datasets": datasets,
+        "weight": {"nominal": "w", "variations": {"puUp": "u", "puDown": "d"}},
+        "discriminants": [{"name": "score", "range": [0, 1], "bins": 20}],
+        "optimise": {"signals": list(signals)},
+    }
+    if mass:
+        content["mass"] = {
+            "source": "m",
+            "unit": "GeV",
+            "range_gev": [100, 180],
+            "bins": 16,
+            "window_gev": [120, 130],
+            "blinded": blinded,
+        }
+    return parse_analysis(content, directory=Path())
+
+
+CATEGORIES = EdgeCategories(
+    features=(FEATURE,), label=np.array([0, 1, 2]), edges=(np.array([0, 0.3, 0.8, 1.0]),)
+)
+
+
+def templates_of(analysis, seed=1):
+    rng = np.random.default_rng(seed)
+    samples = {}
+    for process in (*analysis.processes, *analysis.data_processes):
+        signal = process in analysis.optimise.signals
+        n = 2000 if signal else 5000
+        x = rng.beta(4, 2, n) if signal else rng.beta(1, 2, n)
+        mass = rng.normal(125, 2, n) if signal else 100 + rng.uniform(0, 80, n)
+        weight = np.full(n, 0.01 if signal else 0.5)
+        if process == "obs":
+            weight = np.ones(n)
+        variations = (
+            {} if process in ("obs", "b2") else {"puUp": weight * 1.1, "puDown": weight * 0.8}
+        )
+        samples[process] = Sample(
+            x=x[:, None],
+            weight=weight,
+            mass=mass if analysis.mass is not None else None,
+            variations=variations,
+        )
+    return templates_from_samples(samples, CATEGORIES, analysis)
+
+
+def test_root_file_holds_every_template_exactly(tmp_path):
+    templates = templates_of(analysis_of(data=True))
+    write_root(templates, tmp_path / "t.root")
+    with uproot.open(tmp_path / "t.root") as file:
+        names = {key.split(";")[0] for key in file.keys(recursive=True, cycle=False)}
+        assert {n for n in names if n.startswith("category1/")} == {
+            f"category1/{n}"
+            for n in ("sig", "sig_puUp", "sig_puDown", "b1", "b1_puUp", "b1_puDown", "b2", "obs")
+        }
+        found = file["category1/b1_puUp"]
+        wanted = templates["b1", "puUp", 1, :]
+        np.testing.assert_array_equal(found.values(flow=True), wanted.values(flow=True))
+        np.testing.assert_array_equal(found.variances(flow=True), wanted.variances(flow=True))
+        np.testing.assert_array_equal(found.axis().edges(), wanted.axes[0].edges)
+
+
+def test_uhi_json_round_trip_is_exact(tmp_path):
+    templates = templates_of(analysis_of())
+    write_uhi(templates, tmp_path / "t.json")
+    again = read_uhi(tmp_path / "t.json")
+    assert again == templates
+    (tmp_path / "bad.json").write_text("[1, 2")
+    with pytest.raises(InputError, match=r"bad.json: holds no UHI histogram"):
+        read_uhi(tmp_path / "bad.json")
+    with pytest.raises(InputError, match=r"none.json: holds no UHI histogram"):
+        read_uhi(tmp_path / "none.json")
+
+
+def hard_values(low, high, edges, n=200_000):
+    """Random values, every edge and its neighbours, both ends and what lies beyond."""
+    rng = np.random.default_rng(0)
+    special = np.concatenate([edges, [low, high, low - 1, high + 1, -1e300, 1e300, 0.0, -0.0]])
+    beside = [np.nextafter(special, np.inf), np.nextafter(special, -np.inf)]
+    return np.concatenate([rng.uniform(low - 0.1, high + 0.1, n), special, *beside])
+
+
+def evaluate(path, *columns):
+    correctionlib = pytest.importorskip("correctionlib")
+    correction = correctionlib.CorrectionSet.from_file(str(path))["category"]
+    return correction.evaluate(*columns)
+
+
+def test_correctionlib_agrees_event_by_event(tmp_path):
+    categories = replace(CATEGORIES, label=np.array([1, 0, 2]))
+    write_correctionlib(categories, tmp_path / "c.json")
+    x = hard_values(0, 1, categories.edges[0])
+    np.testing.assert_array_equal(evaluate(tmp_path / "c.json", x), categories.assign(x))
+    for value in (np.nan, np.inf):
+        with pytest.raises((RuntimeError, IndexError), match="bounds"):
+            evaluate(tmp_path / "c.json", np.array([value]))
+
+
+def test_correctionlib_in_two_dimensions(tmp_path):
+    rng = np.random.default_rng(2)
+    edges = (np.array([0, 0.2, 0.7, 1]), np.array([-5.0, 0.0, 5.0]))
+    features = (FEATURE, Feature("other", -5, 5))
+    label = rng.permutation(6)
+    categories = EdgeCategories(features=features, label=label, edges=edges)
+    write_correctionlib(categories, tmp_path / "c.json")
+    x = rng.permutation(hard_values(0, 1, edges[0], 10_000))
+    y = rng.permutation(hard_values(-5, 5, edges[1], 10_000))
+    n = min(len(x), len(y))
+    x, y = x[:n], y[:n]
+    got = evaluate(tmp_path / "c.json", x, y)
+    np.testing.assert_array_equal(got, categories.assign(np.stack([x, y], axis=1)))
+
+
+def mixture(seed, feature, k=6):
+    rng = np.random.default_rng(seed)
+    low, high = feature.stretch(np.array([feature.low, feature.high]))
+    return MixtureCategories(
+        features=(feature,),
+        label=rng.permutation(k),
+        means=rng.uniform(low, high, (k, 1)),
+        scale_tril=(high - low) * rng.uniform(0.02, 0.3, (k, 1, 1)),
+        log_weights=np.log(rng.dirichlet(np.ones(k))),
+    )
+
+
+@pytest.mark.parametrize("scale", ["linear", "logit", "log"])
+@pytest.mark.parametrize("seed", range(5))
+def test_gaussian_categories_in_one_dimension_become_edges(seed, scale, tmp_path):
+    feature = Feature(
+        "score", 0.5 if scale == "log" else 0.0, 3000.0 if scale == "log" else 1.0, scale
+    )
+    categories = mixture(seed, feature)
+    table = as_edges(categories)
+    rng = np.random.default_rng(seed)
+    x = np.concatenate(
+        [
+            rng.uniform(feature.low, feature.high, 50_000),
+            feature.unstretch(np.linspace(-12, 12, 50_000)),
+            *(table.edges[0] * (1 + shift) for shift in (-1e-9, -1e-12, 1e-12, 1e-9)),
+            table.edges[0][[0, -1]],
+        ]
+    )
+    # Closer to a boundary than a few units in the last place, rounding decides.
+    np.testing.assert_array_equal(table.assign(x), categories.assign(x))
+    write_correctionlib(categories, tmp_path / "c.json")
+    np.testing.assert_array_equal(evaluate(tmp_path / "c.json", x), categories.assign(x))
+
+
+def test_gaussian_categories_in_two_dimensions_have_no_edges():
+    features = (FEATURE, Feature("other", 0, 1))
+    categories = MixtureCategories(
+        features=features,
+        label=np.arange(2),
+        means=np.zeros((2, 2)),
+        scale_tril=np.stack([np.eye(2)] * 2),
+        log_weights=np.zeros(2),
+    )
+    with pytest.raises(InputError, match="mixture in 2 discriminants has no rectangular form"):
+        as_edges(categories)
+
+
+def test_counting_channels_hold_the_window():
+    analysis = analysis_of()
+    templates = templates_of(analysis)
+    first, second, _ = channels(templates, analysis)
+    assert (first.name, second.name) == ("category0", "category1")
+    assert [p.name for p in first.processes] == ["sig", "b1", "b2"]
+    sig, b1, b2 = second.processes
+    window = templates["b1", "nominal", 1, 120j:130j]
+    assert b1.values == [window.values().sum()]
+    assert b1.errors == [np.sqrt(window.variances().sum())]
+    assert b1.shapes["pu"][0] == pytest.approx(1.1 * b1.values)
+    assert b1.shapes["pu"][1] == pytest.approx(0.8 * b1.values)
+    assert b2.shapes == {}
+    assert sig.signal
+    assert not b1.signal
+    assert second.observed == pytest.approx(b1.values + b2.values)
+    assert not second.is_data
+    np.testing.assert_array_equal(second.edges, [120, 130])
+
+
+def test_data_in_the_window_stay_blind():
+    blind = analysis_of(data=True)
+    templates = templates_of(blind)
+    hidden = channels(templates, blind)[0]
+    assert not hidden.is_data
+    opened = channels(templates, analysis_of(data=True, blinded=False))[0]
+    assert opened.is_data
+    assert opened.observed == templates["obs", "nominal", 0, 120j:130j].values().sum()
+    fits = fit_categories(templates, blind)
+    predicted = channels(templates, blind, fits=fits)[1]
+    assert [p.name for p in predicted.processes] == ["sig", "sideband"]
+    assert predicted.processes[1].values == [fits[1].fit.window_yield]
+    assert predicted.processes[1].relative_error == fits[1].error / fits[1].fit.window_yield
+    with pytest.raises(InputError, match=r"one fit for each of 3 categories .got 1 fits"):
+        channels(templates, blind, fits=fits[:1])
+
+
+@pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated")
+@pytest.mark.parametrize("shape", [False, True])
+def test_pyhf_workspace_can_be_fitted(shape, tmp_path):
+    pyhf = pytest.importorskip("pyhf")
+    analysis = analysis_of()
+    model = channels(templates_of(analysis), analysis, shape=shape)
+    write_pyhf(model, tmp_path / "w.json")
+    workspace = pyhf.Workspace(json.loads((tmp_path / "w.json").read_text()))
+    pdf = workspace.model()
+    data = workspace.data(pdf)
+    expected = pdf.expected_actualdata(pdf.config.suggested_init())
+    total = sum(p.values.sum() for c in model for p in c.processes)
+    assert expected.sum() == pytest.approx(total, rel=1e-12)
+    # Background only data: nothing is better than no signal.
+    best = pyhf.infer.mle.fit(data, pdf)
+    assert best[pdf.config.poi_index] == pytest.approx(0.0, abs=1e-3)
+    assert set(pdf.config.parameters) == {"mu", "pu", *(f"staterror_{c.name}" for c in model)}
+
+
+@pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated")
+def test_pyhf_significance_is_the_asimov_significance(tmp_path):
+    pyhf = pytest.importorskip("pyhf")
+    analysis = analysis_of(mass=False)
+    templates = templates_of(analysis)
+    model = [
+        replace(
+            c, processes=tuple(replace(p, shapes={}, errors=p.errors * 0) for p in c.processes)
+        )
+        for c in channels(templates, analysis)
+    ]
+    workspace = pyhf.Workspace(pyhf_workspace(model))
+    pdf = workspace.model()
+    data = pdf.expected_data([1.0])
+    q0 = pyhf.infer.test_statistics.q0(
+        0.0, data, pdf, pdf.config.suggested_init(), pdf.config.suggested_bounds(), [False]
+    )
+    signal = np.array([c.processes[0].values[0] for c in model])
+    background = np.array([sum(p.values[0] for p in c.processes[1:]) for c in model])
+    phi = 2 * ((signal + background) * np.log1p(signal / background) - signal)
+    assert np.sqrt(q0) == pytest.approx(np.sqrt(phi.sum()), rel=1e-4)  # the minimiser's tolerance
+
+
+def test_several_signals_have_their_own_strength():
+    analysis = analysis_of(signals=("ggH", "vbf"))
+    workspace = pyhf_workspace(channels(templates_of(analysis), analysis))
+    assert workspace["measurements"][0]["config"]["poi"] == "mu_ggH"
+    assert workspace["channels"][0]["samples"][1]["modifiers"][0]["name"] == "mu_vbf"
+
+
+def test_combine_card_and_shapes_belong_together(tmp_path):
+    analysis = analysis_of(data=True)
+    templates = templates_of(analysis)
+    model = channels(templates, analysis, fits=fit_categories(templates, analysis))
+    card, shapes = write_combine(model, tmp_path / "combine")
+    lines = card.read_text().splitlines()
+    assert lines[:3] == ["imax 3", "jmax 1", "kmax *"]
+    assert "shapes * * shapes.root $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC" in lines
+    table = [line.split() for line in lines]
+    bins, names, numbers = [
+        row[1:] for row in table if row and row[0] in ("bin", "process") and len(row) == 7
+    ]
+    assert names == ["sig", "sideband"] * 3
+    assert numbers == ["0", "1"] * 3
+    rates = next(row[1:] for row in table if row and row[0] == "rate")
+    with uproot.open(shapes) as file:
+        for channel, name, rate in zip(bins, names, rates, strict=True):
+            assert file[f"{channel}/{name}"].values().sum() == pytest.approx(float(rate), rel=1e-7)
+        assert file["category2/sig_puUp"].values() == pytest.approx(
+            1.1 * file["category2/sig"].values()
+        )
+        assert "category2/data_obs" in file
+    pileup = next(row for row in table if row and row[0] == "pu")
+    assert pileup[1:] == ["shape", *["1", "-"] * 3]
+    assert sum(row[1] == "lnN" for row in table if len(row) > 2) == 3
+    assert lines[-1] == "category2 autoMCStats 10"
+
+
+def test_negative_and_empty_bins_are_reported(caplog):
+    analysis = analysis_of()
+    templates = templates_of(analysis)
+    view = templates.view()
+    view["value"][1:, :, 0] = -0.5
+    model = channels(templates, analysis)
+    assert model[0].observed == [1e-6]
+    assert "category0: b1 nominal: 1 negative bins set to zero (sum -1)" in caplog.text
+    assert "category0: 1 of 1 bins have no background; 1e-06 is put there" in caplog.text
+    view["value"][0] = 0.0
+    with pytest.raises(InputError, match="no category has a positive yield of sig"):
+        channels(templates, analysis)
+
+
+def test_everything_in_one_folder(tmp_path):
+    analysis = analysis_of(data=True)
+    templates = templates_of(analysis)
+    fits = fit_categories(templates, analysis)
+    written = write_exports(templates, CATEGORIES, analysis, tmp_path / "exports", fits=fits)
+    assert sorted(p.relative_to(tmp_path / "exports").as_posix() for p in written) == [
+        "categories.correctionlib.json",
+        "counting/datacard.txt",
+        "counting/shapes.root",
+        "counting/workspace.json",
+        "shape/datacard.txt",
+        "shape/shapes.root",
+        "shape/workspace.json",
+        "templates.json",
+        "templates.root",
+    ]
+    assert sorted(written) == sorted(p for p in (tmp_path / "exports").rglob("*") if p.is_file())
+    assert "sideband" in (tmp_path / "exports/counting/datacard.txt").read_text()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_root(templates, tmp_path / "file/t.root")
