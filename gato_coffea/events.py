@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,9 @@ EVENT_IDS = (
     ("run", "event"),
 )
 """Branches that identify an event, where the analysis names none."""
+
+PARAMETERS = re.compile(r"\[?parameters=\{[^}]*\}\]?")
+"""What awkward adds to a type and the user need not see."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class EventView:
         kind = None
         try:
             if isinstance(value, ak.Array):
-                kind = str(value.type.content)
+                kind = PARAMETERS.sub("", str(value.type.content))
                 value = ak.to_numpy(value) if value.ndim == 1 else None
             array = None if value is None else np.ma.asarray(value)
         except (TypeError, ValueError):

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import uproot
+import numpy as np
 
-from gato_coffea.config import Analysis, Dataset, function_name
-from gato_coffea.datasets import Fileset
+from gato_coffea.config import Analysis, Dataset, SumOfWeights, function_name, load_functions
+from gato_coffea.datasets import Fileset, fileset, sum_of_tree
 from gato_coffea.errors import InputError
+from gato_coffea.rootfiles import Tree, inspect_file, is_number, nearest, open_tree, opened
+from gato_coffea.starting import starting_yaml
+
+__all__ = [
+    "DatasetRow",
+    "Tree",
+    "check_analysis",
+    "check_first_files",
+    "diagnose",
+    "inspect_file",
+    "starting_yaml",
+]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tree:
-    """A tree of a file: its path, its entries, and the type of each branch."""
-
-    path: str
-    entries: int
-    branches: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,8 @@ class DatasetRow:
     sumw
         Sum of generator weights; None for data and for weights that are normalised already.
     missing
-        Branches that the analysis names and a file lacks, with the key and the file.
+        What does not fit, one line each: missing branches, branches that are not one number an
+        event, a sum of weights that is not above zero, no entries. Empty where all is well.
     """
 
     dataset: str
@@ -51,66 +54,6 @@ class DatasetRow:
     tree: str
     sumw: float | None
     missing: tuple[str, ...]
-
-
-@contextmanager
-def opened(path: str, *, place: str) -> Iterator[Any]:
-    """A ROOT file, or one clear line.
-
-    Raises
-    ------
-    InputError
-        If it is missing, not a ROOT file, or truncated.
-    """
-    if "://" not in path and not Path(path).is_file():
-        raise InputError(f"{path}: {place}: no such file")
-    try:
-        file = uproot.open({path: None})
-    except Exception as error:  # uproot raises many kinds for a file that is not whole
-        text = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: {place}: is not a whole ROOT file ({type(error).__name__}: {text})"
-        ) from error
-    with file:
-        yield file
-
-
-def inspect_file(path: str | Path) -> tuple[Tree, ...]:
-    """Trees of a ROOT file, in folders too.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
-    with opened(str(path), place="inspect") as file:
-        found = []
-        for name, kind in file.classnames(cycle=False, recursive=True).items():
-            if "TTree" in kind or "RNTuple" in kind or "TNtuple" in kind:
-                tree = file[name]
-                found.append(
-                    Tree(path=name, entries=int(tree.num_entries), branches=tree.typenames())
-                )
-    return tuple(found)
-
-
-def open_tree(file: Any, path: str, tree: str, *, place: str) -> Any:
-    """A tree of an open file.
-
-    Raises
-    ------
-    InputError
-        If it is missing, or is no tree.
-    """
-    if tree not in file:
-        names = [n for n, kind in file.classnames(cycle=False).items() if "TDir" not in kind]
-        raise InputError(
-            f"{path}: {place}: tree {tree!r} is missing (got {', '.join(names) or 'nothing'})"
-        )
-    found = file[tree]
-    if not hasattr(found, "num_entries"):
-        raise InputError(f"{path}: {place}: {tree!r} is no tree (got {found.classname})")
-    return found
 
 
 def wanted_branches(analysis: Analysis, name: str) -> dict[str, str]:
@@ -138,10 +81,20 @@ def _is_weighted(dataset: Dataset, key: str) -> bool:
     return not dataset.data and not (nominal and dataset.weight is not None)
 
 
-def _missing(tree: Any, wanted: Mapping[str, str], *, base: bool) -> dict[str, str]:
-    """Branches that a tree lacks; schemas other than the flat one rename branches."""
-    names = set(tree.keys(recursive=False)) if base else set()
-    return {b: key for b, key in wanted.items() if base and b.split(".")[0] not in names}
+def branch_problems(analysis: Analysis, name: str, tree: Any, *, path: str) -> Iterator[str]:
+    """What is wrong with the branches of one file, a line each.
+
+    Only flat ntuples are looked at: other schemas name branches in their own way.
+    """
+    if analysis.schema_ != "base":
+        return
+    types = tree.typenames(recursive=False)
+    for branch, key in wanted_branches(analysis, name).items():
+        place = f"{path}: datasets.{name}: {key}: branch {branch!r}"
+        if branch.split(".")[0] not in types and branch not in types:
+            yield f"{place} is missing in tree {tree.name!r}{nearest(branch, types)}"
+        elif branch in types and not is_number(types[branch]):
+            yield f"{place} must be one number an event (got type {types[branch]})"
 
 
 def check_first_files(analysis: Analysis, files: Fileset) -> None:
@@ -154,30 +107,77 @@ def check_first_files(analysis: Analysis, files: Fileset) -> None:
     """
     for name, content in files.items():
         path, tree_name = next(iter(content["files"].items()))
-        _check_file(analysis, name, path, tree_name)
+        with opened(path, place=f"datasets.{name}") as file:
+            tree = open_tree(file, path, tree_name, place=f"datasets.{name}")
+            for problem in branch_problems(analysis, name, tree, path=path):
+                raise InputError(problem)
 
 
-def _check_file(analysis: Analysis, name: str, path: str, tree_name: str) -> None:
-    place = f"datasets.{name}"
-    with opened(path, place=place) as file:
-        tree = open_tree(file, path, tree_name, place=place)
-        missing = _missing(tree, wanted_branches(analysis, name), base=analysis.schema_ == "base")
-        for branch, key in missing.items():
-            names = tree.keys(recursive=False)
-            raise InputError(
-                f"{path}: {place}: {key}: branch {branch!r} is missing in tree {tree_name!r}"
-                f"{nearest(branch, names)}"
-            )
+def check_analysis(analysis: Analysis) -> tuple[DatasetRow, ...]:
+    """Hold an analysis file against all its files; no event is processed.
+
+    Every file is opened. Of the events, only generator weights are read, for their sum.
+
+    Returns
+    -------
+    tuple[DatasetRow, ...]
+        One row a dataset, in the order of the file, with all problems of its branches.
+
+    Raises
+    ------
+    ConfigError
+        If ``analysis.py`` lacks a function.
+    InputError
+        If a file or a tree is missing or cannot be read.
+    """
+    load_functions(analysis)
+    return tuple(_row(analysis, name, c["files"]) for name, c in fileset(analysis).items())
 
 
-def nearest(name: str, names: Any) -> str:
-    """A hint at the name that was perhaps meant, or the names there are."""
-    import difflib
+def _row(analysis: Analysis, name: str, files: Mapping[str, str]) -> DatasetRow:
+    dataset = analysis.datasets[name]
+    problems: list[str] = []
+    entries, sumw = 0, 0.0
+    for path, tree_name in files.items():
+        with opened(path, place=f"datasets.{name}") as file:
+            tree = open_tree(file, path, tree_name, place=f"datasets.{name}")
+            found = list(branch_problems(analysis, name, tree, path=path))
+            entries += int(tree.num_entries)
+            if not tree.num_entries:
+                logger.warning("%s: datasets.%s: tree %r is empty", path, name, tree_name)
+            if dataset.sum_of_weights is not None and not found:
+                sumw += _file_sumw(dataset.sum_of_weights, tree, path)
+            problems += found
+    if not entries:
+        problems.append(f"datasets.{name}: the tree has no entries in any of its files")
+    elif dataset.sum_of_weights is not None and not problems and not 0 < sumw < math.inf:
+        problems.append(
+            f"datasets.{name}.sum_of_weights: the sum over {entries} events must be above zero "
+            f"(got {sumw:g})"
+        )
+    return DatasetRow(
+        dataset=name,
+        process=dataset.process,
+        kind="data" if dataset.data else "simulation",
+        files=len(files),
+        entries=entries,
+        tree=next(iter(files.values())),
+        sumw=None if dataset.sum_of_weights is None else sumw,
+        missing=tuple(problems),
+    )
 
-    close = difflib.get_close_matches(name, list(names), n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f" (got {', '.join(sorted(names)[:20])})"
+
+def _file_sumw(way: SumOfWeights, tree: Any, path: str) -> float:
+    if way.count_events:
+        return float(tree.num_entries)
+    if way.branch is not None:
+        return sum(
+            float(np.sum(chunk[way.branch], dtype=np.float64))
+            for chunk in tree.iterate([way.branch], library="np")
+        )
+    assert way.tree is not None
+    assert way.entry is not None
+    return sum_of_tree(path, tree=way.tree, branch=way.entry)
 
 
 def diagnose(files: Fileset) -> InputError | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import io
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +38,12 @@ SCHEMAS = {
     "treemaker": "TreeMakerSchema",
 }
 SCHEDULER_TIMEOUT_S = 10.0
+CLUSTER_RETRIES = 2
 WORK_ITEM = re.compile(
     r"WorkItem\(dataset='(?P<dataset>[^']*)', filename=(?P<filename>'[^']*'|\"[^\"]*\").*?"
     r"entrystart=(?P<start>\d+), entrystop=(?P<stop>\d+)"
 )
+EXCEPTION = re.compile(r"(?P<name>\w+)\((?P<text>'.*'|\".*\"),?\)", re.DOTALL)
 
 
 @dataclass
@@ -101,14 +105,17 @@ def process(
     processor = GatoProcessor(analysis, categories=categories, spool=spool)
     files = fileset(analysis)
     check_first_files(analysis, files)
-    with _executor(
-        executor,
-        workers=workers,
-        scheduler=scheduler,
-        client=client,
-        progress=progress,
-        compression=1 if spool is not None or not analysis.keep_columns else None,
-    ) as engine:
+    with (
+        _executor(
+            executor,
+            workers=workers,
+            scheduler=scheduler,
+            client=client,
+            progress=progress,
+            compression=1 if spool is not None or not analysis.keep_columns else None,
+        ) as engine,
+        _quiet(engine, bars=progress or executor == "iterative"),
+    ):
         output = run_chunks(
             engine, files, processor, schema=SCHEMAS[analysis.schema_], chunksize=chunksize
         )
@@ -182,9 +189,10 @@ def _executor(
     elif executor == "futures":
         yield FuturesExecutor(workers=count, status=progress, compression=compression, retries=0)
     else:
+        retries = 0 if scheduler is None and client is None else CLUSTER_RETRIES
         with _dask_client(client, scheduler=scheduler, workers=count) as connected:
             yield DaskExecutor(
-                client=connected, status=progress, compression=compression, retries=1
+                client=connected, status=progress, compression=compression, retries=retries
             )
 
 
@@ -209,11 +217,36 @@ def _dask_client(client: Any, *, scheduler: str | None, workers: int) -> Iterato
         return
     with (
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as connected,
     ):
         yield connected
+
+
+@contextlib.contextmanager
+def _quiet(engine: ExecutorBase, *, bars: bool) -> Iterator[None]:
+    """Keep coffea from printing what is said in one line, or what nobody asked for.
+
+    Bars are drawn in spite of ``status=False``, and the futures executor prints the traceback of
+    a failed chunk. Chunks run in other processes then, so nothing that the user prints is lost.
+    """
+    held = io.StringIO()
+    with contextlib.ExitStack() as stack:
+        if not bars:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        if isinstance(engine, FuturesExecutor):
+            stack.enter_context(contextlib.redirect_stderr(held))
+        try:
+            yield
+        except GatoError:
+            logger.debug("%s", held.getvalue())
+            raise
+    sys.stderr.write(held.getvalue())
 
 
 @contextlib.contextmanager
@@ -238,20 +271,22 @@ def translated(error: BaseException, files: Fileset) -> GatoError:
             return seen
         seen = seen.__cause__ or seen.__context__
     text = str(error)
-    for name in ("ConfigError", "InputError", "ExecutionError", "OutputError"):
-        match = re.search(rf"\b{name}\((['\"].*['\"])\)", text, flags=re.DOTALL)
-        if match:
-            kind: type[GatoError] = getattr(errors, name)
-            return kind(ast.literal_eval(match.group(1)))
+    item = WORK_ITEM.search(text)
+    cause = text.rpartition("The error was: ")[2].removesuffix(".") or type(error).__name__
+    quoted = EXCEPTION.fullmatch(cause)
+    if quoted:
+        kind = getattr(errors, quoted["name"], None)
+        message = ast.literal_eval(quoted["text"])
+        if isinstance(kind, type) and issubclass(kind, GatoError):
+            return kind(message)
+        cause = f"{quoted['name']}: {message}"
     problem = diagnose(files)
     if problem is not None:
         return problem
-    line = " ".join(text.split())
-    item = WORK_ITEM.search(line)
-    cause = line.rpartition("The error was: ")[2] or type(error).__name__
+    cause = " ".join(cause.split())[:400]
     if item is None:
-        return ExecutionError(f"processing failed ({type(error).__name__}: {cause[:400]})")
+        return ExecutionError(f"processing failed ({type(error).__name__}: {cause})")
     return InputError(
         f"{ast.literal_eval(item['filename'])}: datasets.{item['dataset']}: entries "
-        f"{item['start']} to {item['stop']}: cannot be processed ({cause[:400]})"
+        f"{item['start']} to {item['stop']}: cannot be processed ({cause})"
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -89,10 +90,17 @@ def events(n: int, *, seed: int, signal: bool = False) -> dict[str, Any]:
     }
 
 
-def write_ntuple(path: Path, columns: Columns, *, tree: str = "ntuples/Events") -> Path:
+def write_ntuple(
+    path: Path, columns: Columns, *, tree: str = "ntuples/Events", rntuple: bool = False
+) -> Path:
     """Write one tree; a column is a NumPy or an awkward array."""
     with uproot.recreate(path) as file:
-        file[tree] = dict(columns)
+        if rntuple:
+            file.mkrntuple(tree, dict(columns))
+        else:
+            arrays = {name: ak.Array(column) for name, column in columns.items()}
+            file.mktree(tree, {name: array.type.content for name, array in arrays.items()})
+            file[tree].extend(arrays)
     return path
 
 
