@@ -300,7 +300,7 @@ def _print_results(job: Job, stage: str, console: Console) -> None:
             for note in result.notes:
                 console.print(f"  {note}", soft_wrap=True)
     elif stage == "sidebands":
-        console.print(tables.sideband_table(stages.read_fits(job)))
+        console.print(tables.sideband_table(stages.load_fits(job)))
 
 
 def main() -> None:

@@ -73,7 +73,8 @@ class StageReport:
     peak_mb: float
 
 
-LOOKS = ("plots", "title", "name")
+LOOKS = ("name", "title", "discriminants", "mass", "plots")
+RESULTS = ("process", "optimise", "categorise")
 STAGES: dict[str, Stage] = {
     "process": Stage(stages.run_process, "process", (), EVENTS),
     "optimise": Stage(stages.run_optimise, "optimise", ("process",), ("mass",)),
@@ -81,6 +82,10 @@ STAGES: dict[str, Stage] = {
     "sidebands": Stage(
         stages.run_sidebands, "sidebands", ("categorise",), ("mass",), lambda a: a.mass is not None
     ),
+    "exports": Stage(
+        stages.run_exports, "exports", ("optimise", "categorise", "sidebands"), ("name", "mass")
+    ),
+    "plots": Stage(stages.run_plots, "plots", (*RESULTS, "sidebands"), LOOKS),
 }
 
 
@@ -104,7 +109,7 @@ def stage_keys(analysis: Analysis, inputs: dict[str, Any]) -> dict[str, str]:
     settings = analysis.optimise.model_dump(mode="json")
     use = settings.pop("use")
     extra = {
-        "process": [inputs, analysis.optimise.folds],
+        "process": [inputs, settings["folds"], settings["mass_window"]],
         "optimise": [settings],
         "categorise": [use],
     }

@@ -1,4 +1,4 @@
-"""Results of an optimisation as files, and back: ``optimise/`` of a results directory."""
+"""Results of the optimisation and of the sideband fits as files, and back."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from gato_coffea.files import write_text
 
 if TYPE_CHECKING:
     from gato_coffea.gato.result import Result
+    from gato_coffea.sidebands import CategoryFit, SidebandFit
 
 SUMMARY = "summary.json"
+FITS = "fits.json"
 NUMBERS = ("sumw", "sumw2", "count", "factor")
 
 
@@ -154,3 +156,51 @@ def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
     best = max(range(len(asked)), key=lambda i: summary["held_out"][i])
     enough = summary["held_out"][best] - (summary["spread"][best] or 0.0)
     return int(min(k for k, z in zip(asked, summary["held_out"], strict=True) if z >= enough))
+
+
+def write_fits(folder: Path, fits: Sequence[CategoryFit]) -> Path:
+    """Write ``fits.json``: the sideband fit of every category."""
+    return _write(folder / FITS, [fit.to_dict() for fit in fits])
+
+
+def read_fits(folder: Path) -> list[CategoryFit]:
+    """What `write_fits` has written.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    from gato_coffea.sidebands import CategoryFit
+
+    path = folder / FITS
+    content = _read(path)
+    try:
+        return [
+            CategoryFit(
+                **{
+                    **entry,
+                    "fit": _sideband_fit(entry["fit"]),
+                    "alternatives": tuple(map(_sideband_fit, entry["alternatives"])),
+                }
+            )
+            for entry in content
+        ]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
+
+
+def _sideband_fit(content: Mapping[str, Any]) -> SidebandFit:
+    from gato_coffea.sidebands import SidebandFit
+
+    values = dict(content)
+    parameters = values.pop("parameters")
+    return SidebandFit(
+        names=tuple(parameters),
+        parameters=np.array(list(parameters.values())),
+        covariance=np.array(values.pop("covariance")),
+        sidebands=tuple((band[0], band[1]) for band in values.pop("sidebands_gev")),
+        window=tuple(values.pop("window_gev")),
+        notes=tuple(values.pop("notes")),
+        **values,
+    )

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gato_coffea.config import Analysis
-from gato_coffea.errors import InputError
 from gato_coffea.files import replacing, write_text
 from gato_coffea.preparation import make_ntuples
-from gato_coffea.results import chosen, read_results, read_summary, write_results
+from gato_coffea.results import (
+    chosen,
+    read_fits,
+    read_results,
+    read_summary,
+    write_fits,
+    write_results,
+)
 
 if TYPE_CHECKING:
     from hist import Hist
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
     from gato_coffea.categories import Categories
     from gato_coffea.gato.result import Result
     from gato_coffea.output import Processed
+    from gato_coffea.sidebands import CategoryFit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,57 +191,54 @@ def _templates(job: Job, categories: Categories) -> Hist[Any]:
 
 def load_templates(job: Job) -> Hist[Any]:
     """The templates that the stage ``categorise`` has written."""
-    import hist
-    import uhi.io.json
+    from gato_coffea.exports import read_uhi
 
-    path = job.folder("templates") / "templates.json"
-    try:
-        content = json.loads(path.read_text(), object_hook=uhi.io.json.object_hook)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot read templates ({error})") from None
-    return hist.Hist(content)
+    return read_uhi(job.folder("templates") / "templates.json")
 
 
 def _write_templates(templates: Hist[Any], folder: Path) -> None:
-    import uhi.io.json
     from coffea.util import save
+
+    from gato_coffea.exports import write_root, write_uhi
 
     with replacing(folder / "templates.coffea") as aside:
         save(templates, aside)
-    write_text(folder / "templates.json", json.dumps(templates, default=uhi.io.json.default))
-    _write_root(templates, folder / "templates.root")
-
-
-def _write_root(templates: Hist[Any], path: Path) -> None:
-    """One histogram for each category, process and variation: ``category0/ggH_pileupUp``."""
-    import uproot
-
-    with replacing(path) as aside, uproot.recreate(aside) as file:
-        for k in range(len(templates.axes["category"])):
-            for process in templates.axes["process"]:
-                for variation in templates.axes["variation"]:
-                    suffix = "" if variation == "nominal" else f"_{variation}"
-                    name = f"category{k}/{process}{suffix}"
-                    file[name] = templates[process, variation, k, :]
+    write_uhi(templates, folder / "templates.json")
+    write_root(templates, folder / "templates.root")
 
 
 def run_sidebands(job: Job) -> list[Path]:
     """Fit the mass sidebands of every category."""
     from gato_coffea.sidebands import fit_categories
 
-    fits = fit_categories(load_templates(job), job.analysis)
-    path = job.folder("sidebands") / "fits.json"
-    write_text(path, json.dumps([fit.to_dict() for fit in fits], indent=1) + "\n")
-    return [path]
+    return [write_fits(job.folder("sidebands"), fit_categories(load_templates(job), job.analysis))]
 
 
-def read_fits(job: Job) -> list[dict[str, Any]]:
-    """Content of ``sidebands/fits.json``; empty for an analysis without a mass."""
-    path = job.folder("sidebands") / "fits.json"
-    if job.analysis.mass is None:
-        return []
-    try:
-        content: list[dict[str, Any]] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot read fits ({error})") from None
-    return content
+def load_fits(job: Job) -> list[CategoryFit]:
+    """The fits that the stage ``sidebands`` has written; none without a mass."""
+    return [] if job.analysis.mass is None else read_fits(job.folder("sidebands"))
+
+
+def run_exports(job: Job) -> list[Path]:
+    """Write everything that other tools read."""
+    from gato_coffea.exports import write_exports
+
+    fits = load_fits(job) or None
+    templates, categories = load_templates(job), load_categories(job)
+    return write_exports(templates, categories, job.analysis, job.folder("exports"), fits=fits)
+
+
+def run_plots(job: Job) -> list[Path]:
+    """Draw all figures, as PDF and PNG."""
+    from gato_coffea.plots.run import draw_run
+
+    used = used_count(job)
+    return draw_run(
+        job.folder("plots"),
+        analysis=job.analysis,
+        histograms=load_processed(job).histograms,
+        results=load_results(job),
+        templates={used: load_templates(job)},
+        fits={used: load_fits(job)},
+        use=used,
+    )

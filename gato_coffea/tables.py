@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gato_coffea.gato.result import Result, Significance
     from gato_coffea.inspect import DatasetRow, Tree
     from gato_coffea.pipeline import StageReport
+    from gato_coffea.sidebands import CategoryFit
 
 BASELINES = (
     "equidistant",
@@ -124,29 +125,31 @@ def category_table(result: Result) -> Table:
     return table
 
 
-def sideband_table(fits: Sequence[Mapping[str, Any]]) -> Table:
+def sideband_table(fits: Sequence[CategoryFit]) -> Table:
     """Prediction of the background in the window of every category, and how good the fit is."""
-    columns = ["category", "function", "window", "stat", "functions", "observed"]
-    signals = list(fits[0]["signals"]) if fits else []
+    signals = list(fits[0].signals) if fits else []
     table = _table(
-        f"Sideband fits to {fits[0]['source'] if fits else 'nothing'}",
-        [*columns, *signals, "chi2/ndf", "p", "effective entries", "status"],
+        f"Sideband fits to {fits[0].source if fits else 'nothing'}",
+        [
+            *("category", "function", "window", "stat", "spread", "observed", *signals),
+            *("chi2/ndf", "p", "effective entries", "status"),
+        ],
         left=0,
     )
     for entry in fits:
-        fit = entry["fit"]
+        fit = entry.fit
         table.add_row(
-            str(entry["category"]),
-            fit["family"],
-            f"{fit['window_yield']:.5g}",
-            f"+- {fit['window_error']:.2g}",
-            _number(entry["spread"], "+- {:.2g}"),
-            _number(entry["observed"], "{:.5g}"),
-            *(f"{entry['signals'][name]:.4g}" for name in signals),
-            f"{_number(fit['chi2'], '{:.1f}')}/{fit['ndf']}",
-            _number(fit["p_value"], "{:.2g}"),
-            f"{fit['effective_entries']:.0f}",
-            fit["status"],
+            str(entry.category),
+            fit.family,
+            f"{fit.window_yield:.5g}",
+            f"+- {fit.window_error:.2g}",
+            _number(entry.spread, "+- {:.2g}"),
+            _number(entry.observed, "{:.5g}"),
+            *(f"{entry.signals[name]:.4g}" for name in signals),
+            f"{fit.chi2:.1f}/{fit.ndf}",
+            _number(fit.p_value, "{:.2g}"),
+            f"{fit.effective_entries:.0f}",
+            fit.status,
         )
     return table
 
