@@ -15,13 +15,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, final, get_args
 
 import numpy as np
 
 from gato_coffea.errors import InputError
 from gato_coffea.files import write_text
-from gato_coffea.samples import Feature, FloatArray, Grid, IntArray
+from gato_coffea.samples import Feature, FloatArray, Grid, IntArray, Scale
 
 SCHEMA_VERSION = 1
 BLOCK = 100_000
@@ -78,12 +78,13 @@ class Categories(ABC):
             )
         inside = np.all([f.inside(x[:, d]) for d, f in enumerate(self.features)], axis=0)
         result = np.full(len(x), -1, dtype=np.int64)
-        result[inside] = self.label[self._component(x[inside])]
+        component = self._component(x[inside])
+        result[inside] = np.where(component < 0, -1, self.label[component])
         return result
 
     @abstractmethod
     def _component(self, x: FloatArray) -> IntArray:
-        """Flat component of each event, all of which lie inside the ranges."""
+        """Flat component of each event inside the ranges; -1 where a table has no cell."""
 
     @abstractmethod
     def _parameters(self) -> dict[str, Any]:
@@ -221,7 +222,7 @@ class EdgeCategories(Categories):
             raise InputError(
                 f"categories: boundaries need one discriminant, not {len(self.edges)}"
             )
-        return self.edges[0][1:-1][np.diff(self.label) != 0]
+        return np.asarray(self.edges[0][1:-1][np.diff(self.label) != 0])
 
     def _component(self, x: FloatArray) -> IntArray:
         return Grid(self.features, self.edges).index(x)
@@ -241,8 +242,36 @@ def _decode_label(parameters: Mapping[str, Any]) -> IntArray:
     label = parameters["label"]
     if isinstance(label, str):
         raw = zlib.decompress(base64.b64decode(label))
-        return np.frombuffer(raw, dtype="<i2").astype(np.int64)
-    return np.asarray(label, dtype=np.int64)
+        result = np.frombuffer(raw, dtype="<i2").astype(np.int64)
+    else:
+        result = np.asarray(label)
+    if result.ndim != 1 or result.size == 0 or result.dtype.kind != "i" or result.min() < 0:
+        raise ValueError("label must be a list of whole numbers that are not negative")
+    return result.astype(np.int64)
+
+
+def _decode_features(content: Any) -> tuple[Feature, ...]:
+    features = tuple(Feature(**f) for f in content)
+    for f in features:
+        if f.scale not in get_args(Scale):
+            raise ValueError(f"scale of {f.name!r} must be one of {', '.join(get_args(Scale))}")
+        if not (np.isfinite([f.low, f.high]).all() and f.low < f.high):
+            raise ValueError(f"range of {f.name!r} must be two increasing numbers")
+        if f.scale == "log" and f.low <= 0:
+            raise ValueError(f"range of {f.name!r} must be above zero for scale log")
+    return features
+
+
+def _decode_edges(
+    parameters: Mapping[str, Any], features: Sequence[Feature]
+) -> tuple[FloatArray, ...]:
+    edges = tuple(np.asarray(e, dtype=np.float64) for e in parameters["edges"])
+    if len(edges) != len(features) or not all((np.diff(e) > 0).all() for e in edges):
+        raise ValueError("edges must increase, one list a feature")
+    for feature, e in zip(features, edges, strict=True):
+        if len(e) < 2 or e[0] != feature.low or e[-1] != feature.high:
+            raise ValueError(f"edges must span the range of {feature.name!r}")
+    return edges
 
 
 def from_dict(content: Mapping[str, Any]) -> Categories:
@@ -254,7 +283,9 @@ def from_dict(content: Mapping[str, Any]) -> Categories:
         If the content is damaged.
     """
     parameters = content["parameters"]
-    features = tuple(Feature(**f) for f in content["features"])
+    if not isinstance(parameters, Mapping):
+        raise ValueError("parameters must be a mapping")
+    features = _decode_features(content["features"])
     label = _decode_label(parameters)
     training = content.get("training", {})
     if content["kind"] == MixtureCategories.kind:
@@ -267,11 +298,11 @@ def from_dict(content: Mapping[str, Any]) -> Categories:
         for name, array in arrays.items():
             if array.shape != shapes[name] or not np.isfinite(array).all():
                 raise ValueError(f"{name} must be finite, of shape {shapes[name]}")
+        if (np.diagonal(arrays["scale_tril"], axis1=1, axis2=2) <= 0).any():
+            raise ValueError("the diagonal of scale_tril must be above zero")
         return MixtureCategories(features=features, label=label, training=training, **arrays)
     if content["kind"] == EdgeCategories.kind:
-        edges = tuple(np.asarray(e, dtype=np.float64) for e in parameters["edges"])
-        if len(edges) != len(features) or any((np.diff(e) <= 0).any() for e in edges):
-            raise ValueError("edges must increase, one list a feature")
+        edges = _decode_edges(parameters, features)
         if label.size != np.prod([len(e) - 1 for e in edges]):
             raise ValueError("label does not fit the edges")
         return EdgeCategories(features=features, label=label, training=training, edges=edges)
