@@ -173,6 +173,27 @@ class Mass(_Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _on_bin_edges(self) -> Self:
+        for key, value in self._cuts():
+            if not self._aligned(value, self.bins):
+                fitting = (
+                    n
+                    for n in range(self.bins + 1, 20 * self.bins)
+                    if all(self._aligned(v, n) for _, v in self._cuts())
+                )
+                hint = next((f"; bins: {n} would do" for n in fitting), "")
+                raise ValueError(f"{key}: {value:g} GeV lies inside one of {self.bins} bins{hint}")
+        return self
+
+    def _cuts(self) -> list[tuple[str, float]]:
+        bands = [("sidebands_gev", edge) for band in self.sidebands for edge in band]
+        return [*(("window_gev", edge) for edge in self.window_gev), *bands]
+
+    def _aligned(self, value: float, bins: int) -> bool:
+        position = bins * (value - self.range_gev[0]) / (self.range_gev[1] - self.range_gev[0])
+        return abs(position - round(position)) < 1e-6
+
     @property
     def sidebands(self) -> tuple[Range, ...]:
         """The fitted mass intervals in GeV; all of the range outside the window by default."""
@@ -239,7 +260,7 @@ class Optimisation(_Section):
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     epochs: Count = 250
     seed: Annotated[int, Field(ge=0)] = 0
-    max_points: Annotated[int, Field(ge=100)] = 10_000
+    max_points: Annotated[int, Field(ge=100)] = 5_000
 
     @field_validator("n_categories", mode="before")
     @classmethod

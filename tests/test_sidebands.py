@@ -349,12 +349,24 @@ def test_categories_without_data_fit_the_backgrounds():
     assert first.spread is None
 
 
-def test_window_that_cuts_a_bin_is_refused():
-    analysis = analysis_with(data=True, window_gev=[123.5, 126.5])
-    with pytest.raises(InputError, match=r"mass.window_gev: 123.5 GeV is no bin edge"):
-        fit_categories(templates_for(analysis), analysis)
+def test_mass_section_that_cannot_be_fitted_is_refused():
+    message = r"mass: window_gev: 123.5 GeV lies inside one of 80 bins; bins: 160 would do"
+    with pytest.raises(ConfigError, match=message):
+        analysis_with(data=True, window_gev=[123.5, 126.5])
+    with pytest.raises(
+        ConfigError, match=r"sidebands_gev: 118.2 GeV lies inside .* bins: 400 would"
+    ):
+        analysis_with(data=True, sidebands_gev=[[100, 118.2], [130, 180]])
     with pytest.raises(ConfigError, match="must be in increasing order without overlap"):
         analysis_with(data=True, sidebands_gev=[[130, 180], [100, 120]])
+
+
+def test_templates_of_another_analysis_are_refused():
+    analysis = analysis_with(data=True)
+    with pytest.raises(InputError, match=r"mass.window_gev: 121.5 GeV is no bin edge"):
+        fit_categories(
+            templates_for(analysis), analysis_with(data=True, bins=160, window_gev=[121.5, 130])
+        )
 
 
 def dimuon_file():
