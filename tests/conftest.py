@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import awkward as ak
@@ -133,6 +134,14 @@ def deep_update(content: dict[str, Any], changes: Mapping[str, Any]) -> dict[str
         else:
             section[last] = value
     return content
+
+
+@pytest.fixture(scope="session")
+def small() -> SimpleNamespace:
+    """Writers of small ntuples, for tests that need their own."""
+    return SimpleNamespace(
+        events=events, write=write_ntuple, content=CONTENT, functions=FUNCTIONS, update=deep_update
+    )
 
 
 @pytest.fixture
