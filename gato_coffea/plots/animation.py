@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 from PIL import Image
 
 from gato_coffea.errors import InputError
@@ -58,31 +57,28 @@ def animate_boundaries(
     chosen = np.unique(np.linspace(0, len(boundaries) - 1, max_frames).round().astype(int))
     figure = draw_stack(stack, style, log=False)
     ax = figure.axes[0]
-    texts = ax.text(0.03, 0.95, "", transform=ax.transAxes, va="top", fontsize=15)
+    texts = ax.text(0.03, 0.95, "", transform=ax.transAxes, va="top", fontsize=15, animated=True)
+    line = ax.axvline(float(stack.edges[0]), 0, 0.75, color="black", lw=1.6, animated=True)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    figure.set_dpi(70)
+    canvas: Any = figure.canvas
+    canvas.draw()
+    still = canvas.copy_from_bbox(figure.bbox)
     frames = []
     for i in chosen:
-        lines = [
-            ax.axvline(float(b), 0, 0.75, color="black", lw=1.6)
-            for b in np.ravel(np.asarray(boundaries[i]))
-        ]
+        canvas.restore_region(still)
         value = "" if z is None else f"\nZ = {z[i]:.3f}"
         texts.set_text(f"Epoch {int(epoch[i])}{value}")
-        frames.append(_frame(figure))
-        for line in lines:
-            line.remove()
+        ax.draw_artist(texts)
+        for b in np.ravel(np.asarray(boundaries[i])):
+            line.set_xdata([float(b), float(b)])
+            ax.draw_artist(line)
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+        frames.append(Image.fromarray(pixels.copy()).quantize(64))
     path = Path(path)
     path = path if path.suffix else path.with_suffix(".gif")
     durations = [milliseconds] * (len(frames) - 1) + [10 * milliseconds]
     with replacing(path) as aside:
         frames[0].save(aside, save_all=True, append_images=frames[1:], duration=durations, loop=0)
     return path
-
-
-def _frame(figure: Figure) -> Image.Image:
-    figure.set_dpi(70)
-    canvas: Any = figure.canvas
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-    return Image.fromarray(pixels.copy()).quantize(64)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import hist
 import numpy as np
 
-from gato_coffea.axes import NOMINAL
+from gato_coffea.axes import MASS, NOMINAL
 from gato_coffea.errors import InputError
 from gato_coffea.plots.style import FILLS
 from gato_coffea.samples import FloatArray
@@ -141,16 +141,32 @@ def rebinned(contents: Contents, fine: FloatArray, edges: FloatArray) -> Content
 
 
 def process_contents(
-    histogram: hist.Hist[Any], process: str, *, axis: str, variation: str = NOMINAL
+    histogram: hist.Hist[Any],
+    process: str,
+    *,
+    axis: str,
+    variation: str = NOMINAL,
+    outside: tuple[float, float] | None = None,
 ) -> Contents:
-    """Contents of one process along one axis, summed over the others without flow bins."""
+    """Contents of one process along one axis, summed over the others without flow bins.
+
+    ``outside`` leaves out the mass bins that overlap this window, in GeV.
+    """
     labels = list(histogram.axes["process"])
     if process not in labels:
         raise InputError(f"histogram: has no process {process!r} (got {labels})")
     picked: Any = histogram[{"process": process, "variation": variation}]
     others = tuple(i for i, a in enumerate(picked.axes) if a.name != axis)
     view = picked.view()
-    return Contents(view.value.sum(axis=others), view.variance.sum(axis=others))
+    values, variances = view.value, view.variance
+    if outside is not None:
+        names = [a.name for a in picked.axes]
+        edges = np.asarray(picked.axes[names.index(MASS)].edges)
+        kept = ~((edges[1:] > outside[0]) & (edges[:-1] < outside[1]))
+        shape = np.ones(len(names), dtype=int)
+        shape[names.index(MASS)] = len(kept)
+        values, variances = values * kept.reshape(shape), variances * kept.reshape(shape)
+    return Contents(values.sum(axis=others), variances.sum(axis=others))
 
 
 def stack_of(
@@ -163,6 +179,7 @@ def stack_of(
     n_bins: int | None = None,
     label: str | None = None,
     unit: str | None = None,
+    outside: tuple[float, float] | None = None,
 ) -> Stack:
     """A stack from a histogram with axes process, variation and others.
 
@@ -178,13 +195,16 @@ def stack_of(
         About how many bins to show, equidistant; all by default.
     label, unit
         Title of the x axis; that of the histogram's axis by default.
+    outside
+        Leaves out the mass bins that overlap this window, in GeV.
     """
     shown_axis = histogram.axes[axis]
     fine = np.asarray(shown_axis.edges, dtype=np.float64)
     edges = fine if n_bins is None else coarse_edges(fine, n_bins)
 
     def contents(process: str) -> Contents:
-        return rebinned(process_contents(histogram, process, axis=axis), fine, edges)
+        found = process_contents(histogram, process, axis=axis, outside=outside)
+        return rebinned(found, fine, edges)
 
     counts = [contents(p) for p in data if p in list(histogram.axes["process"])]
     widths = np.diff(edges)

@@ -35,6 +35,7 @@ def draw_stack(
     intervals: Sequence[Interval] = (),
     categories: bool = False,
     y_label: str | None = None,
+    data_label: str = "Data",
 ) -> Figure:
     """Draw backgrounds stacked, signals scaled on top of nothing, and data with its ratio.
 
@@ -52,6 +53,8 @@ def draw_stack(
         The x axis counts categories.
     y_label
         Title of the y axis; by default events per bin width.
+    data_label
+        Name of the data in the legend.
     """
     shown = stack.shown()
     has_data = shown.data is not None and bool(np.isfinite(shown.data.values).any())
@@ -61,7 +64,7 @@ def draw_stack(
         levels = _draw_backgrounds(ax, shown)
         levels += _draw_signals(ax, shown, signal_scale, log)
         if has_data:
-            levels.append(_draw_data(ax, shown))
+            levels.append(_draw_data(ax, shown, data_label))
             _draw_ratio(axes[1], shown)
         top = max((float(np.max(v, initial=0.0)) for v in levels), default=0.0) or 1.0
         lowest = min((float(np.min(v, initial=0.0)) for v in levels), default=0.0)
@@ -78,6 +81,31 @@ def draw_stack(
         if intervals:
             _draw_intervals(ax, intervals, free)
     return figure
+
+
+def draw_stack_on(
+    ax: Axes,
+    stack: Stack,
+    *,
+    signal_scale: float | None = None,
+    log: bool = False,
+    bottom: float | None = None,
+    y_label: str | None = None,
+) -> None:
+    """Draw backgrounds and signals into axes that exist; parameters as in `draw_stack`.
+
+    ``bottom`` is the lower end of the y axis.
+    """
+    shown = stack.shown()
+    levels = _draw_backgrounds(ax, shown) + _draw_signals(ax, shown, signal_scale, log)
+    top = max((float(np.max(v, initial=0.0)) for v in levels), default=0.0) or 1.0
+    lowest = min((float(np.min(v, initial=0.0)) for v in levels), default=0.0)
+    low = log_floor(_must_show(levels)) if log else 1.1 * lowest
+    ax.set_ylabel(y_label or _y_label(stack, False))
+    ax.set_xlabel(with_unit(stack.label, stack.unit))
+    ax.set_xlim(float(stack.edges[0]), float(stack.edges[-1]))
+    add_legend(ax)
+    head_room(ax, low if bottom is None else bottom, top, log=log)
 
 
 def _y_label(stack: Stack, categories: bool) -> str:
@@ -146,14 +174,14 @@ def _draw_signals(ax: Axes, stack: Stack, scale: float | None, log: bool) -> lis
     return levels
 
 
-def _draw_data(ax: Axes, stack: Stack) -> FloatArray:
+def _draw_data(ax: Axes, stack: Stack, label: str) -> FloatArray:
     assert stack.data is not None
     values, variances = stack.data
     keep = np.isfinite(values)
     centers = 0.5 * (stack.edges[1:] + stack.edges[:-1])
     error = np.sqrt(variances[keep])
     ax.errorbar(
-        centers[keep], values[keep], yerr=error, fmt="o", color="black", label="Data", zorder=5
+        centers[keep], values[keep], yerr=error, fmt="o", color="black", label=label, zorder=5
     )
     return values[keep] + error
 

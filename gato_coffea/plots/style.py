@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
+from matplotlib.ticker import ScalarFormatter
 
 from gato_coffea.config import Analysis
 from gato_coffea.errors import OutputError
@@ -44,7 +45,7 @@ _COMMON: Mapping[str, Any] = {
     "axes.xmargin": 0.0,
     "axes.autolimit_mode": "data",
     "axes.formatter.limits": (-4, 5),
-    "axes.formatter.use_mathtext": True,
+    "axes.formatter.use_mathtext": False,
     "xtick.labelsize": "small",
     "ytick.labelsize": "small",
     "xtick.major.size": 9,
@@ -262,9 +263,8 @@ def head_room(
     legend = ax.get_legend()
     used = 0.0
     if legend is not None:
-        figure = ax.get_figure(root=True)
-        assert figure is not None
-        figure.draw_without_rendering()
+        # Before the figure is laid out the axes are a little smaller than they will be, so the
+        # legend's share is a little overestimated, which is the safe side.
         box = legend.get_window_extent()
         used = (ax.bbox.y1 - box.y0) / ax.bbox.height
     used = min(used, 0.7)
@@ -274,6 +274,11 @@ def head_room(
         ax.set_ylim(bottom, bottom * (top / bottom) ** (1.0 / keep))
     else:
         ax.set_ylim(bottom, bottom + (top - bottom) / keep)
+        # Mathematical tick labels are slow to set; a power of ten needs them.
+        if max(abs(bottom), abs(top) / keep) >= 1e5 and isinstance(
+            ax.yaxis.get_major_formatter(), ScalarFormatter
+        ):
+            ax.ticklabel_format(axis="y", useMathText=True)
     return 1.0 - used
 
 
@@ -324,6 +329,13 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
     return [save_as(figure, stem.with_name(f"{stem.name}{end}")) for end in (".pdf", ".png")]
 
 
+def _lay_out(figure: Figure) -> None:
+    """Find the places of the panels once, not again for every file."""
+    if isinstance(figure, StyledFigure) and figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
 def save_as(figure: Figure, path: str | Path, *, dpi: int = 110) -> Path:
     """Write a figure to one file of the format that its suffix names (PDF without one).
 
@@ -339,8 +351,9 @@ def save_as(figure: Figure, path: str | Path, *, dpi: int = 110) -> Path:
     if kind not in known:
         allowed = ", ".join(sorted(known))
         raise OutputError(f"{path}: is no format of a plot (got {kind!r}; allowed {allowed})")
-    settings: Any = {"pdf.compression": 6, "pdf.fonttype": 42, "svg.hashsalt": "gato_coffea"}
+    settings: Any = {"pdf.compression": 6, "pdf.fonttype": 3, "svg.hashsalt": "gato_coffea"}
     fixed = {"CreationDate": None} if kind == "pdf" else None
+    _lay_out(figure)
     with mpl.rc_context(settings), replacing(path) as aside:
         figure.savefig(aside, dpi=dpi, metadata=fixed)
     return path
