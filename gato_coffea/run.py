@@ -220,7 +220,7 @@ def _dask_client(client: Any, *, scheduler: str | None, workers: int) -> Iterato
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as connected,
