@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+from coffea.util import load as load_coffea
+
+from gato_coffea import run
+from gato_coffea.categories import EdgeCategories
+from gato_coffea.errors import InputError, OutputError
+from gato_coffea.output import Processed
+from gato_coffea.samples import Feature
+
+CATEGORIES = EdgeCategories(
+    features=(Feature("score", 0, 1),), label=np.arange(2), edges=(np.array([0, 0.4, 1]),)
+)
+
+
+@pytest.fixture
+def small_run(make_analysis: Any) -> tuple[Any, Processed]:
+    analysis = make_analysis()
+    return analysis, run.process(analysis, categories=CATEGORIES, progress=False)
+
+
+def test_weights_are_scaled_exactly_once(small_run: Any) -> None:
+    _analysis, result = small_run
+    factor = 0.5 * 2000 / result.sumw["sig_a"]
+    assert result.factors["sig_a"] == pytest.approx(factor, rel=1e-14)
+    assert result.factors["collisions"] == 1.0
+    sample = result.samples["sig"]
+    for h in result.histograms.values():
+        total = h["sig", "nominal", :].sum(flow=True)
+        assert total.value == pytest.approx(sample.weight.sum(), rel=1e-12)
+        assert total.variance == pytest.approx((sample.weight**2).sum(), rel=1e-12)
+    up = result.histograms["score"]["sig", "pileupUp", :].sum().value
+    assert up == pytest.approx(sample.variations["pileupUp"].sum(), rel=1e-12)
+
+
+def test_labels_in_the_order_of_the_analysis(small_run: Any) -> None:
+    _, result = small_run
+    for h in [*result.histograms.values(), result.templates]:
+        assert list(h.axes["process"]) == ["sig", "bkg", "data"]
+        assert list(h.axes["variation"]) == ["nominal", "pileupDown", "pileupUp"]
+    assert list(result.cutflow) == ["sig", "bkg", "data"]
+
+
+def test_blinded_data_in_the_output(small_run: Any) -> None:
+    _, result = small_run
+    mass = result.samples["data"].mass
+    assert len(mass)
+    assert not ((mass >= 120) & (mass <= 130)).any()
+    for h in (result.histograms["mass"], result.templates[:, :, sum, :]):
+        assert h["data", "nominal", 120j:130j].sum().value == 0
+        assert h["data", "nominal", :].sum().value == len(mass)
+
+
+def test_save_and_load(small_run: Any, tmp_path: Path) -> None:
+    analysis, result = small_run
+    folder = tmp_path / "results" / "process"
+    result.save(folder)
+    again = Processed.load(folder, analysis)
+    assert again.histograms == result.histograms
+    assert again.templates == result.templates
+    for process, sample in result.samples.items():
+        other = again.samples[process]
+        for name in ("x", "weight", "mass", "fold"):
+            np.testing.assert_array_equal(getattr(sample, name), getattr(other, name))
+    for name in ("cutflow", "sumw", "n_events", "factors", "invalid", "out_of_range"):
+        assert getattr(again, name) == getattr(result, name)
+    assert load_coffea(folder / "histograms.coffea")["score"] == result.histograms["score"]
+    with uproot.open(folder / "histograms.root") as file:
+        read = file["score/bkg/pileupUp"].to_hist()
+    np.testing.assert_array_equal(
+        read.variances(flow=True),
+        result.histograms["score"]["bkg", "pileupUp", :].variances(flow=True),
+    )
+    assert [p.name for p in folder.parent.iterdir()] == ["process"]
+
+
+def test_cells_are_saved_and_loaded(make_analysis: Any, tmp_path: Path) -> None:
+    analysis = make_analysis({"keep_columns": False, "histograms_2d": True})
+    result = run.process(analysis, progress=False)
+    assert result.samples is None
+    assert list(result.cells or {}) == ["sig", "bkg"]
+    result.save(tmp_path / "out")
+    again = Processed.load(tmp_path / "out", analysis)
+    assert again.samples is None
+    for process, cells in (result.cells or {}).items():
+        assert again.cells is not None
+        np.testing.assert_array_equal(cells.sums, again.cells[process].sums)
+        total = result.cutflow[process]["selected"]["weighted"]
+        assert cells.sums[..., 1].sum() == pytest.approx(total, rel=1e-12)
+    assert again.histograms == result.histograms
+    assert set(again.histograms) == {"score", "mass", "score_mass"}
+
+
+def test_saving_again_replaces_everything(small_run: Any, tmp_path: Path) -> None:
+    _, result = small_run
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old.txt").touch()
+    result.save(tmp_path / "out")
+    assert not (tmp_path / "out" / "old.txt").exists()
+
+
+def test_nothing_is_half_written(small_run: Any, tmp_path: Path) -> None:
+    analysis, result = small_run
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        result.save(tmp_path / "file" / "process")
+    with pytest.raises(InputError, match="no such file; process the events first"):
+        Processed.load(tmp_path / "nowhere", analysis)
+
+
+def test_damage_is_told(small_run: Any, tmp_path: Path, make_analysis: Any) -> None:
+    analysis, result = small_run
+    result.save(tmp_path / "out")
+    with pytest.raises(InputError, match="other processes, variations or bins than the analysis"):
+        Processed.load(tmp_path / "out", make_analysis({"mass.bins": 24}))
+    columns = tmp_path / "out" / "columns" / "bkg.npz"
+    columns.write_bytes(columns.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"bkg\.npz: cannot read columns"):
+        Processed.load(tmp_path / "out", analysis)
+    path = tmp_path / "out" / "process.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"schema_version": 99}))
+    with pytest.raises(InputError, match=r"schema_version must be 1 \(got 99\)"):
+        Processed.load(tmp_path / "out", analysis)
+    path.write_text("{")
+    with pytest.raises(InputError, match="is damaged"):
+        Processed.load(tmp_path / "out", analysis)
