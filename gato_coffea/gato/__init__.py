@@ -10,18 +10,20 @@ import importlib
 from typing import Any
 
 _MODULES = {
-    "model": ("GaussianMixtureModel", "gato_gmm_model"),
-    "sigmoid": ("SigmoidModel", "gato_sigmoid_model", "safe_sigmoid"),
-    "schedules": ("LearningRateScheduler", "SteepnessScheduler", "TemperatureScheduler"),
-    "objective": ("asymptotic_significance",),
-    "penalties": ("high_bkg_uncertainty_penalty", "low_bkg_penalty"),
+    "boundaries": ("align_boundary_tracks",),
     "convert": ("convert_mass_data_to_tensors", "df_dict_to_tensors", "slice_to_2d_features"),
-    "mass": (
+    "histograms": (
         "build_category_mass_maps",
         "build_mass_histograms",
-        "compute_mass_reweight_factors",
+        "compute_significance_from_hists",
+        "create_hist",
     ),
-    "histograms": ("align_boundary_tracks", "compute_significance_from_hists", "create_hist"),
+    "mass": ("compute_mass_reweight_factors",),
+    "model": ("GaussianMixtureModel", "gato_gmm_model"),
+    "objective": ("asymptotic_significance",),
+    "penalties": ("high_bkg_uncertainty_penalty", "low_bkg_penalty"),
+    "schedules": ("LearningRateScheduler", "SteepnessScheduler", "TemperatureScheduler"),
+    "sigmoid": ("SigmoidModel", "gato_sigmoid_model", "safe_sigmoid"),
     "toys": (
         "generate_resonance_toy_data",
         "generate_toy_data_1D",

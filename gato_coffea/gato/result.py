@@ -160,11 +160,11 @@ class Result:
         header = ["category", *names, "background", "S/B", "effective background"]
         b, n_eff = self.yields.background, self.yields.effective_background
         s = self.yields.signal_stack
-        rows = [
-            [str(k), *(f"{s[i, k]:.4g}" for i in range(len(names))), f"{b[k]:.4g}"]
-            + [f"{s[:, k].sum() / b[k]:.3g}" if b[k] > 0 else "-", f"{n_eff[k]:.0f}"]
-            for k in range(self.n_categories)
-        ]
+        rows = []
+        for k in range(self.n_categories):
+            ratio = f"{s[:, k].sum() / b[k]:.3g}" if b[k] > 0 else "-"
+            own = [f"{s[i, k]:.4g}" for i in range(len(names))]
+            rows.append([str(k), *own, f"{b[k]:.4g}", ratio, f"{n_eff[k]:.0f}"])
         widths = [max(len(row[c]) for row in [header, *rows]) for c in range(len(header))]
         lines = [
             "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
@@ -172,8 +172,9 @@ class Result:
         ]
         spread = "" if self.held_out.spread is None else f" +- {self.held_out.spread:.3f}"
         lines.append(
-            f"Z held-out {self.held_out.combined:.3f}{spread}, training "
-            f"{self.training.combined:.3f}; {self.asked} categories asked, {self.n_categories} kept"
+            f"Z held-out {self.held_out.combined:.3f}{spread}, "
+            f"training {self.training.combined:.3f}; "
+            f"{self.asked} categories asked, {self.n_categories} kept"
         )
         for name, yardstick in self.yardsticks.items():
             figures = [f"training {yardstick.training.combined:.3f}"]

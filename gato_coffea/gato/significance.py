@@ -45,7 +45,7 @@ def asimov_z2(s: Any, b: Any) -> FloatArray:
     Examples
     --------
     >>> float(asimov_z2(10.0, 100.0).round(6))
-    0.968424
+    0.96824
     """
     return cowan_z2(s, b, 0.0)
 
@@ -95,10 +95,13 @@ def combine(z: FloatArray, combination: Combination) -> FloatArray:
     return np.asarray(z.sum(axis=-1))
 
 
-def signal_significances(
+def category_z2(
     signal: FloatArray, background: FloatArray, variance: FloatArray | float = 0.0
 ) -> FloatArray:
-    """Significance of each signal, which sees the background and all other signals.
+    """Squared significance of each signal in each category.
+
+    A signal sees the background and all other signals; a category without background counts
+    nothing, and a negative yield of a signal counts as none.
 
     Parameters
     ----------
@@ -112,11 +115,21 @@ def signal_significances(
     Returns
     -------
     FloatArray
-        Shape ``(..., signals)``.
+        Shape of ``signal``.
     """
     positive = np.maximum(signal, 0.0)
     others = positive.sum(axis=-2, keepdims=True) - positive
     known = background[..., None, :] > 0
     total = np.where(known, background[..., None, :] + others, 0.0)
     spread = np.broadcast_to(np.asarray(variance), background.shape)[..., None, :]
-    return np.sqrt(cowan_z2(signal, total, spread).sum(axis=-1))
+    return cowan_z2(signal, total, spread)
+
+
+def signal_significances(
+    signal: FloatArray, background: FloatArray, variance: FloatArray | float = 0.0
+) -> FloatArray:
+    """Significance of each signal over all categories, shape ``(..., signals)``.
+
+    The parameters are those of `category_z2`.
+    """
+    return np.sqrt(category_z2(signal, background, variance).sum(axis=-1))

@@ -1,0 +1,210 @@
+"""Yields and significances of categories on events, those of the training and those held out.
+
+Held out means: each event is put into a category by a model that did not see it. The yields of
+all folds are then added, category by category, and the significance is taken once. (The mean of
+the folds' own significances is biased: a fold has few background events, and the mean of 1/B is
+above 1 over the mean of B.)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from gato_coffea.gato.problem import CategoryYields, Problem, window_yields
+from gato_coffea.gato.result import Significance, Yields
+from gato_coffea.gato.significance import combine
+from gato_coffea.gato.window import Window, window_fraction
+from gato_coffea.samples import FloatArray, IntArray, Points, Sample
+
+Assign = Callable[[FloatArray], IntArray]
+"""Category of each event from its discriminants ``(N, D)``; -1 for none."""
+
+N_BOOTSTRAP = 400
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over categories for each process, shape ``(C, K)``; see `Points` for their meaning."""
+
+    processes: tuple[str, ...]
+    sumw: FloatArray
+    sumw2: FloatArray
+    count: FloatArray
+    sumw_mass: FloatArray | None
+
+    def category_yields(
+        self, signals: Sequence[str], backgrounds: Sequence[str], window: Window | None
+    ) -> CategoryYields:
+        """Yields of the signals and of the total background."""
+        s = [self.processes.index(name) for name in signals]
+        b = [self.processes.index(name) for name in backgrounds]
+        moment = None if self.sumw_mass is None else self.sumw_mass[..., b, :].sum(axis=-2)
+        return window_yields(
+            self.sumw[..., s, :],
+            self.sumw[..., b, :].sum(axis=-2),
+            self.sumw2[..., b, :].sum(axis=-2),
+            moment,
+            window,
+        )
+
+
+class Tally(ABC):
+    """Something that can be summed into categories, as a whole or fold by fold."""
+
+    n_folds: int
+
+    @abstractmethod
+    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+        """Sum into ``n`` categories.
+
+        With ``by_fold``, the events of fold ``f`` are assigned by ``assign[f]``, else all of them
+        by ``assign[0]``.
+        """
+
+
+@final
+class EventTally(Tally):
+    """Events of each process, sorted by fold."""
+
+    def __init__(
+        self,
+        samples: Mapping[str, Sample],
+        *,
+        signals: Sequence[str],
+        n_folds: int,
+        window: Window | None,
+    ) -> None:
+        self.n_folds, self.with_mass = n_folds, window is not None
+        self.parts: dict[str, list[Sample]] = {}
+        for name, sample in samples.items():
+            kept = sample
+            if window is not None:
+                assert sample.mass is not None
+                low, high = (
+                    (window.window_low, window.window_high)
+                    if name in signals
+                    else (window.low, window.high)
+                )
+                kept = sample.where((sample.mass >= low) & (sample.mass <= high))
+            if n_folds == 1 or kept.fold is None:
+                self.parts[name] = [kept]
+            else:
+                self.parts[name] = [kept.where(kept.fold == f) for f in range(n_folds)]
+
+    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+        """Sum the events; see `Tally.total`."""
+        sums = np.zeros((4, len(self.parts), n))
+        for c, parts in enumerate(self.parts.values()):
+            for f, part in enumerate(parts):
+                label = (assign[f] if by_fold else assign[0])(part.x)
+                keep = label >= 0
+                label, w = label[keep], part.weight[keep]
+                columns = [None, w, w * w]
+                if self.with_mass:
+                    assert part.mass is not None
+                    columns.append(w * part.mass[keep])
+                for m, column in enumerate(columns):
+                    sums[m, c] += np.bincount(label, column, n)
+        moment = sums[3] if self.with_mass else None
+        return Sums(tuple(self.parts), sums[1], sums[2], sums[0], moment)
+
+
+@final
+class PointTally(Tally):
+    """Weighted points, each of which goes into a category as a whole."""
+
+    def __init__(self, points: Points) -> None:
+        self.points, self.n_folds = points, points.n_folds
+
+    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+        """Sum the points; see `Tally.total`."""
+        labels = [a(self.points.x) for a in assign[: self.n_folds if by_fold else 1]]
+        return self.by_label(labels, n, by_fold=by_fold)
+
+    def by_label(self, labels: Sequence[IntArray], n: int, *, by_fold: bool) -> Sums:
+        """Sum with the category of each point given: once, or once for each fold."""
+        points = self.points
+
+        def total(array: FloatArray) -> FloatArray:
+            result = np.zeros((len(points.processes), n))
+            for f in range(points.n_folds):
+                label = labels[f if by_fold else 0]
+                keep = label >= 0
+                for c in range(len(result)):
+                    result[c] += np.bincount(label[keep], array[c, f, keep], n)
+            return result
+
+        moment = None if points.sumw_mass is None else total(points.sumw_mass)
+        return Sums(
+            points.processes,
+            total(points.sumw),
+            total(points.sumw2),
+            total(points.count),
+            moment,
+        )
+
+
+def significance_of(problem: Problem, sums: Sums, *, seed: int | None = None) -> Significance:
+    """Significance of the sums, with its spread by bootstrap where a seed is given.
+
+    Yields of each process and category are drawn as Poisson numbers of their effective entries,
+    with the mean weight; the spread is half the width of the central 68 % of the significances.
+    """
+    signals, backgrounds = problem.signals, problem.backgrounds
+    window, objective = problem.objective.window, problem.objective
+    yields = sums.category_yields(signals, backgrounds, window)
+    z = objective.per_signal(yields)
+    spread = None
+    if seed is not None:
+        rng = np.random.default_rng(seed)
+        drawn = _bootstrap(sums, rng)
+        values = objective.combined(drawn.category_yields(signals, backgrounds, window))
+        low, high = np.quantile(values, [0.159, 0.841])
+        spread = float(0.5 * (high - low))
+    return Significance(
+        combined=float(combine(z, objective.combination)),
+        per_signal={name: float(v) for name, v in zip(signals, z, strict=True)},
+        spread=spread,
+    )
+
+
+def _bootstrap(sums: Sums, rng: np.random.Generator) -> Sums:
+    """Redrawn sums, shape ``(draws, C, K)``."""
+    filled = sums.sumw2 > 0
+    size = np.where(filled, sums.sumw2, 1.0)
+    effective = np.where(filled, sums.sumw**2 / size, 0.0)
+    shape = (N_BOOTSTRAP, *sums.sumw.shape)
+    factor = rng.poisson(effective, shape) / np.where(effective > 0, effective, 1.0)
+    # A sum that negative weights bring near zero has no Poisson number: draw it as a Gaussian.
+    noise = rng.normal(size=shape) * np.sqrt(sums.sumw2)
+    few = (effective < 1) & filled
+    sumw = np.where(few, sums.sumw + noise, sums.sumw * factor)
+    moment = None
+    if sums.sumw_mass is not None:
+        moment = sums.sumw_mass * np.where(few, 1.0, factor)
+    return Sums(sums.processes, sumw, sums.sumw2 * np.ones(shape), sums.count, moment)
+
+
+def yields_of(problem: Problem, sums: Sums) -> Yields:
+    """The yields of all processes, with the background's factor into the mass window."""
+    window = problem.objective.window
+    factor = np.ones(sums.sumw.shape[1])
+    if window is not None and sums.sumw_mass is not None:
+        rows = [sums.processes.index(name) for name in problem.backgrounds]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = sums.sumw_mass[rows].sum(axis=0) / sums.sumw[rows].sum(axis=0)
+        factor = window_fraction(mean, window)
+    return Yields(
+        processes=sums.processes,
+        signals=problem.signals,
+        backgrounds=problem.backgrounds,
+        sumw=sums.sumw,
+        sumw2=sums.sumw2,
+        count=sums.count,
+        factor=factor,
+    )

@@ -1,0 +1,213 @@
+"""From what people hold (events, cells, histograms) to weighted points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.gato.window import Window
+from gato_coffea.samples import (
+    MOMENTS,
+    Cells,
+    Feature,
+    FloatArray,
+    Grid,
+    Points,
+    Sample,
+    as_sample,
+    event_fold,
+    points_from_cells,
+)
+
+TAIL = 2e-4
+"""Fraction of each process beyond the equally wide cells, at either end."""
+
+
+def default_features(samples: Mapping[str, Sample]) -> tuple[Feature, ...]:
+    """Features ``x0``, ``x1``, ... whose ranges hold all events.
+
+    Values that all lie between 0 and 1 are taken as scores: range 0 to 1, stretched by a logit.
+    """
+    low = np.min([s.x.min(axis=0) for s in samples.values() if len(s)], axis=0)
+    high = np.max([s.x.max(axis=0) for s in samples.values() if len(s)], axis=0)
+    return tuple(
+        Feature(f"x{d}", 0.0, 1.0, "logit") if a >= 0 and b <= 1 else Feature(f"x{d}", a, b)
+        for d, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True))
+    )
+
+
+def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -> None:
+    """Refuse samples that do not fit the features, and discriminants that are constant.
+
+    Raises
+    ------
+    InputError, OptimisationError
+        With the process or the discriminant.
+    """
+    for name, sample in samples.items():
+        if sample.x.shape[1] != len(features):
+            raise InputError(
+                f"{name}.x: must have {len(features)} columns (got {sample.x.shape[1]})"
+            )
+        if not len(sample):
+            raise InputError(f"{name}: has no events")
+        if not sample.weight.any():
+            raise InputError(f"{name}.weight: all {len(sample)} weights are zero")
+    for d, feature in enumerate(features):
+        values = [s.x[:, d] for s in samples.values()]
+        if max(v.max() for v in values) == min(v.min() for v in values):
+            raise OptimisationError(
+                f"discriminant {feature.name}: is constant (got {values[0][0]:.6g} everywhere)"
+            )
+
+
+def with_folds(samples: Mapping[str, Sample], n_folds: int) -> dict[str, Sample]:
+    """The samples with a fold for every event: by its position where it has no identity."""
+    return {
+        name: replace(s, fold=event_fold([np.arange(len(s))], n_folds=n_folds))
+        if s.fold is None
+        else replace(s, fold=s.fold % n_folds)
+        for name, s in samples.items()
+    }
+
+
+def adapted_grid(
+    features: Sequence[Feature], samples: Mapping[str, Sample], *, max_points: int
+) -> Grid:
+    """A grid on which the samples occupy at most ``max_points`` cells.
+
+    Cells are equally wide, when stretched, where the events are; one more at either end takes
+    what is beyond.
+    """
+    ranges = []
+    for d, feature in enumerate(features):
+        ends = np.array(
+            [
+                np.quantile(feature.stretch(s.x[feature.inside(s.x[:, d]), d]), [TAIL, 1 - TAIL])
+                for s in samples.values()
+            ]
+        )
+        ranges.append((ends[:, 0].min(), ends[:, 1].max()))
+    dim = len(features)
+    n = max(2, int((3 * max_points) ** (1 / dim))) if dim > 1 else max_points
+    while True:
+        edges = [_edges(f, *r, n) for f, r in zip(features, ranges, strict=True)]
+        grid = Grid(tuple(features), tuple(edges))
+        occupied = {int(c) for s in samples.values() for c in np.unique(grid.index(s.x)) if c >= 0}
+        if len(occupied) <= max_points or n <= 2:
+            return grid
+        n = max(2, int(0.9 * n))
+
+
+def _edges(feature: Feature, low: float, high: float, n: int) -> FloatArray:
+    inner = feature.unstretch(np.linspace(low, high, n + 1))
+    edges = np.unique(np.concatenate([[feature.low], inner, [feature.high]]))
+    return edges[(edges >= feature.low) & (edges <= feature.high)]
+
+
+def points_from_samples(
+    samples: Mapping[str, Sample],
+    *,
+    features: Sequence[Feature],
+    signals: Sequence[str],
+    n_folds: int,
+    window: Window | None = None,
+    max_points: int = 5000,
+) -> Points:
+    """Events of each process summed on a grid made for them.
+
+    Parameters
+    ----------
+    samples
+        Process to events, all with folds.
+    features
+        The discriminants.
+    signals
+        Processes whose yield counts inside the mass window only, where there is one.
+    n_folds
+        Number of folds.
+    window
+        Mass window, or None.
+    max_points
+        Largest number of points.
+
+    Raises
+    ------
+    InputError
+        If a process has no event inside the ranges, or no mass where a window is used.
+    """
+    grid = adapted_grid(features, samples, max_points=max_points)
+    mass_range = None if window is None else (window.low, window.high)
+    in_window = None if window is None else (window.window_low, window.window_high)
+    cells = {}
+    for name, sample in samples.items():
+        if window is not None and sample.mass is None:
+            raise InputError(f"{name}: column 'mass' is missing, and a mass window is used")
+        cells[name] = Cells.fill(
+            grid, sample, n_folds=n_folds, window=in_window, mass_range=mass_range
+        )
+        if not len(cells[name].key):
+            raise InputError(f"{name}: no event lies inside the ranges of the discriminants")
+    return points_from_cells(cells, in_window=None if window is None else signals)
+
+
+def points_from_histograms(histograms: Mapping[str, Any]) -> Points:
+    """Bins of histograms as points, one fold each bin's yield.
+
+    Parameters
+    ----------
+    histograms
+        Process to histogram (anything with the UHI protocol), all with the same axes, one or
+        more; bins are cells, so categories have their edges on the bins.
+
+    Raises
+    ------
+    InputError
+        If the axes differ, or the storage has no variances.
+    """
+    first = next(iter(histograms.values()))
+    edges = tuple(np.asarray(axis.edges, dtype=np.float64) for axis in first.axes)
+    features = tuple(
+        Feature(getattr(axis, "name", "") or f"x{d}", float(e[0]), float(e[-1]))
+        for d, (axis, e) in enumerate(zip(first.axes, edges, strict=True))
+    )
+    grid = Grid(features, edges)
+    centre = np.stack(
+        np.meshgrid(*[0.5 * (e[1:] + e[:-1]) for e in edges], indexing="ij"), axis=-1
+    ).reshape(-1, len(edges))
+    stretched = np.stack([f.stretch(centre[:, d]) for d, f in enumerate(features)], axis=-1)
+    cells = {}
+    for name, h in histograms.items():
+        own = [np.asarray(axis.edges) for axis in h.axes]
+        same = len(own) == len(edges) and all(map(np.array_equal, own, edges))
+        if not same:
+            raise InputError(f"histogram {name}: its axes differ from those of the others")
+        if h.variances() is None:
+            raise InputError(f"histogram {name}: has no variances; use Weight storage")
+        sumw, sumw2 = np.ravel(h.values()), np.ravel(h.variances())
+        if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
+            raise InputError(f"histogram {name}: holds NaN or infinite bins")
+        key = np.arange(len(sumw))
+        sums = np.zeros((len(sumw), 1, len(MOMENTS)))
+        # A bin stands for as many events as it has effective entries, at least one.
+        sums[:, 0, 0] = np.maximum(sumw**2 / np.where(sumw2 > 0, sumw2, np.inf), 1.0)
+        sums[:, 0, 1], sums[:, 0, 2] = sumw, sumw2
+        cells[name] = Cells(grid, key, sums, stretched * sums[:, 0, :1])
+    return points_from_cells(cells)
+
+
+def as_samples(samples: Mapping[str, Any]) -> dict[str, Sample]:
+    """Every process as a checked `Sample`.
+
+    Raises
+    ------
+    InputError
+        If there is no process, or a column is missing, of the wrong shape or not finite.
+    """
+    if not samples:
+        raise InputError("samples: no process is given")
+    return {name: as_sample(value, name=name) for name, value in samples.items()}

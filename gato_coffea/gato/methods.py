@@ -1,0 +1,237 @@
+"""Ways to partition the points, and the yardsticks that stand beside every result.
+
+Each takes a problem, the folds to learn from and a number of categories, and gives a category for
+every point. They need NumPy and SciPy alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+
+from gato_coffea.categories import EdgeCategories
+from gato_coffea.errors import OptimisationError
+from gato_coffea.gato.partition import (
+    Partitions,
+    allowed_runs,
+    best_partitions,
+    lloyd,
+    run_gains,
+    seed_labels,
+)
+from gato_coffea.gato.problem import Densities, Problem
+from gato_coffea.samples import FloatArray, IntArray
+
+MAX_RUNS = 500
+"""Groups of points between which dynamic programming may cut."""
+
+LLOYD_STARTS = 16
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What one training set says: the raw densities, and those to be optimised."""
+
+    raw: Densities
+    target: Densities
+
+    @classmethod
+    def of(cls, problem: Problem, fold: int | None) -> TrainingSet:
+        """All events but those of a fold, or all."""
+        folds = problem.training_folds(fold)
+        raw = problem.densities(folds)
+        return cls(raw, problem.target(raw, folds))
+
+
+def rank_order(problem: Problem, target: Densities) -> IntArray:
+    """Order of the points in which the best categories are intervals.
+
+    The discriminant itself where there is one, else the ratio of signal to background.
+    """
+    if problem.u.shape[1] == 1:
+        return np.argsort(problem.u[:, 0], kind="stable")
+    ratio = target.signal[0] / np.maximum(target.background, 1e-300)
+    return np.argsort(ratio, kind="stable")
+
+
+class ExactPartition:
+    """Best contiguous categories of one training set, for all numbers of them at once.
+
+    In one dimension the discriminant is cut into bins. In more, for one signal, the points are
+    sorted by their signal-to-background ratio first. Several signals in one dimension are
+    combined with the weights given.
+    """
+
+    def __init__(self, problem: Problem, training: TrainingSet, *, n_max: int) -> None:
+        order = rank_order(problem, training.target)
+        target, raw = training.target.ordered(order), training.raw.ordered(order)
+        group = _equal_shares(target)
+        n_groups = int(group[-1]) + 1
+        self.group = np.empty_like(group)
+        self.group[order] = group
+        allowed = allowed_runs(problem, raw.grouped(group, n_groups))
+        weight = np.ones(len(problem.signals))
+        gain = run_gains(problem, target.grouped(group, n_groups), weight)
+        self.partitions: Partitions = best_partitions(np.where(allowed, gain, -np.inf), n_max)
+
+    def labels(self, n: int) -> IntArray:
+        """Category of each point for the best number of categories up to ``n``."""
+        kept = self.partitions.largest(n)
+        if kept == 0:
+            raise OptimisationError("constraints: no categories of these points satisfy them")
+        return np.searchsorted(self.partitions.edges(kept), self.group, side="right")
+
+
+def _equal_shares(target: Densities) -> IntArray:
+    """Groups of consecutive points that hold about equal parts of what matters."""
+    s = np.maximum(target.signal, 0.0)
+    b = np.maximum(target.background, 0.0)
+    parts = [*s, b, *np.sqrt(s * b)]
+    share = sum(p / p.sum() for p in parts if p.sum() > 0)
+    position = np.cumsum(share) - 0.5 * share
+    group = np.minimum((position / share.sum() * MAX_RUNS).astype(np.int64), MAX_RUNS - 1)
+    return np.unique(group, return_inverse=True)[1].astype(np.int64)
+
+
+def lloyd_starts(
+    problem: Problem, target: Densities, n: int, *, seed: int, count: int
+) -> list[IntArray]:
+    """The best distinct partitions that `lloyd` reaches from many starts, best first."""
+    rng = np.random.default_rng([seed, n])
+    n = min(n, len(target.background))
+    found = []
+    for _ in range(max(LLOYD_STARTS, 2 * count)):
+        start = seed_labels(target, n, problem.objective, rng)
+        label, value = lloyd(target, start, n, problem.objective)
+        found.append((value, label))
+    found.sort(key=lambda pair: -pair[0])
+    return [label for _, label in found[:count]]
+
+
+def match_categories(
+    label: IntArray, reference: IntArray, weight: FloatArray, *, n: int
+) -> IntArray:
+    """Which category of ``reference`` each of the ``n`` categories of ``label`` stands for.
+
+    One-to-one where the weights of the points in common allow it; what is left over goes where
+    it overlaps most.
+
+    Returns
+    -------
+    IntArray
+        Shape ``(n,)``.
+    """
+    rows, columns = n, int(reference.max()) + 1
+    overlap = np.bincount(label * columns + reference, weight, rows * columns)
+    overlap = overlap.reshape(rows, columns)
+    size = np.sqrt(np.outer(overlap.sum(axis=1), overlap.sum(axis=0)))
+    likeness = overlap / np.where(size > 0, size, 1.0)
+    result = likeness.argmax(axis=1)
+    picked, partner = linear_sum_assignment(-likeness)
+    result[picked] = partner
+    return result
+
+
+def table_categories(problem: Problem, label: IntArray) -> EdgeCategories:
+    """The categories of the points as a table over their grid; empty cells go by the nearest."""
+    points = problem.points
+    if points.grid is None or points.cell is None:
+        raise OptimisationError("method: a table of categories needs points on a grid")
+    grid = points.grid
+    table = np.full(int(np.prod(grid.shape)), -1, dtype=np.int64)
+    table[points.cell] = label
+    empty = np.flatnonzero(table < 0)
+    if len(empty):
+        middle = [
+            f.stretch(0.5 * (e[1:] + e[:-1]))
+            for f, e in zip(grid.features, grid.edges, strict=True)
+        ]
+        index = np.unravel_index(empty, grid.shape)
+        centre = np.stack([m[i] for m, i in zip(middle, index, strict=True)], axis=-1)
+        width = np.maximum(problem.u.std(axis=0), 1e-12)
+        table[empty] = label[cKDTree(problem.u / width).query(centre / width)[1]]
+    edges = grid.edges
+    if len(edges) == 1:
+        change = np.flatnonzero(np.diff(table)) + 1
+        edges = (edges[0][np.concatenate([[0], change, [len(table)]])],)
+        table = table[np.concatenate([[0], change])]
+    return EdgeCategories(features=grid.features, label=table, edges=edges)
+
+
+def equidistant_labels(problem: Problem, x: FloatArray, n: int) -> IntArray:
+    """``n`` bins of equal width in the first discriminant."""
+    feature = problem.points.features[0]
+    unit = (x[:, 0] - feature.low) / (feature.high - feature.low)
+    return np.clip((unit * n).astype(np.int64), 0, n - 1)
+
+
+def has_class_scores(problem: Problem) -> bool:
+    """Whether the discriminants are the probabilities of the signals, in their order."""
+    features, m = problem.points.features, len(problem.signals)
+    inside = all(f.low >= 0 and f.high <= 1 for f in features)
+    total = problem.points.x.sum(axis=1)
+    return m > 1 and inside and len(features) in (m, m + 1) and bool((total <= 1 + 1e-6).all())
+
+
+def argmax_bins(n: int, n_signals: int) -> list[int]:
+    """How ``n`` categories go to the signal classes; the background class has one."""
+    return [(n - 1) // n_signals + (i < (n - 1) % n_signals) for i in range(n_signals)]
+
+
+def argmax_edges(
+    problem: Problem, n: int, training: TrainingSet | None
+) -> list[FloatArray] | None:
+    """Inner edges in each signal's own class; equidistant where no training set is given.
+
+    None where there are fewer categories than classes.
+    """
+    m = len(problem.signals)
+    bins = argmax_bins(n, m)
+    if min(bins) < 1:
+        return None
+    if training is None:
+        lowest = 1.0 / (m + 1)  # no smaller score wins an arg-max
+        return [np.linspace(lowest, 1.0, k + 1)[1:-1] for k in bins]
+    x = problem.points.x
+    winner = _winner(x, m)
+    z = np.maximum(
+        problem.objective.per_signal(training.target.yields(winner, m + 1, problem.objective)),
+        1e-12,
+    )
+    weight = 1.0 / z**2 if problem.objective.combination == "geometric" else np.ones(m)
+    edges = []
+    for i, k in enumerate(bins):
+        rows = np.flatnonzero(winner == i)
+        rows = rows[np.argsort(x[rows, i], kind="stable")]
+        target = training.target.ordered(rows)
+        group = _equal_shares(target)
+        n_groups = int(group[-1]) + 1
+        raw = training.raw.ordered(rows).grouped(group, n_groups)
+        gain = run_gains(problem, target.grouped(group, n_groups), weight)
+        found = best_partitions(np.where(allowed_runs(problem, raw), gain, -np.inf), k)
+        kept = found.largest(k)
+        cuts = found.edges(kept) if kept else np.array([], dtype=np.int64)
+        edges.append(np.array([x[rows[np.flatnonzero(group == c)[0]], i] for c in cuts]))
+    return edges
+
+
+def _winner(x: FloatArray, n_signals: int) -> IntArray:
+    """Index of the largest class score; ``n_signals`` is the background."""
+    scores = x[:, :n_signals]
+    background = 1.0 - scores.sum(axis=1, keepdims=True)
+    return np.concatenate([scores, background], axis=1).argmax(axis=1)
+
+
+def argmax_labels(x: FloatArray, edges: list[FloatArray]) -> IntArray:
+    """Category by winning class, and in a signal's class by its score."""
+    winner = _winner(x, len(edges))
+    label = np.zeros(len(x), dtype=np.int64)
+    first = 1
+    for i, inner in enumerate(edges):
+        rows = winner == i
+        label[rows] = first + np.searchsorted(inner, x[rows, i], side="right")
+        first += len(inner) + 1
+    return label

@@ -1,0 +1,482 @@
+"""Find categories, and say honestly how good they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Literal
+
+import numpy as np
+
+from gato_coffea import __version__
+from gato_coffea.categories import Categories, MixtureCategories
+from gato_coffea.config import Constraints
+from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.gato.constraints import merge_offenders
+from gato_coffea.gato.evaluation import (
+    Assign,
+    EventTally,
+    PointTally,
+    Sums,
+    Tally,
+    significance_of,
+    yields_of,
+)
+from gato_coffea.gato.inputs import (
+    as_samples,
+    check_features,
+    default_features,
+    points_from_histograms,
+    points_from_samples,
+    with_folds,
+)
+from gato_coffea.gato.methods import (
+    ExactPartition,
+    TrainingSet,
+    argmax_edges,
+    argmax_labels,
+    equidistant_labels,
+    has_class_scores,
+    lloyd_starts,
+    match_categories,
+    table_categories,
+)
+from gato_coffea.gato.partition import lloyd
+from gato_coffea.gato.problem import Densities, Objective, Problem, check_problem
+from gato_coffea.gato.result import History, Result, Significance, Yardstick
+from gato_coffea.gato.significance import Combination
+from gato_coffea.gato.window import Window
+from gato_coffea.samples import Cells, Feature, FloatArray, IntArray, Points, points_from_cells
+
+Method = Literal["gato", "exact", "lloyd"]
+
+CEILING_CATEGORIES = 50
+
+
+@dataclass(frozen=True)
+class Search:
+    """A problem with its events and settings, and what is computed once for all counts."""
+
+    problem: Problem
+    tally: Tally
+    method: Method
+    counts: tuple[int, ...]
+    restarts: int
+    epochs: int
+    seed: int
+    progress: bool
+
+    @cached_property
+    def sets(self) -> list[TrainingSet]:
+        """All events first, then all but each fold."""
+        n = self.problem.points.n_folds
+        folds = [None, *(range(n) if n > 1 else ())]
+        return [TrainingSet.of(self.problem, fold) for fold in folds]
+
+    @cached_property
+    def points(self) -> PointTally:
+        """The points, to be summed by label."""
+        return PointTally(self.problem.points)
+
+    @cached_property
+    def weight(self) -> FloatArray:
+        """How much each point matters: its share of every signal and of the background."""
+        target = self.sets[0].target
+        share = target.signal / target.signal.sum(axis=1, keepdims=True)
+        return np.maximum(share.sum(axis=0) + target.background / target.background.sum(), 0.0)
+
+    @property
+    def additive(self) -> bool:
+        """Whether dynamic programming applies: the figure is a sum over categories."""
+        one_signal = len(self.problem.signals) == 1
+        in_a_row = self.problem.u.shape[1] == 1
+        return one_signal or (in_a_row and self.problem.objective.combination == "quadrature")
+
+    @cached_property
+    def ceiling(self) -> Yardstick:
+        """Significance of very many categories."""
+        return _partition_yardstick(self, self.starts(CEILING_CATEGORIES, 1)[0])
+
+    @cached_property
+    def exact(self) -> list[ExactPartition]:
+        """The exact partitions of each training set."""
+        n_max = max(*self.counts, CEILING_CATEGORIES)
+        return [ExactPartition(self.problem, s, n_max=n_max) for s in self.sets]
+
+    def starts(self, n: int, restarts: int) -> list[list[IntArray]]:
+        """The best partitions of the points: for each restart, one for each training set."""
+        found = [[e.labels(n) for e in self.exact]] if self.additive else []
+        more = restarts - len(found)
+        if more > 0:
+            target, objective = self.sets[0].target, self.problem.objective
+            for label in lloyd_starts(self.problem, target, n, seed=self.seed, count=more):
+                others = [lloyd(s.target, label, n, objective)[0] for s in self.sets[1:]]
+                found.append([label, *others])
+        return found
+
+
+def parts_of(problem: Problem, sums: Sums) -> Densities:
+    """Sums over components as densities of as many points."""
+    s = [sums.processes.index(name) for name in problem.signals]
+    b = [sums.processes.index(name) for name in problem.backgrounds]
+    return Densities(
+        u=np.zeros((sums.sumw.shape[1], 1)),
+        signal=sums.sumw[s],
+        background=sums.sumw[b].sum(axis=0),
+        variance=sums.sumw2[b].sum(axis=0),
+        moment=None if sums.sumw_mass is None else sums.sumw_mass[b].sum(axis=0),
+    )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Categories from all events, and those of each training set that leaves a fold out."""
+
+    full: Categories
+    folds: tuple[Categories, ...]
+    history: History | None = None
+
+
+def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> Significance:
+    """Pool the yields of each fold in the categories of the model that did not see it."""
+    x = search.problem.points.x
+    reference = full.assign(x)
+    assigns = []
+    for categories in folds:
+        names = match_categories(
+            categories.assign(x), reference, search.weight, n=categories.n_categories
+        )
+        assigns.append(categories.relabelled(names).assign)
+    sums = search.tally.total(assigns, full.n_categories, by_fold=True)
+    return significance_of(search.problem, sums, seed=search.seed)
+
+
+def _finish(search: Search, candidate: _Candidate, asked: int) -> Result:
+    """Impose the constraints on the events, and evaluate."""
+    problem, tally, full = search.problem, search.tally, candidate.full
+    components = tally.total([full.assign], full.n_categories, by_fold=False)
+    label, notes = merge_offenders(problem, parts_of(problem, components))
+    full = full.relabelled(label)
+    sums = tally.total([full.assign], full.n_categories, by_fold=False)
+    training = significance_of(problem, sums)
+    if candidate.folds:
+        held_out = _held_out(search, candidate.folds, full)
+        if training.combined - held_out.combined > (held_out.spread or 0.0):
+            notes.append(
+                f"training Z {training.combined:.3f} is above held-out Z {held_out.combined:.3f} "
+                f"by more than its spread {held_out.spread:.3f}: quote the held-out one"
+            )
+    else:
+        held_out = significance_of(problem, sums, seed=search.seed)
+        notes.append("there are no folds: Z is that of the training events, and reads high")
+    return Result(
+        asked=asked,
+        categories=full,
+        held_out=held_out,
+        training=training,
+        yields=yields_of(problem, sums),
+        yardsticks=_yardsticks(search, asked),
+        history=candidate.history,
+        notes=tuple(notes),
+    )
+
+
+def _partition_yardstick(search: Search, labels: Sequence[IntArray]) -> Yardstick:
+    """A partition of the points, held out and on the training events."""
+    n = int(labels[0].max()) + 1
+    points, problem = search.points, search.problem
+    training = significance_of(problem, points.by_label(labels[:1], n, by_fold=False))
+    if len(labels) == 1:
+        return Yardstick(None, training)
+    folds = [
+        match_categories(label, labels[0], search.weight, n=int(label.max()) + 1)[label]
+        for label in labels[1:]
+    ]
+    sums = points.by_label(folds, n, by_fold=True)
+    return Yardstick(significance_of(problem, sums, seed=search.seed), training)
+
+
+def _fixed_yardstick(search: Search, assigns: Sequence[Assign], n: int) -> Yardstick:
+    """Categories given as functions: the first from all events, the others for each fold."""
+    problem, tally = search.problem, search.tally
+    training = significance_of(problem, tally.total(assigns, n, by_fold=False))
+    if len(assigns) == 1:
+        assigns = [assigns[0]] * (1 + tally.n_folds)
+    sums = tally.total(assigns[1:], n, by_fold=True)
+    return Yardstick(significance_of(problem, sums, seed=search.seed), training)
+
+
+def _yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
+    """The reference figures that apply to the problem."""
+    problem = search.problem
+    found = {}
+    exact = "exact" if search.additive else "lloyd"
+    found[exact] = _partition_yardstick(search, search.starts(n, 1)[0])
+    if has_class_scores(problem):
+        for name, sets in (("argmax equidistant", [None]), ("argmax optimal", search.sets)):
+            edges = [argmax_edges(problem, n, s) for s in sets]
+            cuts = [e for e in edges if e is not None]
+            if cuts:
+                count = max(1 + sum(len(e) + 1 for e in c) for c in cuts)
+                assigns = [partial(argmax_labels, edges=c) for c in cuts]
+                found[name] = _fixed_yardstick(search, assigns, count)
+    else:
+        bins = partial(equidistant_labels, problem, n=n)
+        found["equidistant"] = _fixed_yardstick(search, [bins], n)
+    found["ceiling"] = search.ceiling
+    return found
+
+
+def _mixture_candidate(search: Search, n: int) -> _Candidate:
+    """Train mixtures on all training sets at once and keep the best restart, held out."""
+    from gato_coffea.gato.start import mixtures_from_labels
+    from gato_coffea.gato.training import Schedule, train
+
+    problem = search.problem
+    starts = search.starts(n, search.restarts)
+    n = max(int(labels[0].max()) + 1 for labels in starts)
+    start = mixtures_from_labels(problem.u, starts, search.weight, n)
+    mixtures, history = train(
+        problem,
+        [s.target for s in search.sets],
+        start,
+        Schedule(epochs=search.epochs),
+        progress=search.progress,
+    )
+
+    def categories(g: int, r: int) -> MixtureCategories:
+        return MixtureCategories(
+            features=problem.points.features,
+            label=np.arange(n),
+            means=mixtures.means[g, r],
+            scale_tril=mixtures.scale_tril[g, r],
+            log_weights=mixtures.log_weights[g, r],
+        )
+
+    sets, restarts = len(search.sets), len(starts)
+    x = problem.points.x
+    labels = [[categories(g, r).assign(x) for g in range(sets)] for r in range(restarts)]
+    marks = [_partition_yardstick(search, row) for row in labels]
+    judged = [(m.held_out or m.training).combined for m in marks]
+    r = int(np.nanargmax(judged))
+    return _Candidate(
+        categories(0, r), tuple(categories(g, r) for g in range(1, sets)), history[r]
+    )
+
+
+def _table_candidate(search: Search, labels: Sequence[IntArray]) -> _Candidate:
+    """Partitions of the points as tables over their grid."""
+    tables = [table_categories(search.problem, label) for label in labels]
+    return _Candidate(tables[0], tuple(tables[1:]))
+
+
+def _candidate(search: Search, n: int) -> _Candidate:
+    if n == 1:
+        one = np.zeros(len(search.problem.points), dtype=np.int64)
+        return _table_candidate(search, [one] * len(search.sets))
+    if search.method == "gato":
+        return _mixture_candidate(search, n)
+    if search.method == "exact":
+        if not search.additive:
+            raise OptimisationError(
+                "method: exact needs one signal, or one discriminant and combination quadrature "
+                f"(got {len(search.problem.signals)} signals, combination "
+                f"{search.problem.objective.combination}); allowed here: gato, lloyd"
+            )
+        return _table_candidate(search, [e.labels(n) for e in search.exact])
+    target, objective = search.sets[0].target, search.problem.objective
+    label = lloyd_starts(search.problem, target, n, seed=search.seed, count=1)[0]
+    others = [lloyd(s.target, label, n, objective)[0] for s in search.sets[1:]]
+    return _table_candidate(search, [label, *others])
+
+
+def optimise(
+    samples: Mapping[str, Any],
+    *,
+    signals: Sequence[str],
+    n_categories: int | Sequence[int] = 10,
+    backgrounds: Sequence[str] | None = None,
+    combination: Combination = "geometric",
+    method: Method = "gato",
+    kind: Literal["mixture", "edges"] = "mixture",
+    seed: int = 0,
+    restarts: int = 4,
+    folds: int = 5,
+    epochs: int = 250,
+    constraints: Constraints | None = None,
+    features: Sequence[Feature] | None = None,
+    window_gev: tuple[float, float] | None = None,
+    mass_range_gev: tuple[float, float] | None = None,
+    mc_uncertainty: bool = False,
+    systematic: float = 0.0,
+    smooth: bool = True,
+    max_points: int = 5000,
+    progress: bool = False,
+) -> Any:
+    """Find the categories with the best expected significance.
+
+    Parameters
+    ----------
+    samples
+        Process to its events (a DataFrame or a mapping with ``x`` of shape ``(N,)`` or
+        ``(N, D)``, ``weight`` and, optionally, ``mass`` and ``fold``), to its `Cells`, or to a
+        fine histogram.
+    signals
+        Processes that count as signal, each of its own.
+    n_categories
+        How many categories; a sequence gives a result for each.
+    backgrounds
+        Processes that count as background; all others by default.
+    combination
+        One figure from several signals: ``geometric`` mean, ``quadrature`` or ``sum``.
+    method
+        ``gato`` trains a Gaussian mixture; ``exact`` and ``lloyd`` partition a fine grid.
+    kind
+        ``mixture``; ``edges`` gives a table over a grid (with ``exact`` or ``lloyd``).
+    seed
+        Same seed, same result.
+    restarts, folds, epochs
+        Trainings side by side, folds of the cross-validation, and largest number of epochs.
+    constraints
+        What every category must satisfy; at least 10 effective background entries by default.
+    features
+        Names, ranges and scales of the discriminants; by default `default_features`.
+    window_gev, mass_range_gev
+        Signal window and range of the mass: signal counts in the window, background is
+        extrapolated into it from the range by an exponential. Both or none.
+    mc_uncertainty, systematic
+        Whether the significance knows of the background's uncertainty from finite simulation,
+        and of a relative systematic one in each category.
+    smooth
+        Train on densities estimated from the events (`smoothing`) instead of on the events'
+        own fluctuations. Yields and significances always come from the events.
+    max_points
+        Largest number of weighted points to train on.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    Result or list of Result
+        One for each number of categories.
+
+    Raises
+    ------
+    InputError
+        If the samples are not what they have to be.
+    OptimisationError
+        If there is no answer: a signal or the background without yield, a constant
+        discriminant, fewer points than categories, constraints that cannot be met.
+    """
+    single = isinstance(n_categories, int)
+    counts = (n_categories,) if isinstance(n_categories, int) else tuple(n_categories)
+    if not counts or min(counts) < 1:
+        raise OptimisationError(f"n_categories: must be at least 1 (got {n_categories!r})")
+    backgrounds = _check_processes(samples, signals, backgrounds)
+    if kind == "edges" and method == "gato":
+        raise OptimisationError("kind: edges needs method exact or lloyd (got gato)")
+    if (window_gev is None) != (mass_range_gev is None):
+        raise InputError("window_gev and mass_range_gev: give both or none")
+    window = None
+    if window_gev is not None and mass_range_gev is not None:
+        window = Window(*mass_range_gev, *window_gev)
+    used = {name: samples[name] for name in (*signals, *backgrounds)}
+    points, tally = _prepare(
+        used,
+        features=features,
+        signals=signals,
+        n_folds=folds,
+        window=window,
+        max_points=max_points,
+    )
+    problem = Problem(
+        points=points,
+        signals=tuple(signals),
+        backgrounds=tuple(backgrounds),
+        objective=Objective(combination, mc_uncertainty, systematic, window),
+        constraints=constraints or Constraints(),
+        smooth=smooth,
+    )
+    check_problem(problem, max(counts))
+    search = Search(problem, tally, method, counts, restarts, epochs, seed, progress)
+    results = [_finish(search, _candidate(search, n), n) for n in counts]
+    record = {
+        "package": "gato_coffea",
+        "version": __version__,
+        "method": method,
+        "signals": list(signals),
+        "backgrounds": list(backgrounds),
+        "combination": combination,
+        "seed": seed,
+        "folds": points.n_folds,
+    }
+    results = [_with_record(result, record) for result in results]
+    return results[0] if single else results
+
+
+def _with_record(result: Result, record: Mapping[str, Any]) -> Result:
+    """The result with the circumstances of the training in its categories."""
+    training = {
+        **record,
+        "asked": result.asked,
+        "held_out": asdict(result.held_out),
+        "training": asdict(result.training),
+    }
+    return replace(result, categories=replace(result.categories, training=training))
+
+
+def _check_processes(
+    samples: Mapping[str, Any], signals: Sequence[str], backgrounds: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Names of the backgrounds, when every name is one of a sample."""
+    if isinstance(signals, str) or not signals:
+        raise OptimisationError(f"signals: must be a list of processes (got {signals!r})")
+    chosen = (
+        tuple(name for name in samples if name not in signals)
+        if backgrounds is None
+        else tuple(backgrounds)
+    )
+    for key, names in (("signals", signals), ("backgrounds", chosen)):
+        for name in names:
+            if name not in samples:
+                raise OptimisationError(
+                    f"{key}: {name!r} is no process (allowed: {', '.join(samples)})"
+                )
+    if not chosen:
+        raise OptimisationError("backgrounds: no process is left as background")
+    both = set(signals) & set(chosen)
+    if both:
+        raise OptimisationError(f"signals: {sorted(both)} is both signal and background")
+    return chosen
+
+
+def _prepare(
+    samples: Mapping[str, Any],
+    *,
+    features: Sequence[Feature] | None,
+    signals: Sequence[str],
+    n_folds: int,
+    window: Window | None,
+    max_points: int,
+) -> tuple[Points, Tally]:
+    """Points to train on, and what the final yields are taken from."""
+    values = list(samples.values())
+    if all(isinstance(value, Cells) for value in values):
+        points = points_from_cells(samples, in_window=None if window is None else signals)
+        return points, PointTally(points)
+    if all(hasattr(value, "axes") and hasattr(value, "variances") for value in values):
+        points = points_from_histograms(samples)
+        return points, PointTally(points)
+    events = with_folds(as_samples(samples), n_folds)
+    features = tuple(features) if features is not None else default_features(events)
+    check_features(events, features)
+    points = points_from_samples(
+        events,
+        features=features,
+        signals=signals,
+        n_folds=n_folds,
+        window=window,
+        max_points=max_points,
+    )
+    return points, EventTally(events, signals=signals, n_folds=n_folds, window=window)

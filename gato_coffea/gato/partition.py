@@ -1,0 +1,182 @@
+"""The best partitions of weighted points: dynamic programming and Bregman-Lloyd iteration.
+
+Both work on arrays alone and need no TensorFlow. The squared significance of one signal is a sum
+over categories of a convex, homogeneous function of the yields. Therefore the best categories
+are intervals of the signal-to-background ratio (Burshtein et al., IEEE Trans. Inf. Theory 38
+(1992) 1); of a single discriminant, the best contiguous bins follow from dynamic programming.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gato_coffea.gato.problem import CategoryYields, Densities, Objective, Problem, window_yields
+from gato_coffea.gato.significance import category_z2
+from gato_coffea.samples import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """Best contiguous partitions for every number of categories up to some ``K``.
+
+    ``value[k]`` is the largest sum of gains with ``k + 1`` categories (``-inf`` where the
+    constraints allow none) and ``choice`` leads back to the edges.
+    """
+
+    value: FloatArray
+    choice: IntArray
+
+    def edges(self, n: int) -> IntArray:
+        """Indices of the inner edges of the best ``n`` bins, increasing, shape ``(n - 1,)``."""
+        edges, end = [], self.choice.shape[1] - 1
+        for k in range(n - 1, 0, -1):
+            end = int(self.choice[k, end])
+            edges.append(end)
+        return np.array(edges[::-1], dtype=np.int64)
+
+    def largest(self, n: int) -> int:
+        """The best number of categories up to ``n`` that the constraints allow; 0 if none."""
+        allowed = self.value[:n]
+        return int(np.argmax(allowed)) + 1 if np.isfinite(allowed).any() else 0
+
+
+def best_partitions(gain: FloatArray, n_max: int) -> Partitions:
+    """Cut a row of cells into bins so that the sum of the bins' gains is largest.
+
+    Parameters
+    ----------
+    gain
+        ``gain[i, j]`` is what a bin of cells ``i .. j - 1`` adds, shape ``(P + 1, P + 1)``;
+        ``-inf`` for a bin that is not allowed or not a bin.
+    n_max
+        Largest number of bins; the answer for every smaller number comes with it.
+
+    Notes
+    -----
+    ``O(n_max P**2)``.
+    """
+    size = len(gain)
+    value = np.full((n_max, size), -np.inf)
+    choice = np.zeros((n_max, size), dtype=np.int64)
+    value[0] = gain[0]
+    for k in range(1, n_max):
+        total = value[k - 1][:, None] + gain
+        choice[k] = total.argmax(axis=0)
+        value[k] = np.take_along_axis(total, choice[k][None], axis=0)[0]
+    return Partitions(value[:, -1], choice)
+
+
+def interval_yields(densities: Densities, objective: Objective) -> CategoryYields:
+    """Yields of every run of consecutive points: entry ``[i, j]`` sums ``i .. j - 1``."""
+
+    def runs(array: FloatArray) -> FloatArray:
+        c = np.concatenate([np.zeros((*array.shape[:-1], 1)), np.cumsum(array, axis=-1)], axis=-1)
+        return c[..., None, :] - c[..., :, None]
+
+    moment = None if densities.moment is None else runs(densities.moment)
+    return window_yields(
+        runs(densities.signal),
+        runs(densities.background),
+        runs(densities.variance),
+        moment,
+        objective.window,
+    )
+
+
+def allowed_runs(problem: Problem, raw: Densities) -> npt.NDArray[np.bool_]:
+    """Which runs of consecutive points satisfy the constraints, shape ``(P + 1, P + 1)``."""
+    margin = problem.satisfied(interval_yields(raw, problem.objective), scale=raw.scale)
+    return np.triu(margin >= 1, k=1)
+
+
+def run_gains(problem: Problem, target: Densities, weight: FloatArray) -> FloatArray:
+    """What each run of consecutive points adds to a weighted sum of squared significances."""
+    yields = interval_yields(target, problem.objective)
+    variance = problem.objective.variance(yields.background, yields.variance)
+    z2 = category_z2(np.moveaxis(yields.signal, 0, 1), yields.background, variance)
+    return np.einsum("imj,m->ij", z2, weight)
+
+
+def lloyd(
+    densities: Densities, label: IntArray, n: int, objective: Objective, *, steps: int = 300
+) -> tuple[IntArray, float]:
+    """Move points to the category where they add most, until none moves.
+
+    Bregman clustering (Banerjee et al., JMLR 6 (2005) 1705) with the divergence of the squared
+    significance; for several signals each term is weighted so that the steps climb the
+    combination.
+
+    Parameters
+    ----------
+    densities
+        The points, ``P`` of them.
+    label
+        Category of each point to start from, shape ``(P,)``.
+    n
+        Number of categories.
+    objective
+        What to climb.
+    steps
+        Upper limit on the number of steps.
+
+    Returns
+    -------
+    tuple
+        The best labels met, and their objective.
+    """
+    yields = densities.yields(label, n, objective)
+    best, best_value = label, float(objective.combined(yields))
+    stack = np.concatenate([densities.signal, densities.background[None]]).T
+    for _ in range(steps):
+        new = (stack @ _linear_score(yields, objective)).argmax(axis=1)
+        if np.array_equal(new, label):
+            break
+        label = new
+        yields = densities.yields(label, n, objective)
+        value = float(objective.combined(yields))
+        if value > best_value:
+            best, best_value = label, value
+    return best, best_value
+
+
+def _linear_score(yields: CategoryYields, objective: Objective) -> FloatArray:
+    """What one unit of each signal and of background adds in each category.
+
+    The first derivatives of the objective with respect to the yields, shape
+    ``(signals + 1, K)``: the tangent plane, which a convex function never falls below.
+    """
+    s, b = np.maximum(yields.signal, 0.0), np.maximum(yields.background, 1e-12)
+    z = np.maximum(objective.per_signal(yields), 1e-12)
+    if objective.combination == "geometric":
+        weight = 1.0 / z**2
+    else:
+        weight = np.ones_like(z) if objective.combination == "quadrature" else 1.0 / z
+    others = b + s.sum(axis=0) - s
+    variance = objective.variance(yields.background, yields.variance)
+    # With a background variance the tangent of s**2 / (b + v) is used in place of the exact one.
+    ratio = s / (others + variance)
+    by_signal = np.log1p(ratio) * weight[:, None]
+    by_other = (np.log1p(ratio) - ratio) * weight[:, None]
+    background = by_other.sum(axis=0)
+    return np.concatenate([by_signal + background - by_other, background[None]])
+
+
+def seed_labels(
+    densities: Densities, n: int, objective: Objective, rng: np.random.Generator
+) -> IntArray:
+    """A start for `lloyd`: categories around ``n`` points drawn by the information they hold."""
+    s, b = densities.signal, np.maximum(densities.background, 1e-300)
+    information = (s**2 / (b + s) / s.sum(axis=1, keepdims=True) ** 2).sum(axis=0)
+    information = np.maximum(information, 0.0) + 1e-12 * information.max()
+    chosen = rng.choice(len(b), size=n, replace=False, p=information / information.sum())
+    seeds = densities.ordered(chosen)
+    whole = densities.yields(np.zeros(len(b), dtype=np.int64), 1, objective)
+    share = whole.background / densities.background.sum()
+    yields = CategoryYields(
+        seeds.signal, seeds.background * share, seeds.variance * 0.0, seeds.background
+    )
+    stack = np.concatenate([s, densities.background[None]]).T
+    return (stack @ _linear_score(yields, objective)).argmax(axis=1).astype(np.int64)

@@ -1,0 +1,296 @@
+"""What is to be optimised, as arrays: training densities, constraints, objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from gato_coffea.config import Constraints
+from gato_coffea.errors import OptimisationError
+from gato_coffea.gato.result import effective_entries
+from gato_coffea.gato.significance import Combination, combine, signal_significances
+from gato_coffea.gato.smoothing import polynomial_basis, smooth_densities
+from gato_coffea.gato.window import Window, window_fraction
+from gato_coffea.samples import FloatArray, IntArray, Points
+
+
+@dataclass(frozen=True)
+class CategoryYields:
+    """Sums over categories (or any other axis at the end); see `Densities` for the parts.
+
+    ``background`` and ``variance`` are those inside the window, where one is used.
+    """
+
+    signal: FloatArray
+    background: FloatArray
+    variance: FloatArray
+    effective: FloatArray
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The figure of merit of a set of categories."""
+
+    combination: Combination = "geometric"
+    mc_uncertainty: bool = False
+    systematic: float = 0.0
+    window: Window | None = None
+
+    def variance(self, background: FloatArray, sumw2: FloatArray) -> FloatArray:
+        """Variance of the background that the significance is to know of."""
+        mc = sumw2 if self.mc_uncertainty else np.zeros_like(sumw2)
+        return mc + (self.systematic * background) ** 2
+
+    def per_signal(self, yields: CategoryYields) -> FloatArray:
+        """Significance of each signal, shape ``(..., signals)``."""
+        variance = self.variance(yields.background, yields.variance)
+        return signal_significances(yields.signal, yields.background, variance)
+
+    def combined(self, yields: CategoryYields) -> FloatArray:
+        """The figure that is maximised."""
+        return combine(self.per_signal(yields), self.combination)
+
+
+@dataclass(frozen=True)
+class Densities:
+    """Yields at each point: of the signals, and of all backgrounds together.
+
+    Attributes
+    ----------
+    u
+        Stretched coordinates, shape ``(P, D)``.
+    signal
+        Shape ``(signals, P)``.
+    background, variance
+        Sum of weights and of squared weights, shape ``(P,)``.
+    moment
+        Background's sum of weight times mass, shape ``(P,)``, or None without a window.
+    scale
+        Full sample over this one: a fold's training set holds less than all events, its yields
+        are scaled up by this and its effective entries are not.
+    """
+
+    u: FloatArray
+    signal: FloatArray
+    background: FloatArray
+    variance: FloatArray
+    moment: FloatArray | None = None
+    scale: float = 1.0
+
+    def yields(self, label: IntArray, n: int, objective: Objective) -> CategoryYields:
+        """Yields of categories; points of category -1 are left out.
+
+        Parameters
+        ----------
+        label
+            Category of each point, shape ``(P,)``.
+        n
+            Number of categories.
+        objective
+            Holds the mass window, if there is one.
+        """
+        keep = label >= 0
+
+        def total(array: FloatArray) -> FloatArray:
+            return np.bincount(label[keep], array[keep], n).astype(np.float64)
+
+        background, variance = total(self.background), total(self.variance)
+        moment = None if self.moment is None else total(self.moment)
+        return window_yields(
+            np.stack([total(s) for s in self.signal]),
+            background,
+            variance,
+            moment,
+            objective.window,
+        )
+
+    def ordered(self, order: IntArray) -> Self:
+        """The same points in another order, or a subset of them."""
+        return replace(
+            self,
+            u=self.u[order],
+            signal=self.signal[:, order],
+            background=self.background[order],
+            variance=self.variance[order],
+            moment=None if self.moment is None else self.moment[order],
+        )
+
+    def grouped(self, group: IntArray, n: int) -> Self:
+        """Points summed into ``n`` groups, at the mean of their positions."""
+
+        def total(array: FloatArray) -> FloatArray:
+            return np.bincount(group, array, n).astype(np.float64)
+
+        size = np.maximum(np.bincount(group, minlength=n), 1)
+        return replace(
+            self,
+            u=np.stack([total(c) / size for c in self.u.T], axis=1),
+            signal=np.stack([total(s) for s in self.signal]),
+            background=total(self.background),
+            variance=total(self.variance),
+            moment=None if self.moment is None else total(self.moment),
+        )
+
+
+def window_yields(
+    signal: FloatArray,
+    background: FloatArray,
+    variance: FloatArray,
+    moment: FloatArray | None,
+    window: Window | None,
+) -> CategoryYields:
+    """Yields with the background extrapolated into the mass window, where there is one."""
+    effective = effective_entries(background, variance)
+    if window is not None and moment is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = window_fraction(moment / background, window)
+        background, variance = background * factor, variance * factor**2
+    return CategoryYields(signal, background, variance, effective)
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """A batch of Gaussian mixtures in stretched coordinates.
+
+    ``means`` ``(G, R, K, D)``, lower Cholesky factors ``scale_tril`` ``(G, R, K, D, D)`` and
+    ``log_weights`` ``(G, R, K)``, for ``G`` training sets and ``R`` restarts.
+    """
+
+    means: FloatArray
+    scale_tril: FloatArray
+    log_weights: FloatArray
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Points, what counts as signal, and what every category must satisfy."""
+
+    points: Points
+    signals: tuple[str, ...]
+    backgrounds: tuple[str, ...]
+    objective: Objective
+    constraints: Constraints
+    smooth: bool = True
+
+    @cached_property
+    def u(self) -> FloatArray:
+        """Stretched coordinates of the points, shape ``(P, D)``."""
+        features = self.points.features
+        return np.stack([f.stretch(self.points.x[:, d]) for d, f in enumerate(features)], axis=-1)
+
+    def densities(self, folds: Sequence[int]) -> Densities:
+        """What the events of some folds say, scaled to the yield of all events."""
+        points, chosen = self.points, list(folds)
+        s, b = points.of(self.signals), points.of(self.backgrounds)
+        scale = points.n_folds / len(chosen)
+
+        def total(array: FloatArray, rows: IntArray) -> FloatArray:
+            return np.asarray(array[rows][:, chosen].sum(axis=1))
+
+        moment = None if points.sumw_mass is None else total(points.sumw_mass, b).sum(0) * scale
+        return Densities(
+            u=self.u,
+            signal=total(points.sumw, s) * scale,
+            background=total(points.sumw, b).sum(0) * scale,
+            variance=total(points.sumw2, b).sum(0) * scale**2,
+            moment=moment,
+            scale=scale,
+        )
+
+    def training_folds(self, fold: int | None) -> list[int]:
+        """All folds but one; all of them for None."""
+        return [f for f in range(self.points.n_folds) if f != fold]
+
+    @cached_property
+    def smoothing_degree(self) -> int:
+        """Degree of the log density ratio that all events support."""
+        raw = self.densities(self.training_folds(None))
+        return self._smoothed(raw, self.training_folds(None), degree=None)[1]
+
+    def target(self, raw: Densities, folds: Sequence[int]) -> Densities:
+        """The densities to train on: the raw ones, or those estimated from them."""
+        return self._smoothed(raw, folds, degree=self.smoothing_degree)[0] if self.smooth else raw
+
+    def _smoothed(
+        self, raw: Densities, folds: Sequence[int], *, degree: int | None
+    ) -> tuple[Densities, int]:
+        rows = self.points.of(self.signals)
+        squares = self.points.sumw2[rows][:, list(folds)].sum(axis=(1, 2)) * raw.scale**2
+        yields = np.concatenate([raw.signal, raw.background[None]])
+        effective = effective_entries(yields.sum(axis=1), np.append(squares, raw.variance.sum()))
+        estimate, degree = smooth_densities(raw.u, yields, effective, degree=degree)
+        ratio = raw.variance.sum() / raw.background.sum()
+        moment = None
+        if raw.moment is not None:
+            moment = _smooth_moment(raw, estimate[-1], degree)
+        smooth = replace(
+            raw,
+            signal=estimate[:-1],
+            background=estimate[-1],
+            variance=estimate[-1] * ratio,
+            moment=moment,
+        )
+        return smooth, degree
+
+    def satisfied(self, yields: CategoryYields, *, scale: float = 1.0) -> FloatArray:
+        """How far each category is from its limits: one or more where it satisfies them."""
+        limits = self.constraints
+        margin = np.where(yields.background > 0, np.inf, 0.0)
+        if limits.min_effective > 0:
+            margin = np.minimum(margin, yields.effective * scale / limits.min_effective)
+        if limits.min_background > 0:
+            margin = np.minimum(margin, yields.background / limits.min_background)
+        if limits.max_rel_unc is not None:
+            needed = limits.max_rel_unc**-2
+            margin = np.minimum(margin, yields.effective * scale / needed)
+        return margin
+
+
+def _smooth_moment(raw: Densities, background: FloatArray, degree: int) -> FloatArray:
+    """Background's sum of weight times mass, with the mean mass a polynomial of position."""
+    assert raw.moment is not None
+    weight = np.maximum(raw.background, 0.0)
+    basis = polynomial_basis(raw.u, weight)
+    values = basis.values[:, : basis.size[min(degree, 2, len(basis.size) - 1)]]
+    mean = np.where(weight > 0, raw.moment / np.where(weight > 0, raw.background, 1.0), 0.0)
+    total = weight.sum()
+    return background * (values @ (values.T @ (weight * mean) / total))
+
+
+def check_problem(problem: Problem, asked: int) -> None:
+    """Refuse what has no answer.
+
+    Raises
+    ------
+    OptimisationError
+        If a signal or the background has no positive yield, or there are fewer points than
+        categories.
+    """
+    raw = problem.densities(problem.training_folds(None))
+    for name, yields in zip(problem.signals, raw.signal, strict=True):
+        if not yields.sum() > 0:
+            raise OptimisationError(
+                f"signal {name}: the total yield must be above zero (got {yields.sum():.4g})"
+            )
+    if not raw.background.sum() > 0:
+        raise OptimisationError(
+            f"background {', '.join(problem.backgrounds)}: the total yield must be above zero "
+            f"(got {raw.background.sum():.4g})"
+        )
+    if len(problem.points) < asked:
+        raise OptimisationError(
+            f"n_categories: {asked} categories need as many distinct points "
+            f"(got {len(problem.points)})"
+        )
+    everything = problem.satisfied(
+        raw.yields(np.zeros(len(raw.background), dtype=np.int64), 1, problem.objective)
+    )
+    if everything[0] < 1:
+        raise OptimisationError(
+            f"constraints: even one category of all events reaches only {everything[0]:.3g} of "
+            f"what {problem.constraints!r} asks"
+        )
