@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def read_columns(path: str | Path) -> Sample:
         If the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return Sample(
             x=arrays.pop("x"),
@@ -48,6 +49,6 @@ def read_columns(path: str | Path) -> Sample:
             fold=arrays.pop("fold", None),
             variations={name.removeprefix(VARIATION): w for name, w in arrays.items()},
         )
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         text = " ".join(str(error).split())
         raise InputError(f"{path}: cannot read columns ({type(error).__name__}: {text})") from None

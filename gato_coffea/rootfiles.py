@@ -103,7 +103,8 @@ def open_tree(file: Any, path: str, tree: str, *, place: str) -> Any:
     except (OSError, ValueError, DeserializationError) as error:
         raise _damaged(path, place, error) from error
     if entries is None:
-        raise InputError(f"{path}: {place}: {tree!r} is no tree (got {found.classname})")
+        kind = file.classname_of(tree)
+        raise InputError(f"{path}: {place}: {tree!r} is no tree (got {kind})")
     return found
 
 

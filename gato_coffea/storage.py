@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import hist
 import numpy as np
@@ -121,7 +122,7 @@ def load_processed(directory: Path, analysis: Analysis) -> dict[str, Any]:
         }
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: no such file; process the events first") from None
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, BadZipFile) as error:
         text = " ".join(str(error).split())
         raise InputError(f"{directory}: is damaged ({type(error).__name__}: {text})") from None
 
@@ -154,7 +155,7 @@ def _read_histograms(
     layout = Layout.of(analysis)
     names = {"_".join(product): product for product in layout.products}
     result = {}
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         for name in (*content["histograms"], *([TEMPLATES] if content["n_categories"] else [])):
             if name == TEMPLATES:
                 h = empty_templates(analysis, content["n_categories"])
@@ -186,5 +187,5 @@ def _read_samples(directory: Path, processes: list[str] | None) -> dict[str, Sam
 
 
 def _read_cells(path: Path, analysis: Analysis) -> Cells:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         return Cells(Layout.of(analysis).grid, file["key"], file["sums"], file["sum_x"])
