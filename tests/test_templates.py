@@ -213,3 +213,27 @@ def test_missing_histogram_too_many_axes_and_foreign_labels_are_refused():
         templates_from_samples({"bkg": massless}, categories, analysis)
     with pytest.raises(InputError, match=r"made for discriminants \['score0', 'score1'\]"):
         templates_from_samples(samples, edges_of(many), analysis)
+
+
+def test_second_pass_columns_and_histograms_agree_on_ntuples(make_analysis):
+    from gato_coffea.run import process
+
+    analysis = make_analysis({"histograms_2d": True})
+    edges = np.array([0.0, 0.25, 0.5, 1.0])
+    categories = EdgeCategories(
+        features=features_of(analysis), label=np.array([0, 1, 2]), edges=(edges,)
+    )
+    first = process(analysis, chunksize=150, progress=False)
+    second = process(analysis, chunksize=90, progress=False, categories=categories)
+    columns = templates_from_samples(first.samples, categories, analysis)
+    routes = [second.templates, templates_from_histograms(first, categories, analysis)]
+    for templates in routes:
+        assert templates.axes == columns.axes
+        a, b = columns.view(flow=True), templates.view(flow=True)
+        np.testing.assert_allclose(a["value"], b["value"], rtol=1e-12, atol=1e-10)
+        np.testing.assert_allclose(a["variance"], b["variance"], rtol=1e-12)
+        data = list(columns.axes[0]).index("data")
+        np.testing.assert_array_equal(a["value"][data], b["value"][data])
+    assert columns["sig", "pileupUp", 2, sum].value > 0
+    assert columns["data", "nominal", 0, 120j:130j].values().sum() == 0  # blinded
+    assert columns["data", "nominal", 0, sum].value > 0
