@@ -328,7 +328,8 @@ def choose_order(
     """Fit a nested sequence of functions and go up in order while the data ask for it.
 
     The next order is taken while twice the gain in log likelihood over the mean weight
-    ``sumw2 / sumw`` has a probability below 0.05, as chi-squared of the added parameters.
+    ``sumw2 / sumw`` has a probability below 0.05, as chi-squared of the added parameters. Where
+    the best so far does not describe the sidebands, the orders beyond are tried too.
 
     Parameters
     ----------
@@ -346,8 +347,11 @@ def choose_order(
         if best is not None:
             gain = max(0.0, 2.0 * (best.nll - fit.nll) / scale)
             added = len(fit.parameters) - len(best.parameters)
-            if fit.status == "failed" or chi2_distribution.sf(gain, added) >= F_TEST_LEVEL:
-                break
+            better = chi2_distribution.sf(gain, added) < F_TEST_LEVEL
+            if fit.status == "failed" or not better:
+                if best.accepted:
+                    break
+                continue
         best = fit
         if fit.status in ("empty", "few entries"):
             break

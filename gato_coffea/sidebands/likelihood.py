@@ -172,8 +172,7 @@ def _merged(entries: FloatArray) -> npt.NDArray[np.int64]:
         filled += value
         if filled >= MIN_EFFECTIVE_PER_BIN:
             current, filled = current + 1, 0.0
-    last_full = max(current - 1, 0)
-    return np.minimum(group, last_full) if filled or current else group
+    return np.minimum(group, max(current - 1, 0))
 
 
 def _steps(family: Family, start: FloatArray, data: SidebandData) -> list[float]:
