@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from gato_coffea.categories import Categories
     from gato_coffea.chunk import collect
     from gato_coffea.config import Analysis, parse_analysis, read_analysis
+    from gato_coffea.datasets import features
     from gato_coffea.errors import GatoError
     from gato_coffea.gato.optimise import optimise
     from gato_coffea.gato.result import Result
+    from gato_coffea.layout import Layout
     from gato_coffea.output import Processed
     from gato_coffea.processor import GatoProcessor
     from gato_coffea.run import process
@@ -29,9 +31,11 @@ _HOME = {
     "Categories": "categories",
     "GatoError": "errors",
     "GatoProcessor": "processor",
+    "Layout": "layout",
     "Processed": "output",
     "Result": "gato.result",
     "collect": "chunk",
+    "features": "datasets",
     "fit_categories": "sidebands",
     "fit_sidebands": "sidebands",
     "optimise": "gato.optimise",
@@ -47,10 +51,12 @@ __all__ = [
     "Categories",
     "GatoError",
     "GatoProcessor",
+    "Layout",
     "Processed",
     "Result",
     "__version__",
     "collect",
+    "features",
     "fit_categories",
     "fit_sidebands",
     "optimise",

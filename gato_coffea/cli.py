@@ -228,6 +228,12 @@ def sidebands(analysis: AnalysisPath, output: Output = None) -> None:
 
 
 @app.command()
+def exports(analysis: AnalysisPath, output: Output = None) -> None:
+    """Write the results in the forms that combine, pyhf and others read."""
+    _run_stage(_job(analysis, output), "exports")
+
+
+@app.command()
 def plots(analysis: AnalysisPath, output: Output = None) -> None:
     """Draw all figures."""
     _run_stage(_job(analysis, output), "plots")

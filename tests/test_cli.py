@@ -54,6 +54,7 @@ COMMANDS = (
     "optimise",
     "categorise",
     "sidebands",
+    "exports",
     "plots",
     "report",
     "run",

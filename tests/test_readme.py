@@ -1,0 +1,105 @@
+"""What the README says is what happens."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uproot
+import yaml
+
+from gato_coffea.config import read_analysis
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """Code blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def ntuples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the README's analysis file, with ntuples that fit it."""
+    rng = np.random.default_rng(1)
+    n = 3000
+    for path, a, b, mass in (
+        ("ggH/0.root", 5, 2, rng.normal(125, 2, n)),
+        ("ggH/1.root", 5, 2, rng.normal(125, 2, n)),
+        ("cont0.root", 2, 4, 100 + np.minimum(rng.exponential(40, n), 80)),
+    ):
+        columns = {
+            "score": rng.beta(a, b, n),
+            "mass": mass,
+            "genWeight": np.where(rng.random(n) < 0.05, -2.0, 2.0),
+        }
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        with uproot.recreate(tmp_path / path) as file:
+            file.mktree("Events", {name: x.dtype for name, x in columns.items()})
+            file["Events"].extend(columns)
+    (tmp_path / "analysis.yaml").write_text(blocks("yaml")[0])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_ten_lines_of_yaml_are_an_analysis(ntuples: Path) -> None:
+    assert len(blocks("yaml")[0].strip().splitlines()) == 10
+    analysis = read_analysis(ntuples)
+    assert analysis.processes == ("ggH", "continuum")
+    assert analysis.optimise.n_categories == (2, 3, 5)
+
+
+def test_the_python_of_the_readme_runs(ntuples: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from_python, own_processor = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(from_python, "README.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "held-out" in printed
+    assert (ntuples / "categories.json").is_file()
+    first = names["processed"]
+    exec(compile(own_processor, "README.md", "exec"), names)
+    second = names["processed"]
+    assert first is not second
+    for process in ("ggH", "continuum"):
+        a, b = (getattr(p, "samples")[process] for p in (first, second))  # noqa: B009
+        np.testing.assert_array_equal(a.x, b.x)
+        np.testing.assert_array_equal(a.weight, b.weight)
+    assert names["output"]["my_count"] == 9000  # type: ignore[index]
+
+
+def test_the_checks_run_the_test_command_of_the_readme() -> None:
+    install_and_run, install_and_test = (b for b in blocks("bash") if "pip install" in b)
+    script = (ROOT / ".ci/run").read_text()
+    assert script.splitlines()[-1] == install_and_test.strip()
+    assert install_and_test.strip().endswith(".venv/bin/pytest")
+    assert install_and_run.strip().endswith("gato-coffea run analyses/diphoton")
+    for command in (install_and_run, install_and_test):
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+
+
+def test_linked_files_exist_and_the_picture_is_small() -> None:
+    linked = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert linked
+    for name in linked:
+        assert (ROOT / name).exists(), name
+    picture = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
+    assert len(picture) == 1
+    assert (ROOT / picture[0]).stat().st_size < 200_000
+
+
+def test_commands_that_are_named_exist() -> None:
+    from gato_coffea.cli import app
+
+    known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    stages = README.split("Each stage is a command of its own:")[1].split(". A stage")[0]
+    assert set(re.findall(r"`(\w+)`", stages)) <= known
+    assert set(re.findall(r"gato-coffea (\w+)", README)) <= known
+
+
+def test_every_analysis_is_in_the_table() -> None:
+    table = README.split("## Analyses")[1]
+    for path in (ROOT / "analyses").glob("*/analysis.yaml"):
+        name = path.parent.name
+        assert f"[{name}](analyses/{name})" in table
+        assert yaml.safe_load(path.read_text())["name"] == name
