@@ -232,16 +232,19 @@ def test_data_in_the_window_stay_blind():
     assert [p.name for p in predicted.processes] == ["sig", "sideband"]
     assert predicted.processes[1].values == [fits[1].fit.window_yield]
     assert predicted.processes[1].relative_error == fits[1].error / fits[1].fit.window_yield
-    with pytest.raises(InputError, match=r"one fit for each of 3 categories .got 1 fits"):
+    with pytest.raises(InputError, match=r"one sideband fit for each of 3 categories .got 1 fit"):
         channels(templates, blind, fits=fits[:1])
 
 
 @pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated")
 @pytest.mark.parametrize("shape", [False, True])
-def test_pyhf_workspace_can_be_fitted(shape, tmp_path):
+@pytest.mark.parametrize("predicted", [False, True])
+def test_pyhf_workspace_can_be_fitted(shape, predicted, tmp_path):
     pyhf = pytest.importorskip("pyhf")
-    analysis = analysis_of()
-    model = channels(templates_of(analysis), analysis, shape=shape)
+    analysis = analysis_of(data=predicted)
+    templates = templates_of(analysis)
+    fits = fit_categories(templates, analysis) if predicted else None
+    model = channels(templates, analysis, shape=shape, fits=fits)
     write_pyhf(model, tmp_path / "w.json")
     workspace = pyhf.Workspace(json.loads((tmp_path / "w.json").read_text()))
     pdf = workspace.model()
@@ -252,7 +255,11 @@ def test_pyhf_workspace_can_be_fitted(shape, tmp_path):
     # Background only data: nothing is better than no signal.
     best = pyhf.infer.mle.fit(data, pdf)
     assert best[pdf.config.poi_index] == pytest.approx(0.0, abs=1e-3)
-    assert set(pdf.config.parameters) == {"mu", "pu", *(f"staterror_{c.name}" for c in model)}
+    names = set(pdf.config.parameters)
+    assert {"mu", "pu", *(f"staterror_{c.name}" for c in model)} <= names
+    own = {n for n in names if n.startswith("sideband_category2")}
+    wanted = {f"sideband_category2{s}" for s in (("_0", "_1", "_function") if shape else ("",))}
+    assert own == (wanted if predicted else set())
 
 
 @pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated")

@@ -254,6 +254,14 @@ def test_curve_and_density():
     assert (result.curve_error(middle) < 0.1 * result.curve(middle)).all()
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_variations_carry_the_covariance(name):
+    result = fit(*toy(np.random.default_rng(9), 3000, "mixed"), name)
+    pairs = result.variations([*SIDEBANDS[0], *SIDEBANDS[1]])
+    window = [(up - down)[1] / 2 for up, down in pairs]
+    assert np.linalg.norm(window) == pytest.approx(result.window_error, rel=1e-6)
+
+
 def test_refusals():
     sumw, sumw2 = toy(np.random.default_rng(1), 100)
     with pytest.raises(InputError, match=r"unknown function .got 'gauss'; allowed: exponential,"):

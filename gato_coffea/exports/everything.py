@@ -43,7 +43,7 @@ def write_exports(
     folder
         Made where it is missing.
     fits
-        Sideband fits of data, which then replace the simulated backgrounds in ``counting``.
+        Sideband fits; where they are fits of data, they replace the simulated backgrounds.
 
     Returns
     -------
@@ -66,10 +66,10 @@ def write_exports(
         written.append(folder / "categories.correctionlib.json")
         write_correctionlib(categories, written[-1])
     from_data = fits is not None and all(fit.source == "data" for fit in fits)
-    counting = channels(templates, analysis, fits=fits if from_data else None)
-    models = {"counting": counting}
+    used = fits if from_data else None
+    models = {"counting": channels(templates, analysis, fits=used)}
     if analysis.mass is not None:
-        models["shape"] = channels(templates, analysis, shape=True)
+        models["shape"] = channels(templates, analysis, shape=True, fits=used)
     for name, model in models.items():
         written.append(folder / name / "workspace.json")
         write_pyhf(model, written[-1])

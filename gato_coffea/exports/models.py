@@ -89,19 +89,18 @@ def channels(
         signal window where there is a mass.
     fits
         Sideband fits by category; their prediction takes the place of all simulated backgrounds.
-        Not with ``shape``.
+        With ``shape`` its errors are variations of its own shape: one for each independent
+        direction of the parameters, and one towards the farthest accepted function.
 
     Raises
     ------
     InputError
-        If fits are given together with ``shape``, or for other categories, or the window cuts
-        a bin.
+        If fits are for other categories, no category has a signal, or the window cuts a bin.
     """
     n = len(templates.axes[2])
-    if fits is not None and (shape or [f.category for f in fits] != list(range(n))):
+    if fits is not None and [f.category for f in fits] != list(range(n)):
         raise InputError(
-            f"exports: sideband fits go with one bin a category, one fit for each of {n} "
-            f"categories (got {len(fits)} fits, shape {shape})"
+            f"exports: need one sideband fit for each of {n} categories (got {len(fits)} fits)"
         )
     result = [
         _channel(
@@ -131,7 +130,9 @@ def _channel(
     simulated = (*analysis.optimise.signals, *(() if fit else analysis.backgrounds))
     processes = [_process(templates, analysis, name, category, shape=shape) for name in simulated]
     if fit is not None:
-        processes.append(_predicted(fit))
+        processes.append(
+            _drawn(fit, _edges(templates, analysis, shape=True)) if shape else _predicted(fit)
+        )
     expected = np.sum([p.values for p in processes if not p.signal], axis=0)
     processes, observed = _filled(processes, expected, f"category{category}")
     data = analysis.data_processes
@@ -220,6 +221,21 @@ def _predicted(fit: CategoryFit) -> Process:
         errors=np.zeros(1),
         shapes={},
         relative_error=fit.error / value,
+    )
+
+
+def _drawn(fit: CategoryFit, edges: FloatArray) -> Process:
+    """The fitted function in the bins of the mass, with its variations."""
+    values = fit.fit.expected(edges)
+    place = f"{SIDEBAND_PROCESS}_category{fit.category}"
+    shapes = {f"{place}_{i}": pair for i, pair in enumerate(fit.fit.variations(edges))}
+    accepted = [f for f in fit.alternatives if f.accepted]
+    if accepted:
+        farthest = max(accepted, key=lambda f: abs(f.window_yield - fit.fit.window_yield))
+        other = farthest.expected(edges)
+        shapes[f"{place}_function"] = (other, np.maximum(2 * values - other, 0.0))
+    return Process(
+        name=SIDEBAND_PROCESS, signal=False, values=values, errors=0.0 * values, shapes=shapes
     )
 
 

@@ -99,6 +99,25 @@ class SidebandFit:
         variance = np.einsum("np,pq,nq->n", gradient, self.covariance, gradient)
         return np.asarray(np.sqrt(variance))
 
+    def variations(self, edges: npt.ArrayLike) -> list[tuple[FloatArray, FloatArray]]:
+        """Expected yields one standard deviation up and down, for each independent direction.
+
+        The covariance of the parameters is the sum of the outer products of the directions, so
+        that the directions are uncorrelated; directions without variance are left out.
+        """
+        edges = np.asarray(edges, dtype=np.float64)
+        at = np.stack([edges[:-1], edges[1:]], axis=1)
+        value, gradient = self._family.expected(self.parameters, at)
+        sigma = np.sqrt(np.diag(self.covariance))
+        scale = np.where(sigma > 0, sigma, 1.0)
+        size, direction = np.linalg.eigh(self.covariance / np.outer(scale, scale))
+        shifts = gradient @ (scale[:, None] * direction * np.sqrt(np.maximum(size, 0.0)))
+        return [
+            (np.maximum(value + shift, 0.0), np.maximum(value - shift, 0.0))
+            for shift, s in zip(shifts.T, size, strict=True)
+            if s > 1e-9
+        ]
+
     def _narrow(self, mass_gev: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         mass = np.atleast_1d(np.asarray(mass_gev, dtype=np.float64))
         half = 1e-4 * (self._family.span[1] - self._family.span[0])
