@@ -306,6 +306,8 @@ class Analysis(_Section):
         names = [d.name for d in self.discriminants]
         if len(set(names)) != len(names):
             raise ValueError(f"discriminants: names must differ (got {names})")
+        if self.mass is not None and "mass" in names:
+            raise ValueError("discriminants: name 'mass' is taken by the mass section")
         if self.luminosity_per_fb is None and any(
             d.cross_section_pb is not None for d in self.datasets.values()
         ):
@@ -330,8 +332,8 @@ class Analysis(_Section):
             for label in getattr(self.optimise, key) or ():
                 if label not in simulated:
                     raise ValueError(
-                        f"optimise.{key}: {label!r} is no process of the datasets; allowed: "
-                        f"{', '.join(simulated)}"
+                        f"optimise.{key}: is no simulated process of the datasets (got "
+                        f"{label!r}; allowed: {', '.join(simulated)})"
                     )
         if not self.backgrounds:
             raise ValueError("optimise.backgrounds: no process is left as background")
@@ -447,14 +449,15 @@ def _problem(error: ValidationError) -> str:
     found = error.errors()
     unknown = [e for e in found if e["type"] == "extra_forbidden"]
     first = (unknown or found)[0]  # a misspelt key explains the one that is missing
-    place = ".".join(str(part) for part in first["loc"]) or "analysis"
+    parts = [str(part) for part in first["loc"]]
+    place = ".".join(part for part in parts if "[" not in part)  # a union adds its type's name
     if first["type"] == "extra_forbidden":
         return f"{place}: unknown key{_nearest(error, first)}"
     if first["type"] == "missing":
         return f"{place}: is missing"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
-        return f"{place}: {message}"
+        return f"{place}: {message}" if place else message
     return f"{place}: {message[0].lower()}{message[1:]} (got {first['input']!r})"
 
 
