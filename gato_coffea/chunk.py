@@ -25,6 +25,7 @@ from gato_coffea.samples import Cells, FloatArray, Sample
 from gato_coffea.templates import fill_templates
 
 FIRST_STEP, LAST_STEP = "all", "selected"
+SUM_OF_WEIGHTS = "sum_of_weights"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +112,11 @@ def collect(
     chunk = ChunkIdentity.of(events, dataset, process)
     view = EventView(events, None, chunk.place)
     factors = [1.0] if data else _listed(weight)
-    sums = sumw if sumw is not None else 0.0
+    total, invalid = sumw if sumw is not None else 0.0, {}
     if generator_weight is not None:
-        sums += _finite_sum(view.numbers(generator_weight, "sum_of_weights"))
+        generated = view.numbers(generator_weight, SUM_OF_WEIGHTS)
+        total += _finite_sum(generated)
+        invalid[SUM_OF_WEIGHTS] = int(np.count_nonzero(~np.isfinite(generated)))
     view, cutflow = _select(view, selection or {}, [s for s in factors if not callable(s)])
     if discriminants is None:
         discriminants = {f.name: f.name for f in layout.features}
@@ -134,9 +137,9 @@ def collect(
     output: dict[str, Any] = {
         "histograms": _fill_histograms(layout, sample, process),
         "cutflow": cutflow,
-        "sumw": float(sums),
+        "sumw": float(total),
         "n_events": len(events),
-        "invalid": dict(kept.invalid),
+        "invalid": invalid | dict(kept.invalid),
         "out_of_range": dict(kept.out_of_range),
     }
     if layout.columns:

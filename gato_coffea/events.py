@@ -60,7 +60,10 @@ class EventView:
         if isinstance(source, (int, float)):
             return np.full(len(self), source)
         if callable(source):
-            return self._flat(self._call(source, key), key, len(self))
+            result = self._call(source, key)
+            if isinstance(result, (int, float, np.generic)):
+                return np.full(len(self), result)
+            return self._flat(result, key, len(self))
         if isinstance(source, str):
             source = self._branch(source, key)
         full = self._flat(source, key, len(self.events))

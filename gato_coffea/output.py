@@ -12,7 +12,7 @@ import hist
 import numpy as np
 
 from gato_coffea.axes import variation_labels
-from gato_coffea.chunk import LAST_STEP
+from gato_coffea.chunk import LAST_STEP, SUM_OF_WEIGHTS
 from gato_coffea.columns import read_columns
 from gato_coffea.config import Analysis
 from gato_coffea.datasets import normalisation
@@ -137,16 +137,14 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
             raise InputError(f"datasets.{name}: the tree has no entries in any of its files")
         selected = part["cutflow"][LAST_STEP]["events"]
         for source, count in part["invalid"].items():
-            if count > analysis.max_invalid_fraction * selected:
+            of = part["n_events"] if source == SUM_OF_WEIGHTS else selected
+            text = f"datasets.{name}: {source}: {count} of {of} events are NaN or infinite"
+            if count > analysis.max_invalid_fraction * of:
                 raise InputError(
-                    f"datasets.{name}: {source}: {count} of {selected} selected events are NaN or "
-                    f"infinite (allowed: max_invalid_fraction {analysis.max_invalid_fraction:g})"
+                    f"{text} (allowed: max_invalid_fraction {analysis.max_invalid_fraction:g})"
                 )
             if count:
-                logger.warning(
-                    "datasets.%s: %s: %d of %d selected events are NaN or infinite and left out",
-                    *(name, source, count, selected),
-                )
+                logger.warning("%s and left out", text)
         for source, count in part["out_of_range"].items():
             if count:
                 logger.warning(
