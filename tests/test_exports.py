@@ -16,6 +16,7 @@ from gato_coffea.exports import (
     channels,
     pyhf_workspace,
     read_uhi,
+    tabulated,
     write_combine,
     write_correctionlib,
     write_exports,
@@ -197,6 +198,27 @@ def test_gaussian_categories_in_two_dimensions_have_no_edges():
     )
     with pytest.raises(InputError, match="mixture in 2 discriminants has no rectangular form"):
         as_edges(categories)
+
+
+def test_gaussian_categories_in_two_dimensions_as_a_table(tmp_path):
+    features = (FEATURE, Feature("other", 0, 1, "logit"))
+    categories = MixtureCategories(
+        features=features,
+        label=np.array([2, 0, 1]),
+        means=np.array([[0.2, -3.0], [0.8, 0.0], [0.5, 4.0]]),
+        scale_tril=np.array([[[0.2, 0], [0.3, 2]], [[0.1, 0], [0, 3]], [[0.3, 0], [-1, 2]]]),
+        log_weights=np.zeros(3),
+    )
+    write_correctionlib(categories, tmp_path / "c.json", n_cells=200)
+    rng = np.random.default_rng(3)
+    x = np.stack([rng.uniform(0, 1, 100_000), 1 / (1 + np.exp(rng.uniform(-11, 11, 100_000)))], 1)
+    differ = np.mean(evaluate(tmp_path / "c.json", *x.T) != categories.assign(x))
+    # Boundaries cross some 600 of 40 000 cells, and half a cell is on the wrong side at most.
+    assert 0 < differ < 0.01
+    assert "Approximate" in (tmp_path / "c.json").read_text()
+    grid = tuple(f.edges(200) for f in features)
+    table = tabulated(categories, grid)
+    np.testing.assert_array_equal(tabulated(table, grid).label, table.label)
 
 
 def test_counting_channels_hold_the_window():

@@ -1,6 +1,11 @@
 """Results in the forms that other tools read."""
 
-from gato_coffea.exports.corrections import as_edges, correction_set, write_correctionlib
+from gato_coffea.exports.corrections import (
+    as_edges,
+    correction_set,
+    tabulated,
+    write_correctionlib,
+)
 from gato_coffea.exports.datacards import write_combine
 from gato_coffea.exports.everything import write_exports
 from gato_coffea.exports.histograms import read_uhi, write_root, write_uhi
@@ -13,6 +18,7 @@ __all__ = [
     "correction_set",
     "pyhf_workspace",
     "read_uhi",
+    "tabulated",
     "write_combine",
     "write_correctionlib",
     "write_exports",

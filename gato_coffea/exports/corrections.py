@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from gato_coffea.samples import FloatArray
 
 
 def write_correctionlib(
-    categories: Categories, path: str | Path, *, name: str = "category"
+    categories: Categories, path: str | Path, *, name: str = "category", n_cells: int | None = None
 ) -> None:
     """Write categories as a correctionlib file (schema 2), whole or not at all.
 
@@ -31,15 +32,24 @@ def write_correctionlib(
         A file ending in ``.json``.
     name
         Name of the correction.
+    n_cells
+        Cells along each discriminant of the table that stands for Gaussian categories in more
+        than one; events near a boundary then differ. None refuses them.
 
     Raises
     ------
     InputError
-        If the categories are Gaussian with more than one discriminant.
+        If the categories are Gaussian with more than one discriminant and no cells are given.
     OutputError
         If the file cannot be written.
     """
-    write_text(path, json.dumps(correction_set(categories, name=name), allow_nan=False) + "\n")
+    note = "Event categories; category 0 is the least signal-like, -1 is none."
+    if n_cells is not None and len(categories.features) > 1:
+        note += f" Approximate: read off in the middle of {n_cells} cells a discriminant."
+        edges = tuple(f.edges(n_cells) for f in categories.features)
+        categories = tabulated(categories, edges)
+    content = correction_set(categories, name=name) | {"description": note}
+    write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
 def correction_set(categories: Categories, *, name: str = "category") -> dict[str, Any]:
@@ -50,7 +60,6 @@ def correction_set(categories: Categories, *, name: str = "category") -> dict[st
     padded = np.pad(label, 1, constant_values=-1)
     return {
         "schema_version": 2,
-        "description": "Event categories; category 0 is the least signal-like, -1 is none.",
         "corrections": [
             {
                 "name": name,
@@ -73,6 +82,30 @@ def _closed(edges: FloatArray) -> list[float | str]:
     """Edges with the upper end of the range inside the last bin, and the rest of the axis."""
     top = float(np.nextafter(edges[-1], np.inf))
     return ["-inf", *edges[:-1].tolist(), top, "inf"]
+
+
+def tabulated(categories: Categories, edges: Sequence[FloatArray]) -> EdgeCategories:
+    """Rectangular categories that agree with the given ones in the middle of every cell.
+
+    Parameters
+    ----------
+    categories
+        Any categories.
+    edges
+        Increasing edges that span the range, one array a discriminant, such as the fine bins of
+        the histograms that are to be summed.
+    """
+    middles = [
+        f.unstretch(0.5 * (f.stretch(e[1:]) + f.stretch(e[:-1])))
+        for f, e in zip(categories.features, edges, strict=True)
+    ]
+    mesh = np.meshgrid(*middles, indexing="ij")
+    return EdgeCategories(
+        features=categories.features,
+        label=categories.assign(np.stack([m.ravel() for m in mesh], axis=-1)),
+        training=categories.training,
+        edges=tuple(np.asarray(e, dtype=np.float64) for e in edges),
+    )
 
 
 def as_edges(categories: Categories) -> EdgeCategories:

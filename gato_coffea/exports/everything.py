@@ -17,6 +17,9 @@ from gato_coffea.exports.models import channels
 from gato_coffea.exports.workspaces import write_pyhf
 from gato_coffea.sidebands.categories import CategoryFit
 
+N_CELLS = 200
+"""Cells a discriminant of the table that stands for Gaussian categories in two."""
+
 
 def write_exports(
     templates: hist.Hist[Any],
@@ -28,8 +31,9 @@ def write_exports(
 ) -> list[Path]:
     """Write everything that other tools read.
 
-    ``templates.root`` and ``templates.json`` (UHI), ``categories.correctionlib.json`` where the
-    categories have a rectangular form, and the statistical model as ``counting/workspace.json``
+    ``templates.root`` and ``templates.json`` (UHI); ``categories.correctionlib.json``, exact
+    where the categories have a rectangular form and a table of 200 x 200 cells for Gaussian ones
+    in two discriminants (none in more); and the statistical model as ``counting/workspace.json``
     (pyhf), ``counting/datacard.txt`` and ``counting/shapes.root`` (combine): one bin a category,
     which holds the signal window where there is a mass. With a mass, ``shape/`` has the same
     three with the bins of the templates.
@@ -62,9 +66,10 @@ def write_exports(
     write_root(templates, root)
     write_uhi(templates, json)
     written = [root, json]
-    if isinstance(categories, EdgeCategories) or len(categories.features) == 1:
+    exact = isinstance(categories, EdgeCategories) or len(categories.features) == 1
+    if exact or len(categories.features) == 2:
         written.append(folder / "categories.correctionlib.json")
-        write_correctionlib(categories, written[-1])
+        write_correctionlib(categories, written[-1], n_cells=None if exact else N_CELLS)
     from_data = fits is not None and all(fit.source == "data" for fit in fits)
     used = fits if from_data else None
     models = {"counting": channels(templates, analysis, fits=used)}
