@@ -16,8 +16,9 @@ from matplotlib.patheffects import withStroke
 from gato_coffea.categories import Categories, MixtureCategories
 from gato_coffea.errors import InputError
 from gato_coffea.plots.contents import Interval
+from gato_coffea.plots.scales import stretch_x
 from gato_coffea.plots.style import Style, add_label, head_room, styled
-from gato_coffea.samples import FloatArray, IntArray
+from gato_coffea.samples import Feature, FloatArray, IntArray
 
 SCAN_POINTS = 4000
 
@@ -71,6 +72,8 @@ class Components:
         The stretches in which each category wins.
     label
         Title of the x axis.
+    feature
+        Where given, the x axis is drawn in its stretched coordinate.
     """
 
     x: FloatArray
@@ -78,6 +81,7 @@ class Components:
     membership: FloatArray
     intervals: Sequence[Interval]
     label: str
+    feature: Feature | None = None
 
 
 def components_of(
@@ -100,6 +104,7 @@ def components_of(
         membership=soft @ one_hot,
         intervals=intervals_of(categories),
         label=feature.name,
+        feature=feature,
     )
 
 
@@ -121,13 +126,26 @@ def draw_components(components: Components, style: Style) -> Figure:
         ax.set_ylabel("Weight × density")
         lower.set_ylabel("Membership")
         lower.set_xlabel(components.label)
-        lower.set_xlim(float(components.x[0]), float(components.x[-1]))
+        _show_range(lower, components)
         lower.set_ylim(0.0, 1.12)
         add_label(ax, style, energy=False)
         ax.legend(title="Category", loc="upper right", ncols=min(k, 10), columnspacing=0.9)
         finite = components.density[np.isfinite(components.density)]
         head_room(ax, 0.0, float(finite.max(initial=0.0)) or 1.0)
     return figure
+
+
+def _show_range(ax: Axes, components: Components) -> None:
+    """All positions, or, on a stretched axis, those where a component is not negligible."""
+    low, high = float(components.x[0]), float(components.x[-1])
+    if components.feature is None or components.feature.scale == "linear":
+        ax.set_xlim(low, high)
+        return
+    total = components.density.sum(axis=1)
+    high_enough = components.x[total > 1e-3 * total.max()]
+    ends = [i.low for i in components.intervals[1:]]
+    low, high = (float(f([*high_enough[[0, -1]], *ends])) for f in (min, max))
+    stretch_x(ax, components.feature, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,11 @@ import numpy as np
 from gato_coffea.axes import MASS, NOMINAL
 from gato_coffea.errors import InputError
 from gato_coffea.plots.style import FILLS
-from gato_coffea.samples import FloatArray
+from gato_coffea.samples import Feature, FloatArray
 
 OTHER = "Other"
 EDGE_TOLERANCE = 1e-6
+MAX_SCALE = 1000.0
 
 
 class Contents(NamedTuple):
@@ -51,6 +52,8 @@ class Stack:
     per
         Where bins differ in width and contents are to be shown per unit of width, that unit;
         None shows the contents of each bin.
+    feature
+        Where given, the x axis is drawn in the stretched coordinate of this discriminant.
     """
 
     edges: FloatArray
@@ -60,6 +63,7 @@ class Stack:
     label: str = ""
     unit: str | None = None
     per: float | None = None
+    feature: Feature | None = None
 
     @property
     def widths(self) -> FloatArray:
@@ -180,6 +184,7 @@ def stack_of(
     label: str | None = None,
     unit: str | None = None,
     outside: tuple[float, float] | None = None,
+    feature: Feature | None = None,
 ) -> Stack:
     """A stack from a histogram with axes process, variation and others.
 
@@ -197,10 +202,18 @@ def stack_of(
         Title of the x axis; that of the histogram's axis by default.
     outside
         Leaves out the mass bins that overlap this window, in GeV.
+    feature
+        Make bins, and draw the axis, in the stretched coordinate of this discriminant.
     """
     shown_axis = histogram.axes[axis]
     fine = np.asarray(shown_axis.edges, dtype=np.float64)
-    edges = fine if n_bins is None else coarse_edges(fine, n_bins)
+    if n_bins is None:
+        edges = fine
+    elif feature is None:
+        edges = coarse_edges(fine, n_bins)
+    else:
+        step = max(1, round((len(fine) - 1) / n_bins))
+        edges = np.append(fine[:-1:step], fine[-1])
 
     def contents(process: str) -> Contents:
         found = process_contents(histogram, process, axis=axis, outside=outside)
@@ -216,21 +229,23 @@ def stack_of(
         data=Contents(*(sum(parts) for parts in zip(*counts, strict=True))) if counts else None,
         label=shown_axis.label if label is None else label,
         unit=unit,
-        per=None if even else float((edges[-1] - edges[0]) / (len(edges) - 1)),
+        per=None if even or feature else float((edges[-1] - edges[0]) / (n_bins or len(widths))),
+        feature=feature,
     )
 
 
 def round_scale(signal: float, background: float) -> float:
-    """A factor 1, 2 or 5 times a power of ten, never below 1, that makes a signal visible.
+    """A factor 1, 2 or 5 times a power of ten, from 1 to 1000, that makes a signal visible.
 
-    The scaled maximum of the signal comes out at 15 to 40 % of that of the background.
+    The scaled maximum of the signal comes out at 15 to 40 % of that of the background, unless
+    the factor ends at 1 or 1000.
 
     >>> round_scale(0.3, 1000.0)
     1000.0
     """
     if not (signal > 0 and background > 0):
         return 1.0
-    wanted = 0.4 * background / signal
+    wanted = min(0.4 * background / signal, MAX_SCALE)
     if wanted <= 1:
         return 1.0
     power = 10.0 ** math.floor(math.log10(wanted))

@@ -15,6 +15,7 @@ from gato_coffea.plots.contents import Contents, round_scale, scale_label
 from gato_coffea.plots.style import (
     DASHES,
     LINES,
+    WINDOW_COLOUR,
     Style,
     add_label,
     add_legend,
@@ -25,7 +26,6 @@ from gato_coffea.plots.style import (
 )
 from gato_coffea.samples import FloatArray
 
-WINDOW_COLOUR = "#c9c9cf"
 FIT_COLOUR = "#3f90da"
 
 
@@ -168,19 +168,34 @@ def draw_spectrum(
         shown = spectrum.visible
         low = min(0.0, 1.1 * float(np.min((values - np.sqrt(variances))[shown], initial=0.0)))
         low = 0.0 if values[shown].min(initial=0.0) >= 0 else low
-        free = head_room(ax, low, top, extra=0.04 + 0.055 * lines)
+        # Beside a falling spectrum the text finds room on the right, under the legend.
+        right = _highest_on_the_right(spectrum) < 0.55 * top
+        free = head_room(ax, low, top, extra=0.04 + (0.0 if right else 0.055 * lines))
         for i, line in enumerate(spectrum.text):
             ax.annotate(
                 line,
-                (0, free),
-                (12, -6 - 19 * i),
+                (1 if right else 0, free),
+                (-12 if right else 12, -6 - 19 * i),
                 xycoords="axes fraction",
                 textcoords="offset points",
                 va="top",
+                ha="right" if right else "left",
                 fontsize=14,
                 fontweight="bold" if i == 0 else "normal",
             )
     return figure
+
+
+def _highest_on_the_right(spectrum: Spectrum) -> float:
+    """Largest point or curve right of 35 % of the range, its error included."""
+    start = spectrum.edges[0] + 0.35 * (spectrum.edges[-1] - spectrum.edges[0])
+    keep = spectrum.visible & (spectrum.centers > start)
+    values, variances = spectrum.points
+    highest = float(np.max((values + np.sqrt(variances))[keep], initial=0.0))
+    if spectrum.curve is not None:
+        on_right = spectrum.curve.y[spectrum.curve.x > start]
+        highest = max(highest, float(np.max(on_right, initial=0.0)))
+    return highest
 
 
 def _window_label(spectrum: Spectrum) -> str:

@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gato_coffea.plots.contents import Interval, Stack, drawing_order, round_scale, scale_label
+from gato_coffea.plots.scales import middle, on_axis, stretch_x
 from gato_coffea.plots.style import (
     DASHES,
     FILLS,
     LINES,
+    WINDOW_COLOUR,
     Style,
     add_label,
     add_legend,
@@ -36,6 +38,7 @@ def draw_stack(
     categories: bool = False,
     y_label: str | None = None,
     data_label: str = "Data",
+    window: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw backgrounds stacked, signals scaled on top of nothing, and data with its ratio.
 
@@ -55,6 +58,8 @@ def draw_stack(
         Title of the y axis; by default events per bin width.
     data_label
         Name of the data in the legend.
+    window
+        Signal window, shaded.
     """
     shown = stack.shown()
     has_data = shown.data is not None and bool(np.isfinite(shown.data.values).any())
@@ -74,7 +79,11 @@ def draw_stack(
         if categories:
             axes[-1].set_xticks(np.arange(len(stack.edges) - 1))
             axes[-1].tick_params(axis="x", which="minor", top=False, bottom=False)
-        axes[-1].set_xlim(float(stack.edges[0]), float(stack.edges[-1]))
+        _x_range(axes[-1], shown)
+        if window is not None:
+            for panel in axes:
+                panel.axvspan(*window, color=WINDOW_COLOUR, alpha=0.35, zorder=3, lw=0)
+            ax.fill_between([], [], color=WINDOW_COLOUR, alpha=0.35, lw=0, label="Signal window")
         add_label(ax, style)
         add_legend(ax)
         free = head_room(ax, low, top, log=log, extra=0.09 if intervals else 0.04)
@@ -108,10 +117,25 @@ def draw_stack_on(
     head_room(ax, low if bottom is None else bottom, top, log=log)
 
 
+def _x_range(ax: Axes, stack: Stack) -> None:
+    """All bins, or, on a stretched axis, from the first to the last that is not empty."""
+    low, high = float(stack.edges[0]), float(stack.edges[-1])
+    if stack.feature is None:
+        ax.set_xlim(low, high)
+        return
+    parts = [*stack.backgrounds.values(), *stack.signals.values()]
+    filled = np.flatnonzero(np.any([c.values != 0 for c in parts], axis=0))
+    if len(filled):
+        low, high = float(stack.edges[filled[0]]), float(stack.edges[filled[-1] + 1])
+    stretch_x(ax, stack.feature, low=low, high=high)
+
+
 def _y_label(stack: Stack, categories: bool) -> str:
     widths = stack.widths
     if categories:
         return "Events"
+    if stack.feature is not None and stack.feature.scale != "linear":
+        return "Events / bin"
     if stack.per is not None:
         return events_per(stack.per, stack.unit)
     even = np.allclose(widths, widths.mean(), rtol=1e-6)
@@ -215,9 +239,10 @@ def _draw_ratio(ax: Axes, stack: Stack) -> None:
 
 
 def _must_show(levels: Sequence[FloatArray]) -> list[float]:
-    """Smallest level of the total, which is the first, and the peak of everything else."""
+    """Smallest level of the total, which is the first, and a tenth of every other peak."""
     total = levels[0][levels[0] > 0] if levels else np.empty(0)
-    return [*(total.min(initial=np.inf),), *(float(np.max(v, initial=0.0)) for v in levels)]
+    peaks = [0.1 * float(np.max(v, initial=0.0)) for v in levels]
+    return [float(total.min(initial=np.inf)), *peaks, float(total.max(initial=0.0))]
 
 
 def _draw_intervals(ax: Axes, intervals: Sequence[Interval], height: float) -> None:
@@ -226,13 +251,15 @@ def _draw_intervals(ax: Axes, intervals: Sequence[Interval], height: float) -> N
         ax.axvline(
             inner.low, 0, height, color="black", linewidth=1.2, linestyle=(0, (4, 3)), zorder=4
         )
-    span = intervals[-1].high - intervals[0].low
-    for low, high, category in intervals:
+    left, right = ax.get_xlim()
+    span = float(np.diff(on_axis(ax, np.array([left, right])))[0])
+    for interval in intervals:
+        low, high = max(interval.low, left), min(interval.high, right)
         # A number needs some width; the boundaries of narrower categories speak for themselves.
-        if high - low > 0.022 * span:
+        if low < high and np.diff(on_axis(ax, np.array([low, high])))[0] > 0.022 * span:
             ax.annotate(
-                str(category),
-                (0.5 * (low + high), height),
+                str(interval.category),
+                (middle(ax, low, high), height),
                 (0, -4),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",

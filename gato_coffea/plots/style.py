@@ -33,6 +33,9 @@ FILLS = ("#3f90da", "#ffa90e", "#94a4a2", "#a96b59", "#92dadd", "#b9ac70", "#717
 LINES = ("#bd1f01", "#832db6", "#000000", "#3f90da", "#e76300", "#717581")
 """Colours of signals and of curves."""
 
+WINDOW_COLOUR = "#c9c9cf"
+"""Shade of the signal window."""
+
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.2)), (0, (6, 2, 1.5, 2)))
 """Line styles, so that curves differ without colour too."""
 

@@ -1,0 +1,202 @@
+"""What the plots of a run show, computed from its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import hist
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import binary_closing
+
+from gato_coffea.axes import MASS
+from gato_coffea.categories import Categories
+from gato_coffea.config import Analysis
+from gato_coffea.gato.result import Yields
+from gato_coffea.plots.contents import Contents, Interval, Stack, process_contents, stack_of
+from gato_coffea.plots.spectra import Curve, Spectrum
+from gato_coffea.samples import Feature
+from gato_coffea.sidebands import CategoryFit
+
+N_BINS = 40
+OCCUPANCY_CELLS = 50
+Histograms = Mapping[str, "hist.Hist[Any]"]
+
+
+def is_blinded(analysis: Analysis) -> bool:
+    """Whether data are missing inside the signal window."""
+    return analysis.mass is not None and analysis.mass.blinded
+
+
+def shown_data(analysis: Analysis) -> tuple[str, ...]:
+    """Data that may be compared with simulation inclusively: none where some are blinded."""
+    return () if is_blinded(analysis) else analysis.data_processes
+
+
+def axis_label(analysis: Analysis, name: str) -> str:
+    """Title of the axis of a discriminant."""
+    labels = {d.name: d.label for d in analysis.discriminants}
+    return labels.get(name) or name
+
+
+def discriminant_stack(
+    histograms: Histograms, analysis: Analysis, name: str, *, feature: Feature | None = None
+) -> Stack:
+    """The stack of one discriminant in about 40 bins, equidistant in it or, stretched."""
+    return stack_of(
+        histograms[name],
+        axis=name,
+        backgrounds=analysis.backgrounds,
+        signals=analysis.optimise.signals,
+        data=shown_data(analysis),
+        n_bins=N_BINS,
+        label=axis_label(analysis, name),
+        feature=feature,
+    )
+
+
+def optimised_stack(
+    yields: Yields, intervals: Sequence[Interval], *, label: str, feature: Feature
+) -> Stack | None:
+    """The yields of the categories as bins of the discriminant.
+
+    None where a category is not one interval of it, so that its yield belongs to no single bin.
+    """
+    order = [interval.category for interval in intervals]
+    if len(set(order)) != len(order) or len(order) != yields.sumw.shape[1] or min(order) < 0:
+        return None
+    edges = np.array([intervals[0].low, *(interval.high for interval in intervals)])
+
+    def contents(process: str) -> Contents:
+        row = yields.processes.index(process)
+        return Contents(yields.sumw[row, order], yields.sumw2[row, order])
+
+    return Stack(
+        edges=edges,
+        backgrounds={p: contents(p) for p in yields.backgrounds},
+        signals={p: contents(p) for p in yields.signals},
+        label=label,
+        feature=None if feature.scale == "linear" else feature,
+    )
+
+
+def category_stack(
+    templates: hist.Hist[Any],
+    analysis: Analysis,
+    *,
+    data: Sequence[str] = (),
+    signals: Sequence[str] | None = None,
+    outside: tuple[float, float] | None = None,
+) -> Stack:
+    """Yields by category, in unit bins around the category's number."""
+    stack = stack_of(
+        templates,
+        axis="category",
+        backgrounds=analysis.backgrounds,
+        signals=analysis.optimise.signals if signals is None else signals,
+        data=data,
+        label="Category",
+        outside=outside,
+    )
+    n = len(stack.edges) - 1
+    return Stack(
+        edges=np.arange(n + 1, dtype=np.float64) - 0.5,
+        backgrounds=stack.backgrounds,
+        signals=stack.signals,
+        data=stack.data,
+        label="Category",
+    )
+
+
+def mass_stack(histogram: hist.Hist[Any], analysis: Analysis) -> Stack:
+    """The stack of the mass of all events, without blinded data."""
+    assert analysis.mass is not None
+    stack = stack_of(
+        histogram,
+        axis=MASS,
+        backgrounds=analysis.backgrounds,
+        signals=analysis.optimise.signals,
+        data=analysis.data_processes,
+        n_bins=N_BINS,
+        label=analysis.mass.label,
+        unit="GeV",
+    )
+    if analysis.mass.blinded:
+        stack = stack.blinded(analysis.mass.window_gev)
+    return stack
+
+
+def occupancy(histograms: Histograms, categories: Categories) -> npt.NDArray[np.bool_] | None:
+    """Where events are in the plane of two discriminants, or None where that is not known."""
+    names = [f.name for f in categories.features]
+    histogram = histograms.get("_".join(names))
+    if histogram is None:
+        return None
+    picked: Any = histogram[{"variation": 0}]
+    view = picked.view()
+    filled = np.any(view.variance > 0, axis=0)
+    for axis in (0, 1):
+        step = max(1, filled.shape[axis] // OCCUPANCY_CELLS)
+        starts = np.arange(0, filled.shape[axis], step)
+        filled = np.logical_or.reduceat(filled, starts, axis=axis)
+    # Holes between sparse events are not borders.
+    return np.asarray(binary_closing(np.pad(filled, 2), iterations=2)[2:-2, 2:-2])
+
+
+def spectrum_of(templates: hist.Hist[Any], fit: CategoryFit, analysis: Analysis) -> Spectrum:
+    """The mass spectrum of one category with its sideband fit."""
+    mass = analysis.mass
+    assert mass is not None
+    one: Any = templates[{"category": fit.category}]
+    edges = np.asarray(templates.axes[MASS].edges, dtype=np.float64)
+    from_data = fit.source == "data"
+    processes = analysis.data_processes if from_data else analysis.backgrounds
+    parts = [process_contents(one, p, axis=MASS) for p in processes]
+    width = float(np.diff(edges).mean())
+    x = np.linspace(edges[0], edges[-1], 241)
+    curve = None
+    if fit.fit.status not in ("failed", "empty"):
+        curve = Curve(
+            x=x,
+            y=fit.fit.curve(x) * width,
+            error=fit.fit.curve_error(x) * width,
+            per_bin=fit.fit.expected(edges),
+            label=function_label(fit.fit.family),
+        )
+    return Spectrum(
+        edges=edges,
+        points=Contents(*(sum(part) for part in zip(*parts, strict=True))),
+        points_label="Data" if from_data else "Background simulation",
+        window=mass.window_gev,
+        fitted=mass.sidebands,
+        blinded=from_data and mass.blinded,
+        curve=curve,
+        signals={p: process_contents(one, p, axis=MASS) for p in analysis.optimise.signals},
+        label=mass.label,
+        text=fit_text(fit),
+    )
+
+
+def function_label(family: str) -> str:
+    """Name of a fitted function in a legend.
+
+    >>> function_label("bernstein2"), function_label("power")
+    ('Bernstein, order 2', 'Power law')
+    """
+    name = family.rstrip("0123456789")
+    order = family[len(name) :]
+    shown = {"power": "Power law"}.get(name, name.replace("_", " ").capitalize())
+    return f"{shown}, order {order}" if order not in ("", "1") else shown
+
+
+def fit_text(fit: CategoryFit) -> tuple[str, ...]:
+    """What stands beside a spectrum: category, prediction in the window, goodness of fit."""
+    found = fit.fit
+    error = found.window_error
+    digits = max(0, min(4, 1 - int(np.floor(np.log10(error))))) if error > 0 else 1
+    line = f"Window: {found.window_yield:.{digits}f} ± {error:.{digits}f} (stat)"
+    if fit.spread is not None:
+        line += f" ± {fit.spread:.{digits}f} (function)"
+    quality = f"p = {found.p_value:.2g}" if found.p_value is not None else "no goodness of fit"
+    return f"Category {fit.category}", line, f"{quality}, {found.status}"

@@ -1,0 +1,46 @@
+"""X axes on which a discriminant is even in its stretched coordinate."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from gato_coffea.samples import Feature, FloatArray
+
+LOGIT_TICKS = (1e-5, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.99999)
+
+
+def stretch_x(ax: Axes, feature: Feature, *, low: float, high: float) -> None:
+    """Show a discriminant between two values on the scale of its feature."""
+    if feature.scale == "log":
+        ax.set_xscale("log")
+    elif feature.scale == "logit":
+        ax.set_xscale("function", functions=(feature.stretch, feature.unstretch))
+        ticks = feature.low + np.array(LOGIT_TICKS) * (feature.high - feature.low)
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        ax.xaxis.set_major_locator(FixedLocator(ticks.tolist()))
+        ax.xaxis.set_major_formatter(FixedFormatter([_text(t) for t in ticks]))
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlim(low, high)
+
+
+def _text(tick: float) -> str:
+    if 0 < tick < 1e-3:
+        return f"$10^{{{np.log10(tick):.0f}}}$"
+    if 0 < 1 - tick < 0.9e-3:
+        return f"$1-10^{{{np.log10(1 - tick):.0f}}}$"
+    return f"{tick:.6g}"
+
+
+def on_axis(ax: Axes, x: FloatArray) -> FloatArray:
+    """Positions along an x axis on which distances are what the eye sees."""
+    points = np.stack([x, np.zeros_like(x)], axis=-1)
+    return np.asarray(ax.transScale.transform(points)[:, 0], dtype=np.float64)
+
+
+def middle(ax: Axes, low: float, high: float) -> float:
+    """The value half way between two others, as the eye sees it."""
+    seen = on_axis(ax, np.array([low, high]))
+    inverse = ax.transScale.inverted()
+    return float(inverse.transform([[seen.mean(), 0.0]])[0, 0])
