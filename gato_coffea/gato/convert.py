@@ -1,0 +1,148 @@
+"""From events as people hold them to the tensors that the models take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from gato_coffea.errors import InputError
+from gato_coffea.samples import as_sample
+
+Tensor = Any
+
+SCORE, SCORE_ALIAS = "NN_output", "x"
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is one process with named columns."""
+    if isinstance(value, pd.DataFrame):
+        return True
+    return isinstance(value, Mapping) and (SCORE in value or SCORE_ALIAS in value)
+
+
+def column(value: Any, name: str, *, process: str = "data") -> Any:
+    """A column of a process; the score also goes by ``x``.
+
+    Raises
+    ------
+    InputError
+        If it is missing.
+    """
+    for key in (name, SCORE_ALIAS) if name == SCORE else (name,):
+        if key in value:
+            return value[key]
+    found = ", ".join(str(key) for key in value)
+    raise InputError(f"{process}: column {name!r} is missing (got {found})")
+
+
+def matrix(value: Any, *, dtype: Any = tf.float32) -> Tensor:
+    """Discriminants as a tensor ``(N, D)`` from a table, a tensor or an array."""
+    x = column(value, SCORE) if is_table(value) else value
+    if isinstance(x, pd.Series):
+        x = np.stack(list(x)) if x.dtype == object else x.to_numpy()
+    x = tf.cast(x, dtype)
+    return x[:, None] if x.shape.rank == 1 else x
+
+
+def each_process(data: Any, function: Callable[[Any], Any]) -> Any:
+    """What a function gives for a tensor, array or table, or for each entry of a mapping of them.
+
+    The result mirrors the form of ``data``.
+    """
+    if isinstance(data, Mapping) and not is_table(data):
+        return {process: function(value) for process, value in data.items()}
+    return function(data)
+
+
+def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+    """Tensors of every process.
+
+    Parameters
+    ----------
+    data_dict
+        A DataFrame (or mapping of columns) per process, with ``NN_output`` (a number or an array
+        a row) and ``weight``.
+
+    Returns
+    -------
+    dict[str, dict[str, Tensor]]
+        For each process float32 tensors ``NN_output``, ``(N,)`` or ``(N, D)``, ``weight`` and any
+        other numeric column, ``(N,)`` each.
+
+    Raises
+    ------
+    InputError
+        If a needed column is missing, of the wrong shape, or not finite.
+    """
+    result = {}
+    for process, value in data_dict.items():
+        sample = as_sample(value, name=process)
+        score = np.asarray(column(value, SCORE, process=process))
+        flat = score.ndim == 1 and score.dtype != object
+        tensors = {
+            SCORE: tf.constant(sample.x[:, 0] if flat else sample.x, tf.float32),
+            "weight": tf.constant(sample.weight, tf.float32),
+        }
+        for name in value:
+            if name not in (*tensors, SCORE_ALIAS):
+                values = np.asarray(value[name])
+                if values.dtype.kind in "fiub":
+                    tensors[str(name)] = tf.constant(values.astype(np.float32))
+        result[process] = tensors
+    return result
+
+
+def convert_mass_data_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+    """Tensors ``NN_output``, ``weight`` and ``mass`` of every process.
+
+    Parameters
+    ----------
+    data_dict
+        As in `df_dict_to_tensors`, with a column ``mass`` in GeV.
+
+    Returns
+    -------
+    dict[str, dict[str, Tensor]]
+        As `df_dict_to_tensors`, without further columns.
+
+    Raises
+    ------
+    InputError
+        As `df_dict_to_tensors`, and if ``mass`` is missing.
+    """
+    result = {}
+    for process, tensors in df_dict_to_tensors(data_dict).items():
+        column(tensors, "mass", process=process)
+        result[process] = {name: tensors[name] for name in (SCORE, "weight", "mass")}
+    return result
+
+
+def slice_to_2d_features(data_dict: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The events with only the first two components of their score.
+
+    Parameters
+    ----------
+    data_dict
+        A DataFrame per process whose ``NN_output`` holds an array of two or more a row.
+
+    Returns
+    -------
+    dict[str, pd.DataFrame]
+        New frames; those that came in are left as they are.
+    """
+    result = {}
+    for process, frame in data_dict.items():
+        table = pd.DataFrame(frame)
+        score = np.stack(list(column(table, SCORE, process=process)))
+        if score.ndim != 2 or score.shape[1] < 2:
+            raise InputError(
+                f"{process}.{SCORE}: needs two or more components a row (got shape {score.shape})"
+            )
+        result[process] = table.assign(
+            **{SCORE: pd.Series(list(score[:, :2]), index=table.index, dtype=object)}
+        )
+    return result

@@ -1,0 +1,340 @@
+"""Rectangular categories between ordered edges, softened by sigmoids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from gato_coffea.categories import EdgeCategories
+from gato_coffea.errors import InputError
+from gato_coffea.gato.binning import BinningModel
+from gato_coffea.gato.saving import damaged, read_model, write_model
+from gato_coffea.samples import Feature, FloatArray
+
+Tensor = Any
+
+ARGUMENT_LIMIT = 80.0
+"""Beyond this the sigmoid is 0 or 1 in float32."""
+
+
+def safe_sigmoid(z: Any, steepness: Any) -> Tensor:
+    """Sigmoid of ``steepness * z``, without overflow of the value or its gradient.
+
+    Parameters
+    ----------
+    z
+        A tensor, NaN-free; may be infinite.
+    steepness
+        A number or tensor.
+    """
+    z = tf.convert_to_tensor(z)
+    bound = tf.cast(1e30, z.dtype)
+    product = tf.clip_by_value(z, -bound, bound) * tf.cast(steepness, z.dtype)
+    return tf.sigmoid(tf.clip_by_value(product, -ARGUMENT_LIMIT, ARGUMENT_LIMIT))
+
+
+def ordered_edges(raw: Tensor) -> Tensor:
+    """Inner edges between 0 and 1 from trainable values.
+
+    Parameters
+    ----------
+    raw
+        Shape ``(..., bins - 1)``; zeros give bins of equal width.
+
+    Returns
+    -------
+    Tensor
+        Shape of ``raw``, increasing.
+    """
+    logits = tf.concat([raw, tf.zeros_like(raw[..., :1])], axis=-1)
+    return tf.cumsum(tf.nn.softmax(logits, axis=-1), axis=-1)[..., :-1]
+
+
+def raw_edges(unit: Any) -> FloatArray:
+    """Trainable values whose `ordered_edges` are ``unit``, increasing between 0 and 1."""
+    unit = np.asarray(unit, dtype=np.float64)
+    share = np.diff(np.concatenate([[0.0], unit, [1.0]]))
+    if not (share > 0).all():
+        raise InputError(f"edges: must increase inside the range (got {unit.tolist()})")
+    return np.asarray(np.log(share[:-1]) - np.log(share[-1]))
+
+
+def soft_bins(unit: Tensor, edges: Tensor, steepness: Any) -> Tensor:
+    """Membership of events in the bins of one variable.
+
+    Parameters
+    ----------
+    unit
+        The variable as a fraction of its range, shape ``(N,)``.
+    edges
+        Inner edges in the same units, shape ``(..., bins - 1)``.
+    steepness
+        A number, or a tensor of shape ``(...)`` followed by two axes of length one.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(..., N, bins)``; sums to one over the last axis.
+    """
+    above = safe_sigmoid(unit[:, None] - edges[..., None, :], steepness)
+    one = tf.ones_like(above[..., :1])
+    return tf.concat([one, above], axis=-1) - tf.concat([above, 0.0 * one], axis=-1)
+
+
+class SigmoidModel(BinningModel):
+    """Categories as the cells between ordered edges of one or more variables.
+
+    Parameters
+    ----------
+    variables_config
+        One mapping a variable: ``bins`` (two or more), ``range`` (low, high), and optionally
+        ``name`` and ``steepness``.
+    global_steepness
+        Steepness of the variables that do not say their own, in units of one over the range.
+    name
+        Name of the module.
+
+    Attributes
+    ----------
+    var_cfg
+        One mapping a variable, with ``raw`` (trainable, ``(bins - 1,)``) and ``k`` (steepness,
+        to be annealed) besides ``name``, ``bins``, ``lo``, ``hi`` and ``span``.
+    n_cats
+        Product of the numbers of bins. The last variable runs fastest.
+
+    Raises
+    ------
+    InputError
+        If a variable has fewer than two bins, no range, or an unknown key.
+    """
+
+    def __init__(
+        self,
+        variables_config: Sequence[Mapping[str, Any]],
+        *,
+        global_steepness: float = 5.0,
+        name: str = "gato_sigmoid_model",
+    ) -> None:
+        super().__init__(name=name)
+        if not variables_config:
+            raise InputError(f"{name}: needs at least one variable")
+        self.var_cfg = [
+            _variable(j, config, global_steepness, name)
+            for j, config in enumerate(variables_config)
+        ]
+        self.dim = len(self.var_cfg)
+        self.n_cats = int(np.prod([cfg["bins"] for cfg in self.var_cfg]))
+
+    def calculate_boundaries(self, j: int = 0) -> Tensor:
+        """Inner edges of variable ``j`` in its own units, shape ``(bins - 1,)``."""
+        cfg = self.var_cfg[j]
+        return cfg["lo"] + cfg["span"] * ordered_edges(tf.convert_to_tensor(cfg["raw"]))
+
+    def set_boundaries(self, boundaries: Sequence[float], j: int = 0) -> None:
+        """Put the inner edges of variable ``j``, increasing and inside its range."""
+        cfg = self.var_cfg[j]
+        unit = (np.asarray(boundaries, dtype=np.float64) - cfg["lo"]) / cfg["span"]
+        if unit.shape != (cfg["bins"] - 1,):
+            raise InputError(f"{self.name}: needs {cfg['bins'] - 1} edges (got {len(unit)})")
+        cfg["raw"].assign(tf.cast(raw_edges(unit), tf.float32))
+
+    def _soft(self, x: Tensor, softness: Any) -> Tensor:
+        scale = tf.cast(1.0 if softness is None else softness, x.dtype)
+        result: Tensor = None
+        for j, cfg in enumerate(self.var_cfg):
+            unit = (x[:, j] - cfg["lo"]) / cfg["span"]
+            edges = ordered_edges(tf.convert_to_tensor(cfg["raw"]))
+            share = soft_bins(unit, edges, scale * tf.cast(cfg["k"], x.dtype))
+            if result is None:
+                result = share
+            else:
+                size = result.shape[-1] * share.shape[-1]
+                result = tf.reshape(result[:, :, None] * share[:, None, :], (-1, size))
+        return result
+
+    def _hard(self, x: Tensor) -> Tensor:
+        index = tf.zeros(tf.shape(x)[0], tf.int32)
+        for j, cfg in enumerate(self.var_cfg):
+            edges = tf.cast(self.calculate_boundaries(j), x.dtype)
+            index = index * cfg["bins"] + tf.searchsorted(edges, x[:, j], side="right")
+        return index
+
+    def get_probs(self, data: Any, *, steepness_scale: Any = None) -> Any:
+        """Soft memberships.
+
+        Parameters
+        ----------
+        data
+            Events ``(N, D)`` or ``(N,)``, or a mapping of them, or of tables with ``NN_output``.
+        steepness_scale
+            Factor on the steepness of every variable.
+
+        Returns
+        -------
+        Tensor or dict of them
+            Shape ``(N, K)``, in the form of ``data``.
+        """
+        return self._memberships(data, steepness_scale)
+
+    def get_bin_indices(self, data: Any, *, steepness_scale: Any = None) -> Any:
+        """Categories of events: the cell between the edges, whatever the steepness.
+
+        Parameters
+        ----------
+        data
+            As in `get_probs`. A value beyond the range belongs to the bin at that end.
+        steepness_scale
+            Changes nothing.
+
+        Returns
+        -------
+        Tensor or dict of them
+            int32, shape ``(N,)``, in the form of ``data``; -1 for an event with a NaN.
+        """
+        return self._bins(data)
+
+    def get_bias(
+        self, data_dict: Mapping[str, Any], *, steepness_scale: Any = None, eps: float = 1e-8
+    ) -> FloatArray:
+        """How far soft yields are off the hard ones: ``(hard - soft) / hard``.
+
+        Parameters
+        ----------
+        data_dict
+            For each process ``NN_output`` and ``weight``; yields are those of all processes.
+        steepness_scale
+            Factor on the steepness of every variable.
+        eps
+            A category with a smaller hard yield is empty: its bias is -1, all of it is soft.
+
+        Returns
+        -------
+        FloatArray
+            Shape ``(K,)``.
+        """
+        return self._bias(data_dict, steepness_scale, eps)
+
+    def compute_hard_bkg_stats(
+        self,
+        data_dict: Mapping[str, Any],
+        signal_labels: Sequence[str] | None = None,
+        eps: float = 1e-8,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Background yield of each category and its relative statistical uncertainty.
+
+        Parameters
+        ----------
+        data_dict
+            For each process ``NN_output`` and ``weight``.
+        signal_labels
+            The signals; processes whose name starts with ``signal`` by default.
+        eps
+            A smaller yield counts as none; it is uncertain by 1.
+        """
+        return self._hard_background(data_dict, signal_labels, eps)[:2]
+
+    def to_categories(self, features: Sequence[Feature]) -> EdgeCategories:
+        """The trained model as portable categories, over the ranges of the features.
+
+        Raises
+        ------
+        InputError
+            If the features are not those of the model or an edge lies outside their range.
+        """
+        if len(features) != self.dim:
+            raise InputError(f"{self.name}: needs {self.dim} features (got {len(features)})")
+        edges = []
+        for j, feature in enumerate(features):
+            inner = self.calculate_boundaries(j).numpy().astype(np.float64)
+            full = np.concatenate([[feature.low], inner, [feature.high]])
+            if not (np.diff(full) > 0).all():
+                raise InputError(f"{self.name}: edges of {feature.name} leave its range")
+            edges.append(full)
+        return EdgeCategories(
+            features=tuple(features), edges=tuple(edges), label=np.arange(self.n_cats)
+        )
+
+    def call(self, data_dict: Mapping[str, Any]) -> Any:
+        """Loss of one training step; a subclass defines it.
+
+        Raises
+        ------
+        NotImplementedError
+            Always, here.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: override call(data_dict)")
+
+    def _structure(self) -> dict[str, Any]:
+        keys = ("name", "bins", "lo", "hi")
+        return {
+            "kind": "sigmoid",
+            "variables": [{key: cfg[key] for key in keys} for cfg in self.var_cfg],
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write everything that defines the categories to ``model.json`` in a folder."""
+        content = self._structure() | {
+            "raw": [cfg["raw"].numpy().tolist() for cfg in self.var_cfg],
+            "k": [float(cfg["k"]) for cfg in self.var_cfg],
+        }
+        write_model(path, content)
+
+    def restore(self, path: str | Path) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If nothing is there.
+        InputError
+            If it is damaged, or belongs to a model of another make.
+        """
+        content = read_model(path, self._structure())
+        try:
+            raws = [np.asarray(raw, dtype=np.float32) for raw in content["raw"]]
+            ks = [float(k) for k in content["k"]]
+            if [len(raw) for raw in raws] != [cfg["bins"] - 1 for cfg in self.var_cfg]:
+                raise ValueError("raw has the wrong length")
+            pairs = list(zip(self.var_cfg, raws, ks, strict=True))
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(path, error) from None
+        for cfg, raw, k in pairs:
+            cfg["raw"].assign(raw)
+            if isinstance(cfg["k"], tf.Variable):
+                cfg["k"].assign(k)
+            else:
+                cfg["k"] = k
+
+
+def _variable(
+    j: int, config: Mapping[str, Any], global_steepness: float, model: str
+) -> dict[str, Any]:
+    place = f"{model}: variables_config[{j}]"
+    unknown = set(config) - {"name", "bins", "range", "steepness"}
+    if unknown:
+        raise InputError(f"{place}: unknown key (got {sorted(unknown)})")
+    bins, limits = config.get("bins", 0), config.get("range", (0.0, 0.0))
+    if bins < 2:
+        raise InputError(f"{place}.bins: must be two or more (got {bins})")
+    low, high = (float(end) for end in limits)
+    if not low < high:
+        raise InputError(f"{place}.range: must be (low, high) (got {limits})")
+    steepness = float(config.get("steepness", global_steepness))
+    if not steepness > 0:
+        raise InputError(f"{place}.steepness: must be positive (got {steepness})")
+    return {
+        "name": str(config.get("name", f"variable{j}")),
+        "bins": int(bins),
+        "lo": low,
+        "hi": high,
+        "span": high - low,
+        "raw": tf.Variable(tf.zeros(int(bins) - 1), name=f"raw_{j}"),
+        "k": tf.Variable(steepness, trainable=False, name=f"k_{j}"),
+    }
+
+
+gato_sigmoid_model = SigmoidModel

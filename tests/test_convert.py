@@ -1,0 +1,63 @@
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from gato_coffea.errors import InputError
+from gato_coffea.gato import convert
+from gato_coffea.gato.toys import (
+    generate_resonance_toy_data,
+    generate_toy_data_1D,
+    generate_toy_data_3class_3D,
+)
+
+
+def test_scalar_scores_stay_flat():
+    data = generate_toy_data_1D(20, 30)
+    tensors = convert.df_dict_to_tensors(data)
+    assert list(tensors) == list(data)
+    assert tensors["signal"]["NN_output"].shape == (20,)
+    assert tensors["signal"]["NN_output"].dtype == tf.float32
+    np.testing.assert_allclose(tensors["bkg1"]["weight"], data["bkg1"]["weight"], rtol=1e-6)
+
+
+def test_vector_scores_and_masses():
+    data = generate_resonance_toy_data(20, 20, 60)
+    tensors = convert.convert_mass_data_to_tensors(data)
+    assert tensors["bkg1"]["NN_output"].shape == (len(data["bkg1"]), 3)
+    assert list(tensors["bkg1"]) == ["NN_output", "weight", "mass"]
+    with pytest.raises(InputError, match="signal1: column 'mass' is missing"):
+        convert.convert_mass_data_to_tensors(generate_toy_data_3class_3D(5, 5, 10))
+
+
+def test_further_columns_and_mappings_of_arrays():
+    frame = pd.DataFrame({"NN_output": [0.1, 0.2], "weight": [1, 2], "year": [17, 18]})
+    frame["era"] = ["B", "C"]
+    tensors = convert.df_dict_to_tensors({"a": frame, "b": {"x": [[1.0, 2.0]], "weight": [1.0]}})
+    assert list(tensors["a"]) == ["NN_output", "weight", "year"]
+    assert tensors["b"]["NN_output"].shape == (1, 2)
+
+
+def test_nan_is_refused():
+    frame = pd.DataFrame({"NN_output": [0.1, np.nan], "weight": [1.0, 1.0]})
+    with pytest.raises(InputError, match=r"ggH\.NN_output: 1 of 2 values are NaN"):
+        convert.df_dict_to_tensors({"ggH": frame})
+
+
+def test_slice_leaves_its_input():
+    data = generate_toy_data_3class_3D(5, 5, 10)
+    sliced = convert.slice_to_2d_features(data)
+    assert np.stack(sliced["signal1"]["NN_output"]).shape == (5, 2)
+    assert np.stack(data["signal1"]["NN_output"]).shape == (5, 3)
+    np.testing.assert_array_equal(
+        np.stack(sliced["bkg2"]["NN_output"]), np.stack(data["bkg2"]["NN_output"])[:, :2]
+    )
+    with pytest.raises(InputError, match=r"signal.NN_output: needs two or more components"):
+        convert.slice_to_2d_features(generate_toy_data_1D(5, 10))
+
+
+def test_matrix_takes_every_form():
+    for value in ([0.5, 0.25], np.array([[0.5], [0.25]]), {"NN_output": tf.constant([0.5, 0.25])}):
+        np.testing.assert_array_equal(convert.matrix(value).numpy(), [[0.5], [0.25]])
+    frame = generate_toy_data_3class_3D(4, 4, 8)["signal1"]
+    assert convert.matrix(frame).shape == (4, 3)
