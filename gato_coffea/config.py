@@ -143,7 +143,7 @@ class Mass(_Section):
     range_gev: Range
     bins: Annotated[int, Field(ge=4, le=10_000)] = 80
     window_gev: Range
-    sidebands_gev: tuple[Range, ...] | None = None
+    sidebands_gev: tuple[Range, ...] | None = Field(default=None, min_length=1)
     blinded: bool = True
     functions: tuple[Literal["exponential", "power", "bernstein", "laurent"], ...] = Field(
         default=("exponential", "power", "bernstein", "laurent"), min_length=1
@@ -171,6 +171,11 @@ class Mass(_Section):
                     f"sidebands_gev: must be in increasing order without overlap "
                     f"(got {[list(band) for band in self.sidebands]})"
                 )
+        if not self.sidebands[0][0] < self.window_gev[0] < self.sidebands[-1][1]:
+            raise ValueError(
+                "sidebands_gev: one must lie below the window and one above "
+                f"(got {[list(band) for band in self.sidebands]})"
+            )
         return self
 
     @model_validator(mode="after")

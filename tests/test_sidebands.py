@@ -274,6 +274,10 @@ def test_refusals():
         fit(np.full(80, np.nan), sumw2, place="c1")
     with pytest.raises(InputError, match=r"sumw2 must be finite, of shape \(80,\) .*\(79,\)"):
         fit(sumw, sumw2[1:])
+    with pytest.raises(InputError, match=r"window must lie between sidebands .*window \[120.0"):
+        fit(sumw, sumw2, sidebands=((130, 150), (160, 180)))
+    with pytest.raises(InputError, match="without overlap"):
+        fit(sumw, sumw2, sidebands=((100, 125), (130, 180)))
     with pytest.raises(InputError, match="'power' needs masses above zero"):
         fit_sidebands(
             sumw,
@@ -365,8 +369,12 @@ def test_mass_section_that_cannot_be_fitted_is_refused():
         ConfigError, match=r"sidebands_gev: 118.2 GeV lies inside .* bins: 400 would"
     ):
         analysis_with(data=True, sidebands_gev=[[100, 118.2], [130, 180]])
+    with pytest.raises(ConfigError, match="one must lie below the window and one above"):
+        analysis_with(data=True, sidebands_gev=[[130, 150], [160, 180]])
+    with pytest.raises(ConfigError, match=r"sidebands_gev: .*at least 1 item"):
+        analysis_with(data=True, sidebands_gev=[])
     with pytest.raises(ConfigError, match="must be in increasing order without overlap"):
-        analysis_with(data=True, sidebands_gev=[[130, 180], [100, 120]])
+        analysis_with(data=True, sidebands_gev=[[100, 115], [110, 120], [130, 180]])
 
 
 def test_templates_of_another_analysis_are_refused():

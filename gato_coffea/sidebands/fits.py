@@ -248,7 +248,8 @@ def fit_sidebands(
     Raises
     ------
     InputError
-        If the function is unknown, a sideband cuts a bin, or contents are not finite.
+        If the function is unknown, a sideband cuts a bin, the window does not lie between
+        sidebands, or contents are not finite.
     """
     data = sideband_data(sumw, sumw2, edges, sidebands=sidebands, place=place)
     # The function is normalised on the bin edges themselves, so that its bins sum to its yield.
@@ -258,6 +259,7 @@ def fit_sidebands(
     )
     function = family_named(family, sidebands=bands)
     window = (float(window[0]), float(window[1]))
+    _check_between(window, bands, place=place)
     if data.sumw.sum() <= 0:
         return _flat(data, bands, window, place=place)
     minimum = minimise(function, data)
@@ -283,6 +285,18 @@ def fit_sidebands(
         status="ok",
     )
     return _judged(fit, minimum, place=place)
+
+
+def _check_between(window: Range, bands: Sequence[Range], *, place: str) -> None:
+    """Refuse to extrapolate, and to fit what is to be predicted."""
+    below = any(band[1] <= window[0] for band in bands)
+    above = any(band[0] >= window[1] for band in bands)
+    overlap = any(band[0] < window[1] and band[1] > window[0] for band in bands)
+    if not (below and above) or overlap:
+        raise InputError(
+            f"{place}: the window must lie between sidebands without overlap (got window "
+            f"{list(window)}, sidebands {[list(band) for band in bands]} GeV)"
+        )
 
 
 def _judged(fit: SidebandFit, minimum: Minimum, *, place: str) -> SidebandFit:
