@@ -23,6 +23,9 @@ from gato_coffea.samples import (
     points_from_cells,
 )
 
+MAX_BINS_1D = 1000
+"""Cells of a single discriminant; more would not move a boundary by what matters."""
+
 TAIL = 2e-4
 """Fraction of each process beyond the equally wide cells, at either end."""
 
@@ -93,7 +96,7 @@ def adapted_grid(
         )
         ranges.append((ends[:, 0].min(), ends[:, 1].max()))
     dim = len(features)
-    n = max(2, int((3 * max_points) ** (1 / dim))) if dim > 1 else max_points
+    n = max(2, int((3 * max_points) ** (1 / dim))) if dim > 1 else min(max_points, MAX_BINS_1D)
     while True:
         edges = [_edges(f, *r, n) for f, r in zip(features, ranges, strict=True)]
         grid = Grid(tuple(features), tuple(edges))

@@ -6,8 +6,6 @@ every point. They need NumPy and SciPy alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
@@ -22,28 +20,13 @@ from gato_coffea.gato.partition import (
     run_gains,
     seed_labels,
 )
-from gato_coffea.gato.problem import Densities, Problem
+from gato_coffea.gato.problem import Densities, Problem, TrainingSet
 from gato_coffea.samples import FloatArray, IntArray
 
 MAX_RUNS = 500
 """Groups of points between which dynamic programming may cut."""
 
 LLOYD_STARTS = 16
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What one training set says: the raw densities, and those to be optimised."""
-
-    raw: Densities
-    target: Densities
-
-    @classmethod
-    def of(cls, problem: Problem, fold: int | None) -> TrainingSet:
-        """All events but those of a fold, or all."""
-        folds = problem.training_folds(fold)
-        raw = problem.densities(folds)
-        return cls(raw, problem.target(raw, folds))
 
 
 def rank_order(problem: Problem, target: Densities) -> IntArray:
@@ -103,7 +86,7 @@ def lloyd_starts(
     rng = np.random.default_rng([seed, n])
     n = min(n, len(target.background))
     found = []
-    for _ in range(max(LLOYD_STARTS, 2 * count)):
+    for _ in range(LLOYD_STARTS):
         start = seed_labels(target, n, problem.objective, rng)
         label, value = lloyd(target, start, n, problem.objective)
         found.append((value, label))

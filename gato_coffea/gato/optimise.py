@@ -33,7 +33,6 @@ from gato_coffea.gato.inputs import (
 )
 from gato_coffea.gato.methods import (
     ExactPartition,
-    TrainingSet,
     argmax_edges,
     argmax_labels,
     equidistant_labels,
@@ -43,7 +42,7 @@ from gato_coffea.gato.methods import (
     table_categories,
 )
 from gato_coffea.gato.partition import lloyd
-from gato_coffea.gato.problem import Densities, Objective, Problem, check_problem
+from gato_coffea.gato.problem import Densities, Objective, Problem, TrainingSet, check_problem
 from gato_coffea.gato.result import History, Result, Significance, Yardstick
 from gato_coffea.gato.significance import Combination
 from gato_coffea.gato.window import Window
@@ -239,7 +238,7 @@ def _mixture_candidate(search: Search, n: int) -> _Candidate:
     start = mixtures_from_labels(problem.u, starts, search.weight, n)
     mixtures, history = train(
         problem,
-        [s.target for s in search.sets],
+        search.sets,
         start,
         Schedule(epochs=search.epochs),
         progress=search.progress,

@@ -250,6 +250,21 @@ class Problem:
         return margin
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """What one training set says: the raw densities, and those to be optimised."""
+
+    raw: Densities
+    target: Densities
+
+    @classmethod
+    def of(cls, problem: Problem, fold: int | None) -> TrainingSet:
+        """All events but those of a fold, or all."""
+        folds = problem.training_folds(fold)
+        raw = problem.densities(folds)
+        return cls(raw, problem.target(raw, folds))
+
+
 def _smooth_moment(raw: Densities, background: FloatArray, degree: int) -> FloatArray:
     """Background's sum of weight times mass, with the mean mass a polynomial of position."""
     assert raw.moment is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from gato_coffea.gato import mixture
 from gato_coffea.gato.mass import window_fraction
 from gato_coffea.gato.objective import combine_z2, signal_z2
-from gato_coffea.gato.penalties import high_bkg_uncertainty_penalty, low_bkg_penalty
-from gato_coffea.gato.problem import Densities, Mixtures, Problem
+from gato_coffea.gato.penalties import low_bkg_penalty
+from gato_coffea.gato.problem import Densities, Mixtures, Problem, TrainingSet
 from gato_coffea.gato.result import History
 from gato_coffea.samples import FloatArray
 
@@ -38,11 +38,14 @@ COLUMNS = (
 CHUNK = 10
 """Epochs that run inside one compiled call; the hard categories are looked at after each."""
 
-PATIENCE = 6
+PATIENCE = 4
 """Chunks without a better hard significance after which training stops."""
 
-PLATEAU = 1e-5
+PLATEAU = 1e-4
 """Relative gain below which a hard significance is no better."""
+
+SAFETY = 1.1
+"""How much more than the constraints ask is aimed at: points are coarser than events."""
 
 DAMPING = 0.3
 """Of the elements of a Cholesky factor below its diagonal."""
@@ -105,81 +108,97 @@ class _Frame:
         return Mixtures(means * self.width + self.centre, scale * self.width[:, None], weights)
 
 
+class _Yields(NamedTuple):
+    """Signal ``(G, R, m, K)``; background, its variance, and both of the raw events."""
+
+    signal: Tensor
+    background: Tensor
+    variance: Tensor
+    raw: Tensor
+    sumw2: Tensor
+
+
 class _Step:
     """The compiled training step for one problem; holds constants only."""
 
     def __init__(
-        self, problem: Problem, targets: Sequence[Densities], schedule: Schedule, frame: _Frame
+        self, problem: Problem, sets: Sequence[TrainingSet], schedule: Schedule, frame: _Frame
     ) -> None:
         self.problem, self.schedule, self.frame = problem, schedule, frame
-        rows = [
-            np.concatenate(
-                [t.signal, t.background[None], t.variance[None]]
-                + ([] if t.moment is None else [t.moment[None]])
-            )
-            for t in targets
-        ]
+        rows = []
+        for target, raw in ((s.target, s.raw) for s in sets):
+            parts = [*target.signal, target.background, target.variance]
+            parts += [raw.background, raw.variance / raw.scale]
+            rows.append(parts if target.moment is None else [*parts, target.moment])
         self.n_signals = len(problem.signals)
-        self.data = tf.constant(np.stack(rows), tf.float32)
+        self.data = tf.constant(np.array(rows), tf.float32)
         self.z = tf.constant((problem.u - frame.centre) / frame.width, tf.float32)
-        self.scale = tf.constant([t.scale for t in targets], tf.float32)[:, None, None]
 
-    def yields(self, membership: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Signal ``(G, R, m, K)``, background and its variance ``(G, R, K)``, in the window."""
+    def yields(self, membership: Tensor) -> _Yields:
+        """Yields of the categories, the background extrapolated into the mass window."""
         total = tf.einsum("gcp,grpk->grck", self.data, membership)
         m, window = self.n_signals, self.problem.objective.window
-        signal, background, variance = total[:, :, :m], total[:, :, m], total[:, :, m + 1]
-        if window is not None and total.shape[2] > m + 2:
-            mean = tf.math.divide_no_nan(total[:, :, m + 2], background)
+        background, variance, raw, sumw2 = (total[:, :, m + i] for i in range(4))
+        factor = tf.ones_like(background)
+        if window is not None and total.shape[2] > m + 4:
             factor = window_fraction(
-                mean, window.low, window.high, window.window_low, window.window_high
+                tf.math.divide_no_nan(total[:, :, m + 4], background),
+                window.low,
+                window.high,
+                window.window_low,
+                window.window_high,
             )
-            return signal, background * factor, variance * factor**2
-        return signal, background, variance
+        return _Yields(
+            total[:, :, :m],
+            background * factor,
+            variance * factor**2,
+            raw * factor,
+            sumw2 * factor**2,
+        )
 
-    def significance(self, signal: Tensor, background: Tensor, variance: Tensor) -> Tensor:
+    def significance(self, yields: _Yields) -> Tensor:
         """Combined significance, shape ``(G, R)``."""
         objective = self.problem.objective
-        spread = (objective.systematic * background) ** 2
+        spread = (objective.systematic * yields.background) ** 2
         if objective.mc_uncertainty:
-            spread += variance
-        return combine_z2(signal_z2(signal, background, spread), objective.combination)
+            spread += yields.variance
+        z2 = signal_z2(yields.signal, yields.background, spread)
+        return combine_z2(z2, objective.combination)
 
-    def penalties(self, background: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        """Penalty for too little background and for too uncertain background, ``(G, R)``."""
+    def penalties(self, yields: _Yields) -> tuple[Tensor, Tensor]:
+        """Penalty for too little and for too uncertain background, each ``(G, R)``."""
         limits = self.problem.constraints
-        low = tf.zeros(background.shape[:2])
+        low = uncertain = tf.zeros(yields.background.shape[:2])
         if limits.min_background > 0:
-            low = low_bkg_penalty(background / limits.min_background, threshold=1.0)
-        uncertain = max(limits.min_effective, (limits.max_rel_unc or np.inf) ** -2)
-        if uncertain == 0:
-            return low, tf.zeros_like(low)
-        full = variance / self.scale
-        return low, high_bkg_uncertainty_penalty(full, background, uncertain**-0.5)
+            low = low_bkg_penalty(yields.raw / (limits.min_background * SAFETY), threshold=1.0)
+        needed = max(limits.min_effective, (limits.max_rel_unc or np.inf) ** -2) * SAFETY
+        if needed > 0:
+            effective = tf.math.divide_no_nan(tf.nn.relu(yields.raw) ** 2, yields.sumw2)
+            uncertain = low_bkg_penalty(effective / needed, threshold=1.0)
+        return low, uncertain
 
     def loss(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Loss to differentiate, and a record ``(4, G, R)`` of its parts."""
         membership = mixture.memberships(
             self.z, *self.frame.parameters(raw), temperature=temperature
         )
-        signal, background, variance = self.yields(membership)
-        value = self.significance(signal, background, variance)
-        low, uncertain = self.penalties(background, variance)
+        yields = self.yields(membership)
+        value = self.significance(yields)
+        low, uncertain = self.penalties(yields)
         each = -value + self.schedule.penalty * (low + uncertain)
         return tf.reduce_sum(each), tf.stack([each, value, low, uncertain])
 
     def judge(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
-        """Hard significance less the penalties, and the bias of the soft yields, ``(G, R)``."""
+        """Hard significance, less where constraints fail, and the bias of the soft yields."""
         joint = mixture.log_joint(self.z, *self.frame.parameters(raw))
-        hard = tf.one_hot(tf.argmax(joint, axis=-1), joint.shape[-1])
-        signal, background, variance = self.yields(hard)
-        low, uncertain = self.penalties(background, variance)
-        value = self.significance(signal, background, variance)
+        hard = self.yields(tf.one_hot(tf.argmax(joint, axis=-1), joint.shape[-1]))
+        value = self.significance(hard)
+        low, uncertain = self.penalties(hard)
         soft = self.yields(tf.nn.softmax(joint / temperature, axis=-1))
-        total = tf.reduce_sum(signal, axis=2) + background
-        other = tf.reduce_sum(soft[0], axis=2) + soft[1]
+        total = tf.reduce_sum(hard.signal, axis=2) + hard.background
+        other = tf.reduce_sum(soft.signal, axis=2) + soft.background
         bias = tf.reduce_mean(tf.abs(tf.math.divide_no_nan(total - other, total)), axis=-1)
-        return value - self.schedule.penalty * (low + uncertain), bias
+        return value * (1.0 - tf.minimum(tf.sqrt(low + uncertain), 1.0)), bias
 
     def at(self, epoch: Tensor) -> tuple[Tensor, Tensor]:
         """Learning rate and temperature of an epoch; the last epoch has the last values."""
@@ -188,7 +207,7 @@ class _Step:
         (r0, r1), (t0, t1) = self.schedule.learning_rate, self.schedule.temperature
         return r1 + (r0 - r1) * cosine, t1 + (t0 - t1) * cosine
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def chunk(self, raw: Any, first: Any, second: Any, epoch: Tensor, n: Tensor) -> Any:
         """Run ``n`` epochs of Adam (Kingma and Ba 2015) from ``epoch`` on."""
 
@@ -197,7 +216,7 @@ class _Step:
             with tf.GradientTape() as tape:
                 tape.watch(raw)
                 loss, record = self.loss(raw, temperature)
-            gradient = [tf.clip_by_norm(g, 10.0) for g in tape.gradient(loss, raw)]
+            gradient = tape.gradient(loss, raw)
             first = [0.9 * m + 0.1 * g for m, g in zip(first, gradient, strict=True)]
             second = [0.99 * v + 0.01 * g * g for v, g in zip(second, gradient, strict=True)]
             one, two = 1.0 - tf.pow(0.9, e + 1.0), 1.0 - tf.pow(0.99, e + 1.0)
@@ -216,7 +235,7 @@ class _Step:
 
 def train(
     problem: Problem,
-    targets: Sequence[Densities],
+    sets: Sequence[TrainingSet],
     start: Mixtures,
     schedule: Schedule,
     *,
@@ -228,8 +247,8 @@ def train(
     ----------
     problem
         Objective and constraints.
-    targets
-        Densities of each training set, ``G`` of them, all on the same points.
+    sets
+        The training sets, ``G`` of them, all on the same points.
     start
         Where to start from, ``(G, R, ...)``.
     schedule
@@ -243,8 +262,8 @@ def train(
         The best state of every element of the batch, and the history of each restart on the first
         training set.
     """
-    frame = _Frame.of(targets[0])
-    step = _Step(problem, targets, schedule, frame)
+    frame = _Frame.of(sets[0].target)
+    step = _Step(problem, sets, schedule, frame)
     raw = [tf.constant(a, tf.float32) for a in frame.to_raw(start)]
     first, second = [tf.zeros_like(p) for p in raw], [tf.zeros_like(p) for p in raw]
     best = [p.numpy() for p in raw]
@@ -259,11 +278,11 @@ def train(
                 raw, first, second, tf.constant(float(epoch)), tf.constant(float(n))
             )
             value = judged.numpy().astype(np.float64)
-            better = value > best_value + PLATEAU * np.abs(value)
+            better = value > best_value
+            stale = 0 if (value > best_value + PLATEAU * np.abs(value)).any() else stale + 1
             for kept, new in zip(best, raw, strict=True):
                 kept[better] = new.numpy()[better]
-            best_value = np.where(better, value, best_value)
-            stale = 0 if better.any() else stale + 1
+            best_value = np.maximum(value, best_value)
             rate, temperature = (float(v) for v in step.at(tf.constant(float(epoch + n - 1))))
             constant = np.ones_like(value[0])
             schedules = [temperature * constant, rate * constant]
