@@ -200,8 +200,8 @@ def _keep(
     columns: dict[str, FloatArray] = {}
     visible = np.ones(len(view), dtype=bool)
     if layout.mass is not None:
-        columns["mass"] = view.numbers(layout.mass.source if mass is None else mass, "mass")
-        columns["mass"] *= layout.mass.to_gev
+        values = view.numbers(layout.mass.source if mass is None else mass, "mass")
+        columns["mass"] = values * layout.mass.to_gev
         if data and layout.mass.blinded:
             low, high = layout.mass.window_gev
             visible = ~((columns["mass"] >= low) & (columns["mass"] <= high))

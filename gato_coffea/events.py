@@ -113,8 +113,8 @@ class EventView:
         return np.asarray(array)
 
     def numbers(self, source: Source, key: str) -> FloatArray:
-        """One float64 an event, shape ``(N,)``; a missing value is NaN."""
-        return self.values(source, key).astype(np.float64)
+        """One float64 an event, shape ``(N,)``, not to be written to; a missing value is NaN."""
+        return self.values(source, key).astype(np.float64, copy=False)
 
     def product(self, sources: Sequence[Source], key: str) -> FloatArray:
         """Product of sources, shape ``(N,)``; one where there are none."""

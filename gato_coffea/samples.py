@@ -205,9 +205,12 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
 
 def _mix(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """SplitMix64 finaliser: a fixed bijection of 64-bit integers (Steele et al. 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    value = value ^ (value >> np.uint64(30))  # a new array, changed in place from here on
+    value *= np.uint64(0xBF58476D1CE4E5B9)
+    value ^= value >> np.uint64(27)
+    value *= np.uint64(0x94D049BB133111EB)
+    value ^= value >> np.uint64(31)
+    return value
 
 
 def event_fold(identity: Sequence[npt.ArrayLike], *, n_folds: int) -> IntArray:
@@ -313,7 +316,8 @@ class Cells:
         if mass_range is not None and sample.mass is not None:
             keep &= (sample.mass >= mass_range[0]) & (sample.mass <= mass_range[1])
         sample, cell = sample.where(keep), cell[keep]
-        key, inverse = np.unique(cell, return_inverse=True)
+        occupied = np.bincount(cell, minlength=int(np.prod(grid.shape))) > 0
+        key, inverse = np.flatnonzero(occupied), (np.cumsum(occupied) - 1)[cell]
         fold = sample.fold if sample.fold is not None and n_folds > 1 else np.zeros_like(cell)
         w = sample.weight
         moments = [np.ones_like(w), w, w * w]
