@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+
+from gato_coffea.config import Discriminant, Mass
+from gato_coffea.layout import Layout
+
+MASS = Mass(source="m", unit="GeV", range_gev=(100, 180), window_gev=(120, 130), bins=16)
+SCORES = tuple(Discriminant(name=n, range=(0, 1), bins=10, scale="logit") for n in "abc")
+
+
+def test_histograms_and_their_axes() -> None:
+    assert Layout(discriminants=SCORES).products == (("a",), ("b",), ("c",))
+    layout = Layout(discriminants=SCORES, mass=MASS, two_dimensional=True)
+    assert ["_".join(names) for names in layout.products] == (
+        ["a", "b", "c", "mass", "a_mass", "b_mass", "c_mass", "a_b", "a_c", "b_c"]
+    )
+    h = layout.empty(("a", "mass"), processes=["p"], variations=["nominal", "xUp"])
+    assert [axis.name for axis in h.axes] == ["process", "variation", "a", "mass"]
+    np.testing.assert_array_equal(h.axes["a"].edges, layout.features[0].edges(10))
+    np.testing.assert_array_equal(h.axes["mass"].edges, np.linspace(100, 180, 17))
+
+
+def test_of_an_analysis(make_analysis: Any) -> None:
+    analysis = make_analysis(
+        {"keep_columns": False, "event_id": ["event"], "optimise.mass_window": True}
+    )
+    layout = Layout.of(analysis)
+    assert (layout.columns, layout.event_id, layout.moments) == (False, ("event",), True)
+    assert layout.n_folds == analysis.optimise.folds
+    assert layout.grid.features == layout.features
+
+
+def test_is_small_when_pickled() -> None:
+    assert len(pickle.dumps(Layout(discriminants=SCORES, mass=MASS))) < 3000
