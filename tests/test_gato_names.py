@@ -50,7 +50,7 @@ def test_unknown_name_is_an_attribute_error():
     [
         "import gato_coffea.gato",
         "from gato_coffea.gato import generate_toy_data_1D, create_hist, TemperatureScheduler",
-        "import gato_coffea.gato.boundaries, gato_coffea.gato.starts, gato_coffea.ntuples",
+        "import gato_coffea.gato.boundaries, gato_coffea.gato.initial, gato_coffea.ntuples",
     ],
 )
 def test_numpy_modules_load_no_tensorflow(statement):

@@ -14,8 +14,8 @@ from gato_coffea.errors import InputError
 from gato_coffea.gato import mixture
 from gato_coffea.gato.binning import BinningModel, by_falling
 from gato_coffea.gato.boundaries import mixture_boundaries
+from gato_coffea.gato.initial import information_start, spread_means
 from gato_coffea.gato.saving import damaged, read_model, write_model
-from gato_coffea.gato.starts import information_start, spread_means
 from gato_coffea.samples import Feature, FloatArray, IntArray
 
 Tensor = Any
