@@ -234,6 +234,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--thr-unc", type=float, default=0.2, help="largest rel. uncertainty")
     parser.add_argument("--n-signal", type=int, default=100_000)
     parser.add_argument("--n-bkg", type=int, default=300_000)
+    parser.add_argument("--n-independent", type=int, default=3_000_000, help="background events")
     parser.add_argument("--even-start", action="store_true", help="do not start from the data")
     parser.add_argument("--out", type=Path, default=here / "results" / "worked_example")
     return parser.parse_args(argv)
@@ -242,9 +243,9 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> dict[int, float]:
     """Run the example; significance on independent events by number of categories."""
     arguments = parsed(argv)
-    counts = {"n_signal": arguments.n_signal, "n_bkg": arguments.n_bkg}
-    data = generate_toy_data_1D(**counts, seed=42)
-    independent = generate_toy_data_1D(**counts, seed=43)
+    data = generate_toy_data_1D(arguments.n_signal, arguments.n_bkg, seed=42)
+    # Ten times as large, or the last bins would say more about its few events than about Z.
+    independent = generate_toy_data_1D(1_000_000, arguments.n_independent, seed=43)
     draw_stack(arguments.out / "toy_data.pdf", binned(data, 50), "Toy score")
     equidistant = compare_equidistant(independent, arguments.out)
     optimised = {n: optimise(n, data, independent, arguments)[0] for n in arguments.gato_bins}

@@ -98,19 +98,20 @@ def _blocks(n: int) -> Iterator[slice]:
 def _likelihoods(
     points: FloatArray, signals: Sequence[str], means: Means, cross_sections: Mapping[str, float]
 ) -> FloatArray:
-    """Density of each signal and of the background mixture, ``(N, signals + 1)``.
+    """Density of each signal and of the background mixture, ``(signals + 1, N)``.
 
     A factor common to all processes is left out: it cancels in every score.
     """
     inverse = np.linalg.inv(_factor())
     names = (*signals, *BACKGROUNDS)
     white = np.array([means[name] for name in names]) @ inverse.T
-    exponent = (points @ inverse.T) @ white.T - 0.5 * (white**2).sum(axis=1)
-    exponent -= exponent.max(axis=1, keepdims=True)
-    density = np.exp(exponent)
+    density = (white @ inverse) @ points.T
+    density -= 0.5 * (white**2).sum(axis=1, keepdims=True)
+    density -= density.max(axis=0)
+    np.exp(density, out=density)
     share = np.array([cross_sections[name] for name in BACKGROUNDS])
-    background = density[:, len(signals) :] @ (share / share.sum())
-    return np.column_stack([density[:, : len(signals)], background])
+    background = (share / share.sum()) @ density[len(signals) :]
+    return np.concatenate([density[: len(signals)], background[None]])
 
 
 def _scores(
@@ -130,8 +131,8 @@ def _scores(
         points = rng.standard_normal(shape) @ factor.T + np.asarray(means[process])
         points *= 1.0 + noise_scale * rng.standard_normal(shape)
         density = _likelihoods(points, signals_of(kind), means, cross_sections)
-        density /= density.sum(axis=1, keepdims=True)
-        result[block] = density[:, 0] if kind == "1d" else density
+        density /= density.sum(axis=0)
+        result[block] = density[0] if kind == "1d" else density.T
     return result
 
 
