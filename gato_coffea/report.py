@@ -142,6 +142,18 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def with_error(value: float, error: float) -> str:
+    """A value and its error, to two digits of the error.
+
+    >>> with_error(1348.2, 22.48), with_error(0.12345, 0.0041)
+    ('1,348 ± 22', '0.1235 ± 0.0041')
+    """
+    if not (np.isfinite(value) and np.isfinite(error) and error > 0):
+        return number(value)
+    digits = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{value:,.{digits}f} ± {error:,.{digits}f}"
+
+
 def significance_rows(results: Mapping[int, Result], use: int) -> TableView:
     """Held-out first, then each signal's, training, and the yardsticks held out."""
     asked = sorted(results)
@@ -185,13 +197,13 @@ def category_rows(result: Result) -> TableView:
         total = float(s[:, k].sum())
         ratio = f"{total / b[k]:.3g}" if b[k] > 0 else "–"
         signals = [number(float(value)) for value in s[:, k]]
-        background = f"{number(float(b[k]))} ± {number(float(error[k]))}"
+        background = with_error(float(b[k]), float(error[k]))
         entries = number(float(yields.effective_background[k]))
         rows.append((str(k), *signals, background, ratio, entries))
     sums = [number(float(value)) for value in s.sum(axis=1)]
     total_error = float(np.sqrt(np.square(error).sum()))
     total_background = float(b.sum())
-    last = f"{number(total_background)} ± {number(total_error)}"
+    last = with_error(total_background, total_error)
     ratio = f"{float(s.sum()) / total_background:.3g}" if total_background > 0 else "–"
     rows.append(("all", *sums, last, ratio, ""))
     header = ("Category", *yields.signals, "Background", "S/B", "Effective entries")
@@ -218,7 +230,7 @@ def cutflow_rows(cutflow: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Ta
 def fit_rows(fits: Sequence[CategoryFit]) -> TableView:
     """Function, prediction in the window with its errors, goodness of fit and status."""
     header = (
-        *("Category", "Fitted", "Function", "Prediction in the window", "Function spread"),
+        *("Category", "Function", "Prediction in the window", "Function spread"),
         *("Observed", "Signal expected", "χ²/ndf", "p-value", "Effective entries", "Status"),
     )
     rows = []
@@ -228,10 +240,9 @@ def fit_rows(fits: Sequence[CategoryFit]) -> TableView:
         rows.append(
             (
                 str(entry.category),
-                entry.source,
-                fit.family,
-                f"{number(fit.window_yield)} ± {number(fit.window_error)}",
-                "–" if entry.spread is None else number(entry.spread),
+                f"{fit.family} to {entry.source}",
+                with_error(fit.window_yield, fit.window_error),
+                "–" if entry.spread is None else f"{entry.spread:.2g}",
                 "–" if entry.observed is None else number(entry.observed),
                 signal or "–",
                 f"{fit.chi2:.1f}/{fit.ndf}",

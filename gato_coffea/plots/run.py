@@ -101,7 +101,13 @@ def draw_run(
         logger.debug("drew %s", folder / name)
     history = results[use].history if use in results else None
     if history is not None and history.boundaries and len(analysis.discriminants) == 1:
-        stack = discriminant_stack(histograms, analysis, analysis.discriminants[0].name)
+        feature = results[use].categories.features[0]
+        stack = discriminant_stack(
+            histograms,
+            analysis,
+            feature.name,
+            feature=None if feature.scale == "linear" else feature,
+        )
         written.append(
             animate_boundaries(
                 folder / f"boundaries_{use}.gif",
