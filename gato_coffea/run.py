@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,13 @@ SCHEMAS = {
 }
 SCHEDULER_TIMEOUT_S = 10.0
 CLUSTER_RETRIES = 2
+ERRORS = "errors of gato_coffea"
+"""Key of the errors that workers tell of; no dataset can be called so."""
+
+FAILED = "The error was: "
 WORK_ITEM = re.compile(
     r"WorkItem\(dataset='(?P<dataset>[^']*)', filename=(?P<filename>'[^']*'|\"[^\"]*\").*?"
-    r"entrystart=(?P<start>\d+), entrystop=(?P<stop>\d+)"
+    r"entrystart=(?P<start>\d+), entrystop=(?P<stop>\d+).*?preload=[^)]*\)"
 )
 EXCEPTION = re.compile(r"(?P<name>\w+)\((?P<text>'.*'|\".*\"),?\)", re.DOTALL)
 
@@ -57,6 +61,29 @@ class QuietIterativeExecutor(ExecutorBase):
     ) -> tuple[Any, int]:
         """Sum of the outputs of all items."""
         return accumulate(map(function, items), accumulator), 0
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """A processor whose errors come back as values.
+
+    Dask would try the chunk again, and coffea's progress bar would print the traceback.
+    """
+
+    process: Callable[[Any], Any]
+
+    def __call__(self, events: Any) -> Any:
+        try:
+            return self.process(events)
+        except GatoError as error:
+            return {ERRORS: {type(error).__name__: [str(error)]}}
+
+
+def _first(told: Mapping[str, Sequence[str]]) -> GatoError:
+    texts = sorted((text, name) for name, found in told.items() for text in found)
+    text, name = texts[0]
+    kind: type[GatoError] = getattr(errors, name)
+    return kind(text if len(texts) == 1 else f"{text} (and {len(texts) - 1} more chunks failed)")
 
 
 def process(
@@ -147,8 +174,11 @@ def run_chunks(
     )
     with _one_line(files):
         work = list(runner.preprocess(files))
+    told = isinstance(engine, DaskExecutor)
     with _one_line(files):
-        result = runner.run(work, processor)
+        result = runner.run(work, _Telling(processor.process) if told else processor)
+    if told and ERRORS in result["out"]:
+        raise _first(result["out"][ERRORS])
     missing = set(work) - set(result["processed"])
     if missing:
         first = min(missing, key=lambda item: (item.dataset, item.filename, item.entrystart))
@@ -190,7 +220,10 @@ def _executor(
         yield FuturesExecutor(workers=count, status=progress, compression=compression, retries=0)
     else:
         retries = 0 if scheduler is None and client is None else CLUSTER_RETRIES
-        with _dask_client(client, scheduler=scheduler, workers=count) as connected:
+        with (
+            _dask_client(client, scheduler=scheduler, workers=count) as connected,
+            connected.as_current(),  # coffea's progress bar asks for the current client
+        ):
             yield DaskExecutor(
                 client=connected, status=progress, compression=compression, retries=retries
             )
@@ -272,21 +305,35 @@ def translated(error: BaseException, files: Fileset) -> GatoError:
         seen = seen.__cause__ or seen.__context__
     text = str(error)
     item = WORK_ITEM.search(text)
-    cause = text.rpartition("The error was: ")[2].removesuffix(".") or type(error).__name__
-    quoted = EXCEPTION.fullmatch(cause)
-    if quoted:
-        kind = getattr(errors, quoted["name"], None)
-        message = ast.literal_eval(quoted["text"])
-        if isinstance(kind, type) and issubclass(kind, GatoError):
-            return kind(message)
-        cause = f"{quoted['name']}: {message}"
+    told = text.rpartition(FAILED)[2].removesuffix(".") if FAILED in text else ""
+    name, message = _named(told)
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, GatoError):
+        return kind(message)
+    told = f"{name}: {message}" if name else told
     problem = diagnose(files)
     if problem is not None:
         return problem
-    cause = " ".join(cause.split())[:400]
+    cause = " ".join((told or f"{type(error).__name__}: {WORK_ITEM.sub('', text)}").split())[:300]
     if item is None:
-        return ExecutionError(f"processing failed ({type(error).__name__}: {cause})")
-    return InputError(
+        return ExecutionError(f"processing failed ({cause})")
+    place = (
         f"{ast.literal_eval(item['filename'])}: datasets.{item['dataset']}: entries "
-        f"{item['start']} to {item['stop']}: cannot be processed ({cause})"
+        f"{item['start']} to {item['stop']}"
     )
+    if told:
+        return InputError(f"{place}: cannot be processed ({cause})")
+    return ExecutionError(f"{place}: the worker failed ({cause})")
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Name and message of an exception from its ``repr``; no name where it is written otherwise.
+
+    >>> _named("OSError('truncated')"), _named("OSError(2, 'missing')")
+    (('OSError', 'truncated'), ('', "OSError(2, 'missing')"))
+    """
+    quoted = EXCEPTION.fullmatch(text)
+    if quoted:
+        with contextlib.suppress(SyntaxError, ValueError):
+            return quoted["name"], str(ast.literal_eval(quoted["text"]))
+    return "", text

@@ -4,6 +4,7 @@ import multiprocessing
 import time
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import pytest
 from coffea.processor import IterativeExecutor, accumulate
@@ -120,6 +121,55 @@ def test_errors_of_workers_in_one_line(
     assert ".root: datasets." in text
     shown = capfd.readouterr()
     assert shown.out + shown.err == ""
+
+
+def test_bars_and_one_line_on_a_cluster(
+    make_analysis: Any, cluster: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    where = {"executor": "dask", "scheduler": cluster.scheduler_address, "progress": True}
+    run.process(make_analysis(), **where)
+    assert "Processing" in capfd.readouterr().out
+    with pytest.raises(ConfigError, match=r"and 7 more chunks failed"):
+        run.process(make_analysis(functions=WRONG), **where)
+    shown = capfd.readouterr()
+    assert "Traceback" not in shown.out + shown.err
+
+
+def test_a_worker_that_dies(make_analysis: Any) -> None:
+    functions = "import os\ndef hard(events): os._exit(3)\ndef pileup_down(events): return 1\n"
+    with pytest.raises(ExecutionError, match="TerminatedWorkerError: A worker process") as caught:
+        run.process(
+            make_analysis(functions=functions), executor="futures", workers=2, progress=False
+        )
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:Missing cross-reference:RuntimeWarning")
+def test_jagged_branches_through_a_schema(make_analysis: Any, small: Any, tmp_path: Any) -> None:
+    functions = (
+        "import awkward as ak\n"
+        "def hard(events): return ak.num(events.Muon) > 0\n"
+        "def lead(events): return ak.firsts(events.Muon.pt) / 200\n"
+    )
+    analysis = make_analysis(
+        {
+            "schema": "nanoaod",
+            "selection": ["py:hard"],
+            "weight": {"nominal": ["genWeight"]},
+            "discriminants": [{"name": "lead", "source": "py:lead", "range": [0, 1]}],
+        },
+        functions=functions,
+    )
+    rng = np.random.default_rng(4)
+    for path in tmp_path.glob("*.root"):
+        columns = small.events(50, seed=4)
+        muons = ak.unflatten(rng.uniform(0, 200, 100), [0, 1, 2, 3, 4] * 10)
+        columns |= {"Muon_pt": muons, "Muon_eta": muons / 100}
+        del columns["pileup_up"]
+        small.write(path, columns)
+    result = run.process(analysis, progress=False, chunksize=20)
+    assert result.cutflow["sig"]["hard"]["events"] == 80
+    assert len((result.samples or {})["sig"]) == 80
 
 
 WRONG = """
