@@ -148,8 +148,8 @@ def test_a_worker_that_dies(make_analysis: Any) -> None:
 def test_jagged_branches_through_a_schema(make_analysis: Any, small: Any, tmp_path: Any) -> None:
     functions = (
         "import awkward as ak\n"
-        "def hard(events): return ak.num(events.Muon) > 0\n"
-        "def lead(events): return ak.firsts(events.Muon.pt) / 200\n"
+        "def hard(events): return ak.num(events.Thing) > 0\n"
+        "def lead(events): return ak.firsts(events.Thing.pt) / 200\n"
     )
     analysis = make_analysis(
         {
@@ -163,8 +163,8 @@ def test_jagged_branches_through_a_schema(make_analysis: Any, small: Any, tmp_pa
     rng = np.random.default_rng(4)
     for path in tmp_path.glob("*.root"):
         columns = small.events(50, seed=4)
-        muons = ak.unflatten(rng.uniform(0, 200, 100), [0, 1, 2, 3, 4] * 10)
-        columns |= {"Muon_pt": muons, "Muon_eta": muons / 100}
+        pt = ak.unflatten(rng.uniform(0, 200, 100), [0, 1, 2, 3, 4] * 10)
+        columns["Thing"] = ak.zip({"pt": pt, "eta": pt / 100})
         del columns["pileup_up"]
         small.write(path, columns)
     result = run.process(analysis, progress=False, chunksize=20)
