@@ -175,6 +175,19 @@ def test_components_in_one_dimension(tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_components_of_a_trained_model(tmp_path: Path) -> None:
+    model = gato.gato_gmm_model(n_cats=3, dim=1, mean_norm="sigmoid", mean_range=(0.0, 1.0))
+    path = tmp_path / "gmm_components_3bins.pdf"
+    figure = gato.plot_gmm_1d(model, output_filename=str(path), x_range=(0.0, 1.0), n_points=1000)
+    assert path.exists()
+    x = np.asarray(figure.axes[1].lines[0].get_xdata())
+    shown = np.stack([line.get_ydata() for line in figure.axes[1].lines[:3]], axis=-1)
+    soft = np.asarray(model.get_probs(x.astype(np.float32)))
+    order = np.argsort(np.asarray(model.get_effective_means())[:, 0])
+    # The model works in float32.
+    np.testing.assert_allclose(shown, soft[:, order], atol=2e-3)
+
+
 def test_masses(resonance: dict, tmp_path: Path) -> None:
     written = gato.plot_inclusive_mass(resonance, tmp_path / "mass")
     histograms = {
