@@ -53,11 +53,12 @@ log = logging.getLogger(__name__)
 class Stage:
     """A stage: what it does, the stages it reads from, and the sections it depends on.
 
-    ``run`` returns the files that it has written below the results directory.
+    ``run`` returns the files that it has written below the results directory; ``folder`` is one
+    that holds nothing else, or None.
     """
 
     run: Callable[[Job], list[Path]]
-    folder: str
+    folder: str | None
     needs: tuple[str, ...]
     sections: tuple[str, ...]
     when: Callable[[Analysis], bool] = lambda _: True
@@ -86,6 +87,7 @@ STAGES: dict[str, Stage] = {
         stages.run_exports, "exports", ("optimise", "categorise", "sidebands"), ("name", "mass")
     ),
     "plots": Stage(stages.run_plots, "plots", (*RESULTS, "sidebands"), LOOKS),
+    "report": Stage(stages.run_report, None, (*RESULTS, "sidebands", "plots"), LOOKS),
 }
 
 
@@ -215,11 +217,17 @@ def _run(
     write_text(output / CONFIG, _resolved(job.analysis))
     with measured() as cost:
         files = STAGES[name].run(job)
-    for path in set(stages.files_below(output / STAGES[name].folder)) - set(files):
-        path.unlink()  # left by an earlier run with other settings, or by one that was killed
+    _tidy(output, STAGES[name].folder, files)
     done = StageRecord(keys[name], sizes(files, output=output), cost.wall_s, cost.peak_mb)
     record.with_stage(name, done).write(output, seed=seed, inputs=inputs)
     return StageReport(name, False, cost.wall_s, cost.peak_mb)
+
+
+def _tidy(output: Path, folder: str | None, files: list[Path]) -> None:
+    """Take away what an earlier run with other settings has left, or one that was killed."""
+    if folder is not None:
+        for path in set(stages.files_below(output / folder)) - set(files):
+            path.unlink()
 
 
 def _resolved(analysis: Analysis) -> str:

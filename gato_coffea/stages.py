@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gato_coffea.config import Analysis
 from gato_coffea.files import replacing, write_text
 from gato_coffea.preparation import make_ntuples
+from gato_coffea.provenance import PROVENANCE
 from gato_coffea.results import (
     chosen,
     read_fits,
@@ -18,6 +19,9 @@ from gato_coffea.results import (
     write_fits,
     write_results,
 )
+
+PLOT_LIST = "plots.json"
+"""Names of the plots, in an order in which they can be read."""
 
 if TYPE_CHECKING:
     from hist import Hist
@@ -233,8 +237,9 @@ def run_plots(job: Job) -> list[Path]:
     from gato_coffea.plots.run import draw_run
 
     used = used_count(job)
-    return draw_run(
-        job.folder("plots"),
+    folder = job.folder("plots")
+    written = draw_run(
+        folder,
         analysis=job.analysis,
         histograms=load_processed(job).histograms,
         results=load_results(job),
@@ -242,3 +247,25 @@ def run_plots(job: Job) -> list[Path]:
         fits={used: load_fits(job)},
         use=used,
     )
+    names = [str(path.relative_to(folder)) for path in written]
+    write_text(folder / PLOT_LIST, json.dumps(names, indent=1) + "\n")
+    return [*written, folder / PLOT_LIST]
+
+
+def run_report(job: Job) -> list[Path]:
+    """Write ``report.html``: everything on one page."""
+    from gato_coffea.report import render_report
+
+    path = job.output / "report.html"
+    plots = json.loads((job.folder("plots") / PLOT_LIST).read_text())
+    page = render_report(
+        analysis=job.analysis,
+        results=load_results(job),
+        use=used_count(job),
+        cutflow=read_cutflow(job),
+        fits=load_fits(job),
+        plots=[job.folder("plots") / name for name in plots],
+        provenance=json.loads((job.output / PROVENANCE).read_text()),
+    )
+    write_text(path, page)
+    return [path]
