@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import loky
 from coffea import nanoevents
 from coffea.processor import DaskExecutor, FuturesExecutor, Runner, accumulate
 from coffea.processor.executor import ExecutorBase
@@ -217,7 +218,8 @@ def _executor(
 
         yield IterativeExecutor(retries=0) if progress else QuietIterativeExecutor()
     elif executor == "futures":
-        yield FuturesExecutor(workers=count, status=progress, compression=compression, retries=0)
+        with _pool(count) as pool:
+            yield FuturesExecutor(pool=pool, status=progress, compression=compression, retries=0)
     else:
         retries = 0 if scheduler is None and client is None else CLUSTER_RETRIES
         with (
@@ -227,6 +229,18 @@ def _executor(
             yield DaskExecutor(
                 client=connected, status=progress, compression=compression, retries=retries
             )
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[loky.ProcessPoolExecutor]:
+    """Worker processes for files and chunks alike; after a failure they do not go on."""
+    pool = loky.ProcessPoolExecutor(max_workers=workers)
+    failed = True
+    try:
+        yield pool
+        failed = False
+    finally:
+        pool.shutdown(kill_workers=failed)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -156,3 +157,18 @@ def make_analysis(tmp_path: Path) -> MakeAnalysis:
         return write_analysis(tmp_path, content, functions)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """A dask cluster of two worker processes."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+    ) as found:
+        yield found

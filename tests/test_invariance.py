@@ -112,14 +112,10 @@ def test_order_of_merging(make_analysis: Any) -> None:
     same(Processed.merged(forward, analysis), Processed.merged(backward, analysis))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"executor": "futures", "workers": 2, "chunksize": 150},
-        {"executor": "dask", "workers": 2, "chunksize": 150},
-    ],
-)
-def test_executors(make_analysis: Any, tmp_path: Path, options: Any) -> None:
+@pytest.mark.parametrize("executor", ["futures", "dask"])
+def test_executors(make_analysis: Any, tmp_path: Path, executor: str, cluster: Any) -> None:
+    where = {"scheduler": cluster.scheduler_address} if executor == "dask" else {"workers": 2}
+    options = {"executor": executor, "chunksize": 150, **where}
     analysis = make_analysis()
     expected = run.process(analysis, progress=False)
     same(expected, run.process(analysis, progress=False, **options))

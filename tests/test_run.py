@@ -8,7 +8,7 @@ import awkward as ak
 import numpy as np
 import pytest
 from coffea.processor import IterativeExecutor, accumulate
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from gato_coffea import run
 from gato_coffea.categories import EdgeCategories
@@ -80,18 +80,6 @@ def test_a_scheduler_that_does_not_answer(
     with pytest.raises(ExecutionError, match=r"^scheduler tcp://127\.0\.0\.1:9: does not answer"):
         run.process(make_analysis(), executor="dask", scheduler="tcp://127.0.0.1:9")
     assert time.monotonic() - start < 5
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Any:
-    with LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=":0",
-        silence_logs=50,
-    ) as found:
-        yield found
 
 
 def test_an_existing_cluster(make_analysis: Any, cluster: Any) -> None:
