@@ -261,11 +261,11 @@ class Optimisation(_Section):
     constraints: Constraints = Constraints()
     mc_uncertainty: bool = False
     systematic: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    restarts: Count = 4
+    restarts: Count = 2
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     epochs: Count = 250
     seed: Annotated[int, Field(ge=0)] = 0
-    max_points: Annotated[int, Field(ge=100)] = 5_000
+    max_points: Annotated[int, Field(ge=100)] = 4_000
 
     @field_validator("n_categories", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from gato_coffea.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 Scale = Literal["linear", "logit", "log"]
 
 LOGIT_LIMIT = 12.0

@@ -26,6 +26,8 @@ from gato_coffea.samples import FloatArray, IntArray
 MAX_RUNS = 500
 """Groups of points between which dynamic programming may cut."""
 
+MAX_ARGMAX_RUNS = 200
+
 LLOYD_STARTS = 16
 
 
@@ -44,19 +46,29 @@ class ExactPartition:
     """Best contiguous categories of one training set, for all numbers of them at once.
 
     In one dimension the discriminant is cut into bins. In more, for one signal, the points are
-    sorted by their signal-to-background ratio first. Several signals in one dimension are
-    combined with the weights given.
+    sorted by their signal-to-background ratio first. ``order`` names other rows of points, or
+    some points only; ``weight`` is that of each signal's squared significance.
     """
 
-    def __init__(self, problem: Problem, training: TrainingSet, *, n_max: int) -> None:
-        order = rank_order(problem, training.target)
+    def __init__(
+        self,
+        problem: Problem,
+        training: TrainingSet,
+        *,
+        n_max: int,
+        weight: FloatArray | None = None,
+        order: IntArray | None = None,
+        n_runs: int = MAX_RUNS,
+    ) -> None:
+        if order is None:
+            order = rank_order(problem, training.target)
         target, raw = training.target.ordered(order), training.raw.ordered(order)
-        group = _equal_shares(target)
+        group = _equal_shares(target, n_runs)
         n_groups = int(group[-1]) + 1
-        self.group = np.empty_like(group)
-        self.group[order] = group
+        self.order, self.group = order, group
         allowed = allowed_runs(problem, raw.grouped(group, n_groups))
-        weight = np.ones(len(problem.signals))
+        if weight is None:
+            weight = np.ones(len(problem.signals))
         gain = run_gains(problem, target.grouped(group, n_groups), weight)
         self.partitions: Partitions = best_partitions(np.where(allowed, gain, -np.inf), n_max)
 
@@ -65,17 +77,25 @@ class ExactPartition:
         kept = self.partitions.largest(n)
         if kept == 0:
             raise OptimisationError("constraints: no categories of these points satisfy them")
-        return np.searchsorted(self.partitions.edges(kept), self.group, side="right")
+        label = np.empty_like(self.group)
+        label[self.order] = np.searchsorted(self.partitions.edges(kept), self.group, side="right")
+        return label
+
+    def first_points(self, n: int) -> IntArray:
+        """The first point of each bin but the lowest, in the order of the row."""
+        kept = self.partitions.largest(n)
+        cuts = self.partitions.edges(kept) if kept else np.array([], dtype=np.int64)
+        return self.order[np.searchsorted(self.group, cuts)]
 
 
-def _equal_shares(target: Densities) -> IntArray:
+def _equal_shares(target: Densities, n_runs: int) -> IntArray:
     """Groups of consecutive points that hold about equal parts of what matters."""
     s = np.maximum(target.signal, 0.0)
     b = np.maximum(target.background, 0.0)
     parts = [*s, b, *np.sqrt(s * b)]
     share = sum(p / p.sum() for p in parts if p.sum() > 0)
     position = np.cumsum(share) - 0.5 * share
-    group = np.minimum((position / share.sum() * MAX_RUNS).astype(np.int64), MAX_RUNS - 1)
+    group = np.minimum((position / share.sum() * n_runs).astype(np.int64), n_runs - 1)
     return np.unique(group, return_inverse=True)[1].astype(np.int64)
 
 
@@ -164,41 +184,46 @@ def argmax_bins(n: int, n_signals: int) -> list[int]:
     return [(n - 1) // n_signals + (i < (n - 1) % n_signals) for i in range(n_signals)]
 
 
-def argmax_edges(
-    problem: Problem, n: int, training: TrainingSet | None
-) -> list[FloatArray] | None:
-    """Inner edges in each signal's own class; equidistant where no training set is given.
-
-    None where there are fewer categories than classes.
-    """
+def argmax_edges(problem: Problem, n: int) -> list[FloatArray]:
+    """Inner edges of equidistant bins in each signal's own class."""
     m = len(problem.signals)
-    bins = argmax_bins(n, m)
-    if min(bins) < 1:
-        return None
-    if training is None:
-        lowest = 1.0 / (m + 1)  # no smaller score wins an arg-max
-        return [np.linspace(lowest, 1.0, k + 1)[1:-1] for k in bins]
-    x = problem.points.x
-    winner = _winner(x, m)
-    z = np.maximum(
-        problem.objective.per_signal(training.target.yields(winner, m + 1, problem.objective)),
-        1e-12,
-    )
-    weight = 1.0 / z**2 if problem.objective.combination == "geometric" else np.ones(m)
-    edges = []
-    for i, k in enumerate(bins):
-        rows = np.flatnonzero(winner == i)
-        rows = rows[np.argsort(x[rows, i], kind="stable")]
-        target = training.target.ordered(rows)
-        group = _equal_shares(target)
-        n_groups = int(group[-1]) + 1
-        raw = training.raw.ordered(rows).grouped(group, n_groups)
-        gain = run_gains(problem, target.grouped(group, n_groups), weight)
-        found = best_partitions(np.where(allowed_runs(problem, raw), gain, -np.inf), k)
-        kept = found.largest(k)
-        cuts = found.edges(kept) if kept else np.array([], dtype=np.int64)
-        edges.append(np.array([x[rows[np.flatnonzero(group == c)[0]], i] for c in cuts]))
-    return edges
+    lowest = 1.0 / (m + 1)  # no smaller score wins an arg-max
+    return [np.linspace(lowest, 1.0, k + 1)[1:-1] for k in argmax_bins(n, m)]
+
+
+class ArgmaxPartition:
+    """Exact bins of the score inside each class of the arg-max, for all numbers of them."""
+
+    def __init__(self, problem: Problem, training: TrainingSet, *, n_max: int) -> None:
+        m, x = len(problem.signals), problem.points.x
+        winner = _winner(x, m)
+        yields = training.target.yields(winner, m + 1, problem.objective)
+        z = np.maximum(problem.objective.per_signal(yields), 1e-12)
+        weight = 1.0 / z**2 if problem.objective.combination == "geometric" else np.ones(m)
+        self.x, self.classes = x, []
+        for i in range(m):
+            rows = np.flatnonzero(winner == i)
+            rows = rows[np.argsort(x[rows, i], kind="stable")]
+            self.classes.append(
+                ExactPartition(
+                    problem,
+                    training,
+                    n_max=n_max,
+                    weight=weight,
+                    order=rows,
+                    n_runs=MAX_ARGMAX_RUNS,
+                )
+                if len(rows)
+                else None
+            )
+
+    def edges(self, n: int) -> list[FloatArray]:
+        """Inner edges in each signal's class for ``n`` categories in all."""
+        bins = argmax_bins(n, len(self.classes))
+        return [
+            np.array([]) if exact is None else self.x[exact.first_points(k), i]
+            for i, (exact, k) in enumerate(zip(self.classes, bins, strict=True))
+        ]
 
 
 def _winner(x: FloatArray, n_signals: int) -> IntArray:

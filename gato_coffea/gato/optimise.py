@@ -32,6 +32,7 @@ from gato_coffea.gato.inputs import (
     with_folds,
 )
 from gato_coffea.gato.methods import (
+    ArgmaxPartition,
     ExactPartition,
     argmax_edges,
     argmax_labels,
@@ -45,6 +46,7 @@ from gato_coffea.gato.partition import lloyd
 from gato_coffea.gato.problem import Densities, Objective, Problem, TrainingSet, check_problem
 from gato_coffea.gato.result import History, Result, Significance, Yardstick
 from gato_coffea.gato.significance import Combination
+from gato_coffea.gato.start import mixtures_from_labels
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import Cells, Feature, FloatArray, IntArray, Points, points_from_cells
 
@@ -103,16 +105,25 @@ class Search:
         n_max = max(*self.counts, CEILING_CATEGORIES)
         return [ExactPartition(self.problem, s, n_max=n_max) for s in self.sets]
 
+    @cached_property
+    def argmax(self) -> list[ArgmaxPartition]:
+        """The exact bins inside each class of the arg-max, of each training set."""
+        n_max = max(self.counts)
+        return [ArgmaxPartition(self.problem, s, n_max=n_max) for s in self.sets]
+
+    def lloyd(self, n: int, count: int) -> list[list[IntArray]]:
+        """Partitions by `lloyd`, the best first: for each, one for each training set."""
+        target, objective = self.sets[0].target, self.problem.objective
+        return [
+            [label, *(lloyd(s.target, label, n, objective)[0] for s in self.sets[1:])]
+            for label in lloyd_starts(self.problem, target, n, seed=self.seed, count=count)
+        ]
+
     def starts(self, n: int, restarts: int) -> list[list[IntArray]]:
-        """The best partitions of the points: for each restart, one for each training set."""
+        """The best partitions of the points, like `lloyd`; first the exact one, if there is."""
         found = [[e.labels(n) for e in self.exact]] if self.additive else []
         more = restarts - len(found)
-        if more > 0:
-            target, objective = self.sets[0].target, self.problem.objective
-            for label in lloyd_starts(self.problem, target, n, seed=self.seed, count=more):
-                others = [lloyd(s.target, label, n, objective)[0] for s in self.sets[1:]]
-                found.append([label, *others])
-        return found
+        return [*found, *(self.lloyd(n, more) if more > 0 else [])]
 
 
 def parts_of(problem: Problem, sums: Sums) -> Densities:
@@ -213,10 +224,12 @@ def _yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
     exact = "exact" if search.additive else "lloyd"
     found[exact] = _partition_yardstick(search, search.starts(n, 1)[0])
     if has_class_scores(problem):
-        for name, sets in (("argmax equidistant", [None]), ("argmax optimal", search.sets)):
-            edges = [argmax_edges(problem, n, s) for s in sets]
-            cuts = [e for e in edges if e is not None]
-            if cuts:
+        if n > len(problem.signals):
+            optimal = [a.edges(n) for a in search.argmax]
+            for name, cuts in (
+                ("argmax equidistant", [argmax_edges(problem, n)]),
+                ("argmax optimal", optimal),
+            ):
                 count = max(1 + sum(len(e) + 1 for e in c) for c in cuts)
                 assigns = [partial(argmax_labels, edges=c) for c in cuts]
                 found[name] = _fixed_yardstick(search, assigns, count)
@@ -227,41 +240,48 @@ def _yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
     return found
 
 
-def _mixture_candidate(search: Search, n: int) -> _Candidate:
-    """Train mixtures on all training sets at once and keep the best restart, held out."""
-    from gato_coffea.gato.start import mixtures_from_labels
+def _mixture_candidates(search: Search, counts: Sequence[int]) -> list[_Candidate]:
+    """Train mixtures of all sizes, from all starts, on all training sets, as one batch."""
     from gato_coffea.gato.training import Schedule, train
 
     problem = search.problem
-    starts = search.starts(n, search.restarts)
-    n = max(int(labels[0].max()) + 1 for labels in starts)
-    start = mixtures_from_labels(problem.u, starts, search.weight, n)
-    mixtures, history = train(
+    starts = [search.starts(n, search.restarts) for n in counts]
+    sizes = [max(int(labels[0].max()) + 1 for labels in rows) for rows in starts]
+    rows = [labels for own in starts for labels in own]
+    owner = np.repeat(np.arange(len(counts)), [len(own) for own in starts])
+    largest = max(sizes)
+    alive = np.arange(largest) < np.array(sizes)[owner][:, None]
+    mixtures, histories = train(
         problem,
         search.sets,
-        start,
+        mixtures_from_labels(problem.u, rows, search.weight, largest),
         Schedule(epochs=search.epochs),
+        alive=alive,
         progress=search.progress,
     )
 
     def categories(g: int, r: int) -> MixtureCategories:
+        n = sizes[owner[r]]
         return MixtureCategories(
             features=problem.points.features,
             label=np.arange(n),
-            means=mixtures.means[g, r],
-            scale_tril=mixtures.scale_tril[g, r],
-            log_weights=mixtures.log_weights[g, r],
+            means=mixtures.means[g, r, :n],
+            scale_tril=mixtures.scale_tril[g, r, :n],
+            log_weights=mixtures.log_weights[g, r, :n],
         )
 
-    sets, restarts = len(search.sets), len(starts)
-    x = problem.points.x
-    labels = [[categories(g, r).assign(x) for g in range(sets)] for r in range(restarts)]
-    marks = [_partition_yardstick(search, row) for row in labels]
-    judged = [(m.held_out or m.training).combined for m in marks]
-    r = int(np.nanargmax(judged))
-    return _Candidate(
-        categories(0, r), tuple(categories(g, r) for g in range(1, sets)), history[r]
-    )
+    n_sets, x = len(search.sets), problem.points.x
+    found = []
+    for c in range(len(counts)):
+        judged = {}
+        for r in np.flatnonzero(owner == c).tolist():
+            labels = [categories(g, r).assign(x) for g in range(n_sets)]
+            mark = _partition_yardstick(search, labels)
+            judged[r] = (mark.held_out or mark.training).combined
+        best = max(judged, key=judged.__getitem__)
+        folds = tuple(categories(g, best) for g in range(1, n_sets))
+        found.append(_Candidate(categories(0, best), folds, histories[best]))
+    return found
 
 
 def _table_candidate(search: Search, labels: Sequence[IntArray]) -> _Candidate:
@@ -270,24 +290,21 @@ def _table_candidate(search: Search, labels: Sequence[IntArray]) -> _Candidate:
     return _Candidate(tables[0], tuple(tables[1:]))
 
 
-def _candidate(search: Search, n: int) -> _Candidate:
-    if n == 1:
-        one = np.zeros(len(search.problem.points), dtype=np.int64)
-        return _table_candidate(search, [one] * len(search.sets))
-    if search.method == "gato":
-        return _mixture_candidate(search, n)
-    if search.method == "exact":
-        if not search.additive:
-            raise OptimisationError(
-                "method: exact needs one signal, or one discriminant and combination quadrature "
-                f"(got {len(search.problem.signals)} signals, combination "
-                f"{search.problem.objective.combination}); allowed here: gato, lloyd"
-            )
-        return _table_candidate(search, [e.labels(n) for e in search.exact])
-    target, objective = search.sets[0].target, search.problem.objective
-    label = lloyd_starts(search.problem, target, n, seed=search.seed, count=1)[0]
-    others = [lloyd(s.target, label, n, objective)[0] for s in search.sets[1:]]
-    return _table_candidate(search, [label, *others])
+def _candidates(search: Search) -> list[_Candidate]:
+    """Categories for every number of them that is asked, before constraints."""
+    found = {}
+    trained = [n for n in search.counts if n > 1 and search.method == "gato"]
+    if trained:
+        found = dict(zip(trained, _mixture_candidates(search, trained), strict=True))
+    for n in search.counts:
+        if n == 1:
+            one = np.zeros(len(search.problem.points), dtype=np.int64)
+            found[n] = _table_candidate(search, [one] * len(search.sets))
+        elif search.method == "exact":
+            found[n] = _table_candidate(search, [e.labels(n) for e in search.exact])
+        elif search.method == "lloyd":
+            found[n] = _table_candidate(search, search.lloyd(n, 1)[0])
+    return [found[n] for n in search.counts]
 
 
 def optimise(
@@ -300,7 +317,7 @@ def optimise(
     method: Method = "gato",
     kind: Literal["mixture", "edges"] = "mixture",
     seed: int = 0,
-    restarts: int = 4,
+    restarts: int = 2,
     folds: int = 5,
     epochs: int = 250,
     constraints: Constraints | None = None,
@@ -310,7 +327,7 @@ def optimise(
     mc_uncertainty: bool = False,
     systematic: float = 0.0,
     smooth: bool = True,
-    max_points: int = 5000,
+    max_points: int = 4000,
     progress: bool = False,
 ) -> Any:
     """Find the categories with the best expected significance.
@@ -399,7 +416,13 @@ def optimise(
     )
     check_problem(problem, max(counts))
     search = Search(problem, tally, method, counts, restarts, epochs, seed, progress)
-    results = [_finish(search, _candidate(search, n), n) for n in counts]
+    if method == "exact" and not search.additive:
+        raise OptimisationError(
+            "method: exact needs one signal, or one discriminant and combination quadrature "
+            f"(got {len(signals)} signals, combination {combination}); allowed here: gato, lloyd"
+        )
+    candidates = _candidates(search)
+    results = [_finish(search, c, n) for c, n in zip(candidates, counts, strict=True)]
     record = {
         "package": "gato_coffea",
         "version": __version__,

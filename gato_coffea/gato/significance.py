@@ -17,13 +17,16 @@ Combination = Literal["geometric", "quadrature", "sum"]
 SERIES_BELOW = 1e-2
 """Below this argument `_curvature` is summed as a series, which there is exact to float64."""
 
+SERIES = [(-1.0) ** n / ((n + 1) * (n + 2)) for n in range(9)]
+
 
 def _curvature(r: FloatArray) -> FloatArray:
     """``[(1 + r) ln(1 + r) - r] / r**2`` for ``r >= 0``; one half at zero."""
-    small = np.minimum(r, SERIES_BELOW)
-    series = sum((-small) ** n / ((n + 1) * (n + 2)) for n in range(9))
-    large = np.maximum(r, SERIES_BELOW)
-    return np.where(r < SERIES_BELOW, series, ((1 + large) * np.log1p(large) - large) / large**2)
+    small = r < SERIES_BELOW
+    result = np.polynomial.polynomial.polyval(np.where(small, r, 0.0), SERIES)
+    large = r[~small]
+    result[~small] = ((1 + large) * np.log1p(large) - large) / large**2
+    return np.asarray(result)
 
 
 def asimov_z2(s: Any, b: Any) -> FloatArray:

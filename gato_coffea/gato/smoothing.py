@@ -23,6 +23,9 @@ MAX_TERMS = 60
 MAX_DEGREE = 7
 NEWTON_STEPS = 40
 
+ENOUGH = 1e-2
+"""Gain in log likelihood, far below one unit of the criterion, at which Newton's method ends."""
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -115,7 +118,7 @@ def fit_posterior(basis: FloatArray, weight: FloatArray) -> tuple[FloatArray, fl
         if trial > current:
             break
         theta, gain, current = theta - size * step, current - trial, trial
-        if gain < 1e-6 * max(1.0, n_free * terms):
+        if gain < ENOUGH:
             break
     return _log_posterior(basis, theta), current
 

@@ -24,7 +24,7 @@ from gato_coffea.gato.objective import combine_z2, signal_z2
 from gato_coffea.gato.penalties import low_bkg_penalty
 from gato_coffea.gato.problem import Densities, Mixtures, Problem, TrainingSet
 from gato_coffea.gato.result import History
-from gato_coffea.samples import FloatArray
+from gato_coffea.samples import BoolArray, FloatArray
 
 Tensor = Any
 
@@ -42,10 +42,13 @@ PATIENCE = 4
 """Chunks without a better hard significance after which training stops."""
 
 PLATEAU = 1e-4
-"""Relative gain below which a hard significance is no better."""
+"""Relative gain of a chunk, on average over the batch, that does not count as one."""
 
 SAFETY = 1.1
 """How much more than the constraints ask is aimed at: points are coarser than events."""
+
+MUTE = -1e6
+"""Added to the log posterior of a component that only fills up the batch."""
 
 DAMPING = 0.3
 """Of the elements of a Cholesky factor below its diagonal."""
@@ -122,9 +125,16 @@ class _Step:
     """The compiled training step for one problem; holds constants only."""
 
     def __init__(
-        self, problem: Problem, sets: Sequence[TrainingSet], schedule: Schedule, frame: _Frame
+        self,
+        problem: Problem,
+        sets: Sequence[TrainingSet],
+        schedule: Schedule,
+        frame: _Frame,
+        alive: BoolArray,
     ) -> None:
         self.problem, self.schedule, self.frame = problem, schedule, frame
+        self.alive = tf.constant(alive, tf.float32)
+        self.mute = tf.constant(np.where(alive, 0.0, MUTE), tf.float32)
         rows = []
         for target, raw in ((s.target, s.raw) for s in sets):
             parts = [*target.signal, target.background, target.variance]
@@ -170,19 +180,24 @@ class _Step:
         limits = self.problem.constraints
         low = uncertain = tf.zeros(yields.background.shape[:2])
         if limits.min_background > 0:
-            low = low_bkg_penalty(yields.raw / (limits.min_background * SAFETY), threshold=1.0)
+            low = self._shortfall(yields.raw / (limits.min_background * SAFETY))
         needed = max(limits.min_effective, (limits.max_rel_unc or np.inf) ** -2) * SAFETY
         if needed > 0:
             effective = tf.math.divide_no_nan(tf.nn.relu(yields.raw) ** 2, yields.sumw2)
-            uncertain = low_bkg_penalty(effective / needed, threshold=1.0)
+            uncertain = self._shortfall(effective / needed)
         return low, uncertain
+
+    def _shortfall(self, margin: Tensor) -> Tensor:
+        return low_bkg_penalty(tf.where(self.alive > 0, margin, 1.0), threshold=1.0)
+
+    def joint(self, raw: Sequence[Tensor]) -> Tensor:
+        """Log posterior of every component that takes part, ``(G, R, P, K)``."""
+        joint = mixture.log_joint(self.z, *self.frame.parameters(raw))
+        return joint + self.mute[:, None, :]
 
     def loss(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Loss to differentiate, and a record ``(4, G, R)`` of its parts."""
-        membership = mixture.memberships(
-            self.z, *self.frame.parameters(raw), temperature=temperature
-        )
-        yields = self.yields(membership)
+        yields = self.yields(tf.nn.softmax(self.joint(raw) / temperature, axis=-1))
         value = self.significance(yields)
         low, uncertain = self.penalties(yields)
         each = -value + self.schedule.penalty * (low + uncertain)
@@ -190,14 +205,15 @@ class _Step:
 
     def judge(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Hard significance, less where constraints fail, and the bias of the soft yields."""
-        joint = mixture.log_joint(self.z, *self.frame.parameters(raw))
+        joint = self.joint(raw)
         hard = self.yields(tf.one_hot(tf.argmax(joint, axis=-1), joint.shape[-1]))
         value = self.significance(hard)
         low, uncertain = self.penalties(hard)
         soft = self.yields(tf.nn.softmax(joint / temperature, axis=-1))
         total = tf.reduce_sum(hard.signal, axis=2) + hard.background
         other = tf.reduce_sum(soft.signal, axis=2) + soft.background
-        bias = tf.reduce_mean(tf.abs(tf.math.divide_no_nan(total - other, total)), axis=-1)
+        bias = tf.abs(tf.math.divide_no_nan(total - other, total))
+        bias = tf.reduce_sum(bias, axis=-1) / tf.reduce_sum(self.alive, axis=-1)
         return value * (1.0 - tf.minimum(tf.sqrt(low + uncertain), 1.0)), bias
 
     def at(self, epoch: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,6 +255,7 @@ def train(
     start: Mixtures,
     schedule: Schedule,
     *,
+    alive: BoolArray | None = None,
     progress: bool = False,
 ) -> tuple[Mixtures, list[History]]:
     """Train a batch of mixtures.
@@ -253,6 +270,9 @@ def train(
         Where to start from, ``(G, R, ...)``.
     schedule
         Epochs, learning rate, temperature and weight of the penalties.
+    alive
+        Which components take part, shape ``(R, K)``; all of them by default. So mixtures of
+        different size train in one batch.
     progress
         Whether to show a progress bar.
 
@@ -263,14 +283,18 @@ def train(
         training set.
     """
     frame = _Frame.of(sets[0].target)
-    step = _Step(problem, sets, schedule, frame)
+    if alive is None:
+        alive = np.ones(start.log_weights.shape[1:], dtype=np.bool_)
+    step = _Step(problem, sets, schedule, frame, alive)
     raw = [tf.constant(a, tf.float32) for a in frame.to_raw(start)]
     first, second = [tf.zeros_like(p) for p in raw], [tf.zeros_like(p) for p in raw]
     best = [p.numpy() for p in raw]
     best_value = np.full(start.log_weights.shape[:2], -np.inf)
-    rows, stale = [], 0
+    rows: list[list[FloatArray]] = []
+    stale = 0
     with Progress(*COLUMNS, disable=not progress, transient=True) as bar:
-        name = f"training {start.log_weights.shape[2]} categories"
+        sizes = sorted({int(n) for n in alive.sum(axis=1)})
+        name = f"training {', '.join(map(str, sizes))} categories"
         task = bar.add_task(name, total=schedule.epochs, figure="")
         for epoch in range(0, schedule.epochs, CHUNK):
             n = min(CHUNK, schedule.epochs - epoch)
@@ -279,7 +303,8 @@ def train(
             )
             value = judged.numpy().astype(np.float64)
             better = value > best_value
-            stale = 0 if (value > best_value + PLATEAU * np.abs(value)).any() else stale + 1
+            gain = np.mean(np.maximum(value - best_value, 0.0)) if rows else np.inf
+            stale = 0 if gain > PLATEAU * np.mean(np.abs(value)) else stale + 1
             for kept, new in zip(best, raw, strict=True):
                 kept[better] = new.numpy()[better]
             best_value = np.maximum(value, best_value)
