@@ -85,7 +85,7 @@ def test_the_whole_chain_on_a_small_toy(tmp_path: Path) -> None:
     folder = copied("diphoton", tmp_path)
     text = (folder / "analysis.yaml").read_text()
     text = text.replace("ntuples: diphoton\n", "").replace("[3, 5, 8]", "[3]")
-    text = text.replace("  seed: 42", "  seed: 42\n  method: lloyd")
+    text = text.replace("  seed: 42", "  seed: 42\n  method: lloyd\n  restarts: 1\n  folds: 2")
     (folder / "analysis.yaml").write_text(text)
     write_toy_ntuples("diphoton", folder / "ntuples", n_signal=5000, n_bkg=30_000)
     job = Job.of(read_analysis(folder), progress=False)
