@@ -56,7 +56,10 @@ class EventView:
         return EventView(self.events, kept, self.place)
 
     def values(self, source: Source, key: str) -> npt.NDArray[Any]:
-        """One value an event, in the type that it was read in, shape ``(N,)``."""
+        """One value an event, in the type that it was read in, shape ``(N,)``.
+
+        A missing number is NaN; a missing truth is false.
+        """
         if isinstance(source, (int, float)):
             return np.full(len(self), source)
         if callable(source):
@@ -109,6 +112,8 @@ class EventView:
                 f"{self.place}: {key}: must have {length} values, one an event (got {len(array)})"
             )
         if np.ma.is_masked(array):
+            if array.dtype.kind == "b":
+                return np.ma.filled(array, False)
             return np.ma.filled(array.astype(np.float64), np.nan)
         return np.asarray(array)
 

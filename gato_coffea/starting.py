@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gato_coffea.errors import InputError
-from gato_coffea.rootfiles import Tree, inspect_file, is_number
+from gato_coffea.rootfiles import Tree, inspect_file, is_number, opened
+from gato_coffea.samples import FloatArray
+
+LOOKED_AT = 10_000
+"""Entries that ranges are guessed from."""
+
+MANY_GEV = 3000.0
+"""A median mass above this is taken to be in MeV."""
 
 SCORES = re.compile(r"score|bdt|dnn|mva|classif|^p\d|^p[A-Z]$|prob|^nn", re.IGNORECASE)
 MASSES = re.compile(r"mass|^m$|^m_|_m$|^m[a-z]{2}$|inv_?m", re.IGNORECASE)
@@ -73,8 +83,10 @@ def starting_yaml(
         file=f'"{path}"',
         sum_of_weights="count_events: true" if weight is None else f"branch: {weight}",
         weight="" if weight is None else f"\nweight:\n  nominal: [{weight}]\n",
-        discriminants="\n".join(_discriminant(b) for b in scores[:4]),
-        mass="" if mass is None else _mass(mass),
+        discriminants="\n".join(
+            _discriminant(b, _values(path, found.path, b)) for b in scores[:4]
+        ),
+        mass="" if mass is None else _mass(mass, _values(path, found.path, mass)),
     )
 
 
@@ -94,12 +106,44 @@ def _identifier(text: str) -> str:
     return re.sub(r"\W|^(?=\d)", "_", text)
 
 
-def _discriminant(branch: str) -> str:
-    return f"  - {{name: {_identifier(branch)}, source: {branch}, range: [0, 1]}}  # <--"
-
-
-def _mass(branch: str) -> str:
+def _discriminant(branch: str, values: FloatArray) -> str:
+    low, high = _range(values)
     return (
-        f"\nmass:\n  source: {branch}\n  unit: GeV  # <-- or MeV\n"
-        "  range_gev: [100, 180]  # <--\n  window_gev: [120, 130]  # <--\n"
+        f"  - {{name: {_identifier(branch)}, source: {branch}, range: [{low:g}, {high:g}]}}  # <--"
     )
+
+
+def _range(values: FloatArray) -> tuple[float, float]:
+    """A closed range of round numbers that holds the values.
+
+    >>> _range(np.array([0.1, 0.9])), _range(np.array([-0.3, 0.4])), _range(np.array([7.0, 823.0]))
+    ((0.0, 1.0), (-1.0, 1.0), (0.0, 1000.0))
+    """
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    ends = [
+        0.0 if x == 0 else math.copysign(10 ** math.ceil(math.log10(abs(x))), x)
+        for x in (min(low, 0.0), max(high, 0.0))
+    ]
+    if abs(low) <= 1 and abs(high) <= 1:
+        return (-1.0 if low < 0 else 0.0), 1.0
+    return ends[0], ends[1] if ends[1] > ends[0] else 1.0
+
+
+def _mass(branch: str, values: FloatArray) -> str:
+    finite = values[np.isfinite(values)]
+    median = float(np.median(finite)) if len(finite) else 0.0
+    unit, scale = ("MeV", 1e-3) if median > MANY_GEV else ("GeV", 1.0)
+    centre = max(round(median * scale), 1)
+    low, high, half = centre * 0.8, centre * 1.2, centre * 0.04
+    return (
+        f"\nmass:\n  source: {branch}\n  unit: {unit}  # <--\n"
+        f"  range_gev: [{low:g}, {high:g}]  # <--\n  bins: 20  # <--\n"
+        f"  window_gev: [{centre - half:g}, {centre + half:g}]  # <--\n"
+    )
+
+
+def _values(path: str | Path, tree: str, branch: str) -> FloatArray:
+    with opened(str(path), place="inspect") as file:
+        array = file[tree].arrays([branch], entry_stop=LOOKED_AT)[branch]
+        return np.asarray(array, dtype=np.float64)

@@ -51,6 +51,12 @@ def test_a_missing_value_is_nan(events: ak.Array) -> None:
     np.testing.assert_array_equal(view(events).numbers("holes", "k"), [1, np.nan, 3, 4])
 
 
+def test_a_missing_truth_is_false(events: ak.Array) -> None:
+    mask = view(events).values(lambda e: ak.firsts(e.jets) > 1.5, "k")
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, [False, False, True, True])
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

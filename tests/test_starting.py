@@ -27,8 +27,23 @@ def test_the_first_analysis_file_reads_and_fits_its_file(small: Any, tmp_path: P
     assert [d.expression for d in analysis.discriminants] == ["bdt_score"]
     assert analysis.mass is not None
     assert analysis.mass.source == "m_gg"
+    assert (analysis.mass.unit, analysis.mass.window_gev) == ("GeV", (120, 130))
     assert analysis.weight.nominal == ("genWeight",)
     assert all(not row.missing for row in check_analysis(analysis))
+
+
+def test_ranges_and_units_are_guessed_from_the_values(small: Any, tmp_path: Path) -> None:
+    columns = {"bdt": np.array([-0.7, 0.3]), "ht_score": [3.0, 840.0], "m_ll": [91e3, 90e3]}
+    path = small.write(tmp_path / "a.root", columns)
+    (tmp_path / "analysis.yaml").write_text(starting_yaml(path))
+    analysis = read_analysis(tmp_path)
+    assert {d.name: d.range for d in analysis.discriminants} == {
+        "bdt": (-1, 1),
+        "ht_score": (0, 1000),
+    }
+    assert analysis.mass is not None
+    assert analysis.mass.unit == "MeV"
+    assert analysis.mass.range_gev[0] < 90 < analysis.mass.range_gev[1]
 
 
 def test_without_weights_and_mass(small: Any, tmp_path: Path) -> None:
