@@ -80,7 +80,7 @@ def starting_yaml(
     return TEMPLATE.format(
         name=_identifier(Path(path).stem),
         tree=found.path,
-        file=f'"{path}"',
+        file=f'"{path if "://" in str(path) else Path(path).resolve()}"',
         sum_of_weights="count_events: true" if weight is None else f"branch: {weight}",
         weight="" if weight is None else f"\nweight:\n  nominal: [{weight}]\n",
         discriminants="\n".join(
