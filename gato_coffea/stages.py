@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +25,7 @@ from gato_coffea.results import (
     write_results,
 )
 
+STDERR = 2
 PLOT_LIST = "plots.json"
 """Names of the plots, in an order in which they can be read."""
 
@@ -103,11 +109,28 @@ def load_processed(job: Job) -> Processed:
     return Processed.load(job.folder("process"), job.analysis)
 
 
+@contextmanager
+def _native_silence() -> Iterator[None]:
+    """Keep off the terminal what native libraries say while they are loaded."""
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+
+
 def run_optimise(job: Job) -> list[Path]:
     """Find the categories, for every number of them that is asked."""
     from gato_coffea.gato.optimise import optimise
 
     analysis, settings = job.analysis, job.analysis.optimise
+    if settings.method == "gato":
+        with _native_silence():  # TensorFlow tells of its devices whatever its log level
+            importlib.import_module("gato_coffea.gato.training")
     processed = load_processed(job)
     held: Any = processed.samples if processed.samples is not None else processed.cells
     mass = analysis.mass if settings.mass_window else None
