@@ -147,6 +147,19 @@ def test_blinded_data_are_not_drawn() -> None:
     assert figure.axes[0].get_ylim()[1] < 400
 
 
+def test_a_prominent_signal_is_stacked_and_part_of_the_prediction() -> None:
+    stack = replace(
+        a_stack(data=contents(150, 100, 50)), signals={"Z": contents(50, 40, 30)}, label="m [GeV]"
+    )
+    figure = draw_stack(stack, STYLE)
+    drawn = steps(figure)
+    np.testing.assert_allclose(drawn["Z (stacked)"].get_data().values, [155, 96, 57])
+    ratio = figure.axes[1].containers[0].lines[0].get_ydata()
+    np.testing.assert_allclose(ratio, [150 / 155, 100 / 96, 50 / 57])
+    assert figure.axes[1].get_ylabel() == "Data / pred."
+    assert figure.axes[0].get_ylabel() == "Events / 1 GeV"
+
+
 def test_uneven_bins_are_shown_per_width() -> None:
     stack = replace(a_stack(), edges=np.array([0.0, 1.0, 3.0, 3.5]), per=1.0)
     data = steps(draw_stack(stack, STYLE))["top"].get_data()

@@ -126,6 +126,7 @@ def test_unblinded_spectrum_shows_the_window_but_marks_its_pulls() -> None:
     spectrum = a_spectrum(blinded=False)
     figure = draw_spectrum(spectrum, STYLE)
     assert len(points(figure.axes[0], "Data")[0]) == 40
+    assert figure.axes[0].get_yscale() == "log"
     without = draw_spectrum(replace(spectrum, curve=None), STYLE)
     assert len(without.axes) == 1
 

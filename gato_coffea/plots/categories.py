@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 from gato_coffea.categories import Categories, MixtureCategories
 from gato_coffea.errors import InputError
 from gato_coffea.plots.contents import Interval
-from gato_coffea.plots.scales import stretch_x
+from gato_coffea.plots.scales import stretch_x, stretch_y
 from gato_coffea.plots.style import Style, add_label, head_room, styled
 from gato_coffea.samples import Feature, FloatArray, IntArray
 
@@ -164,6 +164,8 @@ class Regions:
         Outlines of the components, ``(category, points (P, 2))``.
     labels
         Titles of the axes.
+    features
+        Where given, the axes are drawn in the stretched coordinates of these discriminants.
     """
 
     x_edges: FloatArray
@@ -172,6 +174,7 @@ class Regions:
     n_categories: int
     labels: tuple[str, str]
     ellipses: Sequence[tuple[int, FloatArray]] = ()
+    features: tuple[Feature, Feature] | None = None
 
 
 def regions_of(
@@ -181,7 +184,9 @@ def regions_of(
     occupied: npt.NDArray[np.bool_] | None = None,
     n_sigma: float = 1.0,
 ) -> Regions:
-    """Categories on an even grid over two discriminants, with ellipses for a mixture.
+    """Categories on a grid over two discriminants, with ellipses for a mixture.
+
+    The grid is even in the stretched coordinates.
 
     Parameters
     ----------
@@ -205,16 +210,15 @@ def regions_of(
             f"categories: regions need two discriminants (got {len(categories.features)})"
         )
     first, second = categories.features
-    edges = [np.linspace(f.low, f.high, n_cells + 1) for f in (first, second)]
-    x, y = (0.5 * (e[1:] + e[:-1]) for e in edges)
+    edges = [f.edges(n_cells) for f in (first, second)]
+    x, y = (
+        f.unstretch(0.5 * (f.stretch(e)[1:] + f.stretch(e)[:-1]))
+        for f, e in zip((first, second), edges, strict=True)
+    )
     grid = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
     label = categories.assign(grid).reshape(n_cells, n_cells)
     if occupied is not None:
-        index = []
-        for feature, centers, size in zip((first, second), (x, y), occupied.shape, strict=True):
-            u = feature.stretch(np.array([feature.low, feature.high]))
-            part = (feature.stretch(centers) - u[0]) / (u[1] - u[0])
-            index.append(np.clip((part * size).astype(int), 0, size - 1))
+        index = [(np.arange(n_cells) * size) // n_cells for size in occupied.shape]
         label = np.where(occupied[np.ix_(*index)], label, -1)
     ellipses: list[tuple[int, FloatArray]] = []
     if isinstance(categories, MixtureCategories):
@@ -233,6 +237,7 @@ def regions_of(
         n_categories=categories.n_categories,
         labels=(first.name, second.name),
         ellipses=ellipses,
+        features=(first, second),
     )
 
 
@@ -272,10 +277,26 @@ def draw_regions(regions: Regions, style: Style) -> Figure:
         bar.set_label("Category")
         ax.set_xlabel(regions.labels[0])
         ax.set_ylabel(regions.labels[1])
-        ax.set_xlim(float(regions.x_edges[0]), float(regions.x_edges[-1]))
-        ax.set_ylim(float(regions.y_edges[0]), float(regions.y_edges[-1]))
+        _limit(ax, regions)
         add_label(ax, style, energy=False)
     return figure
+
+
+def _limit(ax: Axes, regions: Regions) -> None:
+    """All of the plane, or, on stretched axes, the part that is not empty."""
+    there = regions.category >= 0
+    for axis, (edges, stretch) in enumerate(
+        ((regions.x_edges, stretch_x), (regions.y_edges, stretch_y))
+    ):
+        feature = None if regions.features is None else regions.features[axis]
+        low, high = float(edges[0]), float(edges[-1])
+        if feature is None or feature.scale == "linear":
+            (ax.set_xlim if axis == 0 else ax.set_ylim)(low, high)
+            continue
+        filled = np.flatnonzero(there.any(axis=1 - axis))
+        if len(filled):
+            low, high = float(edges[filled[0]]), float(edges[filled[-1] + 1])
+        stretch(ax, feature, low=low, high=high)
 
 
 def _number(ax: Axes, regions: Regions) -> None:

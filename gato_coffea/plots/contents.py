@@ -18,6 +18,7 @@ from gato_coffea.samples import Feature, FloatArray
 OTHER = "Other"
 EDGE_TOLERANCE = 1e-6
 MAX_SCALE = 1000.0
+PROMINENT = 0.2
 
 
 class Contents(NamedTuple):
@@ -54,6 +55,8 @@ class Stack:
         None shows the contents of each bin.
     feature
         Where given, the x axis is drawn in the stretched coordinate of this discriminant.
+    limits
+        Ends of a stretched axis; by default those of the bins that are not empty.
     """
 
     edges: FloatArray
@@ -64,6 +67,22 @@ class Stack:
     unit: str | None = None
     per: float | None = None
     feature: Feature | None = None
+    limits: tuple[float, float] | None = None
+
+    @property
+    def populated(self) -> tuple[float, float]:
+        """From the lower edge of the first bin that is not empty to the upper of the last."""
+        parts = [*self.backgrounds.values(), *self.signals.values()]
+        filled = np.flatnonzero(np.any([c.values != 0 for c in parts], axis=0))
+        if len(filled) == 0:
+            return float(self.edges[0]), float(self.edges[-1])
+        return float(self.edges[filled[0]]), float(self.edges[filled[-1] + 1])
+
+    @property
+    def prominent(self) -> tuple[str, ...]:
+        """Signals that are no small part of what is there: above a fifth of the backgrounds."""
+        b = float(self.total.values.sum())
+        return tuple(n for n, c in self.signals.items() if c.values.sum() > PROMINENT * b)
 
     @property
     def widths(self) -> FloatArray:
@@ -212,8 +231,10 @@ def stack_of(
     elif feature is None:
         edges = coarse_edges(fine, n_bins)
     else:
-        step = max(1, round((len(fine) - 1) / n_bins))
-        edges = np.append(fine[:-1:step], fine[-1])
+        # As many bins as asked for where there are events; the ends are empty on a logit scale.
+        every = [process_contents(histogram, p, axis=axis) for p in (*backgrounds, *signals)]
+        filled = np.count_nonzero(np.any([c.values != 0 for c in every], axis=0))
+        edges = np.append(fine[: -1 : max(1, round(filled / n_bins))], fine[-1])
 
     def contents(process: str) -> Contents:
         found = process_contents(histogram, process, axis=axis, outside=outside)

@@ -191,7 +191,9 @@ def _result(
         yield from _one_dimensional(asked, result, histograms, analysis, style, used=used)
     if len(categories.features) == 2:
         occupied = occupancy(histograms, categories)
-        yield f"regions_{asked}", draw_regions(regions_of(categories, occupied=occupied), style)
+        first, second = (axis_label(analysis, f.name) for f in categories.features)
+        regions = replace(regions_of(categories, occupied=occupied), labels=(first, second))
+        yield f"regions_{asked}", draw_regions(regions, style)
     if result.history is not None:
         yield f"training_{asked}", draw_training(result.history, style)
     if not used:
@@ -223,15 +225,19 @@ def _one_dimensional(
     categories = result.categories
     feature = categories.features[0]
     intervals = intervals_of(categories)
+    limits = None
     if feature.name in histograms:
         stretched = None if feature.scale == "linear" else feature
         stack = discriminant_stack(histograms, analysis, feature.name, feature=stretched)
+        limits = stack.populated
         scale = analysis.plots.signal_scale
         for end, log in (("", False), ("_log", True)) if used else (("_log", True),):
             figure = draw_stack(stack, style, signal_scale=scale, log=log, intervals=intervals)
             yield f"boundaries_{asked}{end}", figure
     label = axis_label(analysis, feature.name)
-    optimised = optimised_stack(result.yields, intervals, label=label, feature=feature)
+    optimised = optimised_stack(
+        result.yields, intervals, label=label, feature=feature, limits=limits
+    )
     if optimised is not None:
         yield f"optimised_bins_{asked}", draw_stack(optimised, style, log=True)
     if isinstance(categories, MixtureCategories) and used:

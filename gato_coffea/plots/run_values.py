@@ -8,7 +8,7 @@ from typing import Any
 import hist
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_closing
+from scipy.ndimage import binary_closing, binary_fill_holes
 
 from gato_coffea.axes import MASS
 from gato_coffea.categories import Categories
@@ -57,9 +57,14 @@ def discriminant_stack(
 
 
 def optimised_stack(
-    yields: Yields, intervals: Sequence[Interval], *, label: str, feature: Feature
+    yields: Yields,
+    intervals: Sequence[Interval],
+    *,
+    label: str,
+    feature: Feature,
+    limits: tuple[float, float] | None = None,
 ) -> Stack | None:
-    """The yields of the categories as bins of the discriminant.
+    """The yields of the categories as bins of the discriminant, shown between ``limits``.
 
     None where a category is not one interval of it, so that its yield belongs to no single bin.
     """
@@ -78,6 +83,7 @@ def optimised_stack(
         signals={p: contents(p) for p in yields.signals},
         label=label,
         feature=None if feature.scale == "linear" else feature,
+        limits=limits,
     )
 
 
@@ -141,7 +147,8 @@ def occupancy(histograms: Histograms, categories: Categories) -> npt.NDArray[np.
         starts = np.arange(0, filled.shape[axis], step)
         filled = np.logical_or.reduceat(filled, starts, axis=axis)
     # Holes between sparse events are not borders.
-    return np.asarray(binary_closing(np.pad(filled, 2), iterations=2)[2:-2, 2:-2])
+    closed = binary_closing(np.pad(filled, 4), iterations=4)[4:-4, 4:-4]
+    return np.asarray(binary_fill_holes(closed))
 
 
 def spectrum_of(templates: hist.Hist[Any], fit: CategoryFit, analysis: Analysis) -> Spectrum:

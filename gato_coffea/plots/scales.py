@@ -1,9 +1,12 @@
-"""X axes on which a discriminant is even in its stretched coordinate."""
+"""Axes on which a discriminant is even in its stretched coordinate."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from gato_coffea.samples import Feature, FloatArray
@@ -12,17 +15,29 @@ LOGIT_TICKS = (1e-5, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.99999)
 
 
 def stretch_x(ax: Axes, feature: Feature, *, low: float, high: float) -> None:
-    """Show a discriminant between two values on the scale of its feature."""
+    """Show a discriminant between two values along x, on the scale of its feature."""
+    _stretch(ax.xaxis, ax.set_xscale, feature, low, high)
+    ax.set_xlim(low, high)
+
+
+def stretch_y(ax: Axes, feature: Feature, *, low: float, high: float) -> None:
+    """Show a discriminant between two values along y, on the scale of its feature."""
+    _stretch(ax.yaxis, ax.set_yscale, feature, low, high)
+    ax.set_ylim(low, high)
+
+
+def _stretch(
+    axis: Axis, set_scale: Callable[..., None], feature: Feature, low: float, high: float
+) -> None:
     if feature.scale == "log":
-        ax.set_xscale("log")
+        set_scale("log")
     elif feature.scale == "logit":
-        ax.set_xscale("function", functions=(feature.stretch, feature.unstretch))
+        set_scale("function", functions=(feature.stretch, feature.unstretch))
         ticks = feature.low + np.array(LOGIT_TICKS) * (feature.high - feature.low)
         ticks = ticks[(ticks >= low) & (ticks <= high)]
-        ax.xaxis.set_major_locator(FixedLocator(ticks.tolist()))
-        ax.xaxis.set_major_formatter(FixedFormatter([_text(t) for t in ticks]))
-        ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlim(low, high)
+        axis.set_major_locator(FixedLocator(ticks.tolist()))
+        axis.set_major_formatter(FixedFormatter([_text(t) for t in ticks]))
+        axis.set_minor_locator(NullLocator())
 
 
 def _text(tick: float) -> str:

@@ -21,12 +21,14 @@ from gato_coffea.plots.style import (
     add_legend,
     events_per,
     head_room,
+    log_floor,
     styled,
     with_unit,
 )
 from gato_coffea.samples import FloatArray
 
 FIT_COLOUR = "#3f90da"
+PEAKED = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +172,11 @@ def draw_spectrum(
         low = 0.0 if values[shown].min(initial=0.0) >= 0 else low
         # Beside a falling spectrum the text finds room on the right, under the legend.
         right = _highest_on_the_right(spectrum) < 0.55 * top
-        free = head_room(ax, low, top, extra=0.04 + (0.0 if right else 0.055 * lines))
+        log = _is_peaked(spectrum)
+        if log:
+            right, low = False, log_floor(_fitted_levels(spectrum))
+        extra = 0.04 + (0.0 if right else 0.055 * lines)
+        free = head_room(ax, low, top, log=log, extra=extra)
         for i, line in enumerate(spectrum.text):
             ax.annotate(
                 line,
@@ -196,6 +202,19 @@ def _highest_on_the_right(spectrum: Spectrum) -> float:
         on_right = spectrum.curve.y[spectrum.curve.x > start]
         highest = max(highest, float(np.max(on_right, initial=0.0)))
     return highest
+
+
+def _fitted_levels(spectrum: Spectrum) -> FloatArray:
+    levels = spectrum.points.values[spectrum.in_fit & spectrum.visible]
+    return levels if spectrum.curve is None else np.append(levels, spectrum.curve.y)
+
+
+def _is_peaked(spectrum: Spectrum) -> bool:
+    """Whether a peak towers so high that the fit would not be seen on a linear axis."""
+    levels = _fitted_levels(spectrum)
+    highest = float(np.max(spectrum.points.values[spectrum.visible], initial=0.0))
+    positive = bool((levels > 0).any())
+    return positive and highest > PEAKED * float(np.max(levels, initial=0.0))
 
 
 def _window_label(spectrum: Spectrum) -> str:

@@ -23,6 +23,7 @@ from gato_coffea.plots.style import (
     head_room,
     log_floor,
     styled,
+    unit_of,
     with_unit,
 )
 from gato_coffea.samples import FloatArray
@@ -40,7 +41,10 @@ def draw_stack(
     data_label: str = "Data",
     window: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draw backgrounds stacked, signals scaled on top of nothing, and data with its ratio.
+    """Draw backgrounds stacked, signals scaled over them, and data with its ratio.
+
+    Where there are data, a signal above a fifth of the backgrounds is not scaled but stacked on
+    them, and is part of the prediction that the data are divided by.
 
     Parameters
     ----------
@@ -67,10 +71,11 @@ def draw_stack(
     with styled(style, size=size, heights=heights) as (figure, axes):
         ax = axes[0]
         levels = _draw_backgrounds(ax, shown)
-        levels += _draw_signals(ax, shown, signal_scale, log)
+        stacked = shown.prominent if has_data and signal_scale is None else ()
+        levels += _draw_signals(ax, shown, signal_scale, log, stacked)
         if has_data:
             levels.append(_draw_data(ax, shown, data_label))
-            _draw_ratio(axes[1], shown)
+            _draw_ratio(axes[1], shown, stacked)
         top = max((float(np.max(v, initial=0.0)) for v in levels), default=0.0) or 1.0
         lowest = min((float(np.min(v, initial=0.0)) for v in levels), default=0.0)
         low = log_floor(_must_show(levels)) if log else 1.1 * lowest
@@ -106,7 +111,7 @@ def draw_stack_on(
     ``bottom`` is the lower end of the y axis.
     """
     shown = stack.shown()
-    levels = _draw_backgrounds(ax, shown) + _draw_signals(ax, shown, signal_scale, log)
+    levels = _draw_backgrounds(ax, shown) + _draw_signals(ax, shown, signal_scale, log, ())
     top = max((float(np.max(v, initial=0.0)) for v in levels), default=0.0) or 1.0
     lowest = min((float(np.min(v, initial=0.0)) for v in levels), default=0.0)
     low = log_floor(_must_show(levels)) if log else 1.1 * lowest
@@ -119,27 +124,24 @@ def draw_stack_on(
 
 def _x_range(ax: Axes, stack: Stack) -> None:
     """All bins, or, on a stretched axis, from the first to the last that is not empty."""
-    low, high = float(stack.edges[0]), float(stack.edges[-1])
     if stack.feature is None:
-        ax.set_xlim(low, high)
+        ax.set_xlim(float(stack.edges[0]), float(stack.edges[-1]))
         return
-    parts = [*stack.backgrounds.values(), *stack.signals.values()]
-    filled = np.flatnonzero(np.any([c.values != 0 for c in parts], axis=0))
-    if len(filled):
-        low, high = float(stack.edges[filled[0]]), float(stack.edges[filled[-1] + 1])
+    low, high = stack.limits or stack.populated
     stretch_x(ax, stack.feature, low=low, high=high)
 
 
 def _y_label(stack: Stack, categories: bool) -> str:
     widths = stack.widths
+    unit = stack.unit or unit_of(stack.label)
     if categories:
         return "Events"
     if stack.feature is not None and stack.feature.scale != "linear":
         return "Events / bin"
     if stack.per is not None:
-        return events_per(stack.per, stack.unit)
+        return events_per(stack.per, unit)
     even = np.allclose(widths, widths.mean(), rtol=1e-6)
-    return events_per(float(widths.mean()), stack.unit) if even else "Events / bin"
+    return events_per(float(widths.mean()), unit) if even else "Events / bin"
 
 
 def _draw_backgrounds(ax: Axes, stack: Stack) -> list[FloatArray]:
@@ -176,25 +178,32 @@ def _draw_backgrounds(ax: Axes, stack: Stack) -> list[FloatArray]:
     return [total, *(ordered[n].values for n in names)]
 
 
-def _draw_signals(ax: Axes, stack: Stack, scale: float | None, log: bool) -> list[FloatArray]:
+def _draw_signals(
+    ax: Axes, stack: Stack, scale: float | None, log: bool, stacked: Sequence[str]
+) -> list[FloatArray]:
     top = float(np.max(stack.total.values, initial=0.0))
     levels = []
+    pile = stack.total.values
     for i, (name, contents) in enumerate(stack.signals.items()):
         peak = float(np.max(contents.values, initial=0.0))
         factor = scale if scale is not None else 1.0 if log else round_scale(peak, top)
+        label, values = scale_label(name, factor), contents.values * factor
+        if name in stacked:
+            pile = pile + contents.values
+            label, values = f"{name} (stacked)", pile
         mplhep.histplot(
-            contents.values * factor,
+            values,
             bins=stack.edges,
             yerr=False,
             histtype="step",
-            label=scale_label(name, factor),
+            label=label,
             color=LINES[i % len(LINES)],
             linestyle=DASHES[i % len(DASHES)],
             linewidth=2.2,
             flow="none",
             ax=ax,
         )
-        levels.append(contents.values * factor)
+        levels.append(values)
     return levels
 
 
@@ -210,9 +219,12 @@ def _draw_data(ax: Axes, stack: Stack, label: str) -> FloatArray:
     return values[keep] + error
 
 
-def _draw_ratio(ax: Axes, stack: Stack) -> None:
+def _draw_ratio(ax: Axes, stack: Stack, stacked: Sequence[str]) -> None:
     assert stack.data is not None
     total, variance = stack.total
+    for name in stacked:
+        total = total + stack.signals[name].values
+        variance = variance + stack.signals[name].variances
     centers = 0.5 * (stack.edges[1:] + stack.edges[:-1])
     positive = total > 0
     safe = np.where(positive, total, 1.0)
@@ -235,7 +247,7 @@ def _draw_ratio(ax: Axes, stack: Stack) -> None:
     reach = float(np.nanmax(np.abs(ratio - 1) + 0.5 * error, initial=0.1))
     reach = min(max(0.15, 1.15 * reach), 1.0)
     ax.set_ylim(1 - reach, 1 + reach)
-    ax.set_ylabel("Data / bkg.", loc="center", fontsize=16)
+    ax.set_ylabel("Data / pred." if stacked else "Data / bkg.", loc="center", fontsize=16)
 
 
 def _must_show(levels: Sequence[FloatArray]) -> list[float]:

@@ -6,6 +6,7 @@ under it, so fonts are the same on the screen, in the PDF and in the PNG.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -302,6 +303,16 @@ def with_unit(label: str, unit: str | None) -> str:
     return label if unit is None or "[" in label else f"{label} [{unit}]"
 
 
+def unit_of(label: str) -> str | None:
+    """The unit at the end of an axis label.
+
+    >>> unit_of("Pair $p_T$ [GeV]"), unit_of("Score")
+    ('GeV', None)
+    """
+    found = re.search(r"\[([^\]]+)\]\s*$", label)
+    return found.group(1) if found else None
+
+
 def events_per(width: float, unit: str | None = None) -> str:
     """Title of an axis of events in bins of a width."""
     return f"Events / {width:.3g}" + (f" {unit}" if unit else "")
@@ -335,7 +346,8 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
 def _lay_out(figure: Figure) -> None:
     """Find the places of the panels once, not again for every file."""
     if isinstance(figure, StyledFigure) and figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+        with mpl.rc_context(figure.rc):
+            figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
         figure.set_layout_engine("none")
 
 
