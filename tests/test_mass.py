@@ -6,6 +6,7 @@ from gato_coffea.errors import InputError
 from gato_coffea.gato.convert import convert_mass_data_to_tensors
 from gato_coffea.gato.mass import (
     compute_mass_reweight_factors,
+    differentiable_mass_factors,
     exponential_slope,
     mean_mass,
     window_fraction,
@@ -101,3 +102,28 @@ def test_factors_of_a_model_recover_the_slopes():
     np.testing.assert_allclose(compute_mass_reweight_factors(model, tensors), factors, rtol=1e-4)
     with pytest.raises(InputError, match="no process is continuum"):
         compute_mass_reweight_factors(model, data, signal_labels=list(data))
+
+
+def test_soft_factors_inside_a_compiled_training_step():
+    data = generate_resonance_toy_data(500, 500, 5000, background_slopes=[0.01, 0.04], seed=3)
+    tensors = convert_mass_data_to_tensors(data)
+    signals = ["signal1", "signal2"]
+    model = gato_gmm_model(3, 3)
+    model.initialise(data)
+    variables = model.trainable_variables
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            factors = differentiable_mass_factors(model, tensors, signal_labels=signals)
+            z = model.get_differentiable_significance(
+                tensors, signal_labels=signals, background_reweight=factors
+            )
+            loss = -tf.sqrt(z["signal1"] * z["signal2"])
+        return factors, tape.gradient(loss, variables)
+
+    factors, gradients = step()
+    assert factors.shape == (3,)
+    assert all(np.isfinite(g.numpy()).all() for g in gradients)
+    model.temperature = 1e-4
+    np.testing.assert_allclose(step()[0], compute_mass_reweight_factors(model, data), rtol=1e-3)

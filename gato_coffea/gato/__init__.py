@@ -18,7 +18,7 @@ _MODULES = {
         "compute_significance_from_hists",
         "create_hist",
     ),
-    "mass": ("compute_mass_reweight_factors",),
+    "mass": ("compute_mass_reweight_factors", "differentiable_mass_factors"),
     "model": ("GaussianMixtureModel", "gato_gmm_model"),
     "objective": ("asymptotic_significance",),
     "penalties": ("high_bkg_uncertainty_penalty", "low_bkg_penalty"),

@@ -39,6 +39,16 @@ class BinningModel(tf.Module):
         """Category ``(N,)`` of events ``(N, D)`` in float64, none of them NaN."""
         raise NotImplementedError
 
+    def call(self, data_dict: Mapping[str, Any]) -> Any:
+        """Loss of one training step; a subclass defines it.
+
+        Raises
+        ------
+        NotImplementedError
+            Always, here.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: override call(data_dict)")
+
     def _checked(self, value: Any, dtype: Any = tf.float32) -> Tensor:
         x = matrix(value, dtype=dtype)
         if x.shape[-1] != self.dim:

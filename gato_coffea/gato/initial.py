@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, ndtri
 
 from gato_coffea.errors import InputError
 from gato_coffea.samples import FloatArray, Sample, as_sample
 
 FINE = 60
 """Quantiles of signal, and of background, between which densities are taken as constant."""
+
+CROWDING = 4.0
+"""Spread of the logits of `crowded_means`."""
 
 ENTRIES = 10.0
 """A bin counts at least this many average background events."""
@@ -45,6 +49,24 @@ def spread_means(n: int, dim: int, *, on_simplex: bool = False) -> FloatArray:
         return unit
     share = -np.log(np.clip(unit, 1e-9, 1.0 - 1e-9))
     return np.asarray((share / share.sum(axis=1, keepdims=True))[:, :dim])
+
+
+def crowded_means(n: int) -> tuple[FloatArray, FloatArray]:
+    """Means between 0 and 1 that crowd at both ends, as scores do, and widths as their gaps.
+
+    Parameters
+    ----------
+    n
+        How many.
+
+    Returns
+    -------
+    means, widths
+        Shape ``(n, 1)`` each, always the same; the ends of 20 are within 0.001 of 0 and 1.
+    """
+    means = expit(CROWDING * ndtri((np.arange(n) + 0.5) / n))
+    widths = np.gradient(means) if n > 1 else np.ones(1)
+    return means[:, None], widths[:, None]
 
 
 def information_start(

@@ -145,6 +145,53 @@ def mean_mass(sumw: Any, sumw_mass: Any, *, low: float, high: float) -> Tensor:
     return tf.where(known, mean, tf.cast(0.5 * (low + high), sumw.dtype))
 
 
+def differentiable_mass_factors(
+    model: Any,
+    data_dict: Mapping[str, Any],
+    *,
+    signal_labels: Sequence[str],
+    mass_range: tuple[float, float] = (100.0, 180.0),
+    window: tuple[float, float] = (123.5, 126.5),
+) -> Tensor:
+    """The factors of `compute_mass_reweight_factors` from soft memberships.
+
+    For use inside a training step, as the ``background_reweight`` of
+    ``get_differentiable_significance``: it follows the categories as they move.
+
+    Parameters
+    ----------
+    model
+        Anything with ``get_probs``.
+    data_dict
+        For each process tensors ``NN_output``, ``weight`` and ``mass``.
+    signal_labels
+        Processes that are no continuum.
+    mass_range, window
+        Range of the fit and signal window in GeV.
+
+    Returns
+    -------
+    Tensor
+        float32, shape ``(K,)``, with finite gradients.
+    """
+    sums: Tensor = 0.0
+    for process, table in data_dict.items():
+        if process in signal_labels:
+            continue
+        mass = tf.cast(column(table, "mass", process=process), tf.float32)
+        used = (mass >= mass_range[0]) & (mass <= mass_range[1])
+        weight = tf.cast(column(table, "weight", process=process), tf.float32)
+        weight = tf.where(used, weight, tf.zeros_like(weight))
+        # About the centre: float32 would lose digits in sums of full masses.
+        offset = mass - 0.5 * (mass_range[0] + mass_range[1])
+        share = model.get_probs(table)
+        sums += tf.linalg.matmul(tf.stack([weight, weight * offset]), share)
+    centre = 0.5 * (mass_range[0] + mass_range[1])
+    half = 0.5 * (mass_range[1] - mass_range[0])
+    mean = centre + mean_mass(sums[0], sums[1], low=-half, high=half)
+    return window_fraction(mean, *mass_range, *window)
+
+
 def compute_mass_reweight_factors(
     model: Any,
     data_dict: Mapping[str, Any],

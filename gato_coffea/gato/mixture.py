@@ -13,12 +13,33 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from gato_coffea.errors import InputError
+
 Tensor = Any
 MeanNorm = Literal["softmax", "sigmoid"]
 
 HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
 RAW_WIDTH_LIMIT = 12.0
 """A width stays within this many e-foldings of its start, so that float32 holds its square."""
+
+
+def mean_ranges(mean_range: Any, dim: int, *, place: str) -> tuple[tuple[float, float], ...]:
+    """One pair ``(low, high)`` a dimension, from one pair for all or from as many.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or a pair does not increase.
+    """
+    try:
+        pairs = np.broadcast_to(np.asarray(mean_range, dtype=np.float64), (dim, 2))
+    except ValueError:
+        pairs = np.full((dim, 2), np.nan)
+    if not (np.isfinite(pairs).all() and (pairs[:, 0] < pairs[:, 1]).all()):
+        raise InputError(
+            f"{place}: mean_range must be one pair (low, high), or {dim} (got {mean_range})"
+        )
+    return tuple((float(low), float(high)) for low, high in pairs)
 
 
 def effective_means(

@@ -14,7 +14,7 @@ from gato_coffea.errors import InputError
 from gato_coffea.gato import mixture
 from gato_coffea.gato.binning import BinningModel, by_falling
 from gato_coffea.gato.boundaries import mixture_boundaries
-from gato_coffea.gato.initial import information_start, spread_means
+from gato_coffea.gato.initial import crowded_means, information_start, spread_means
 from gato_coffea.gato.saving import damaged, read_model, write_model
 from gato_coffea.samples import Feature, FloatArray, IntArray
 
@@ -80,24 +80,37 @@ class GaussianMixtureModel(BinningModel):
             raise InputError(f"{name}: mean_norm must be softmax or sigmoid (got {mean_norm!r})")
         self.n_cats, self.dim = int(n_cats), int(dim)
         self.mean_norm: mixture.MeanNorm = mean_norm
-        self.mean_range = _ranges(mean_range, self.dim, name)
+        self.mean_range = mixture.mean_ranges(mean_range, self.dim, place=name)
         self.cov_offdiag_damping = float(cov_offdiag_damping)
         self._temperature = tf.Variable(1.0, trainable=False, dtype=tf.float32, name="temperature")
         self.temperature = temperature
-        start = spread_means(self.n_cats, self.dim, on_simplex=mean_norm == "softmax")
         low, high = np.array(self.mean_range).T
-        if mean_norm == "sigmoid":
-            start = low + (high - low) * start
         span = high - low if mean_norm == "sigmoid" else np.ones(self.dim)
         self.sigma0: tuple[float, ...] = tuple(span * self.n_cats ** (-1.0 / self.dim))
         self.mixture_logits = tf.Variable(tf.zeros(self.n_cats), name="mixture_logits")
-        self.means = tf.Variable(tf.cast(self._raw(start), tf.float32), name="means")
+        self.means = tf.Variable(tf.zeros((self.n_cats, self.dim)), name="means")
         self.unconstrained_L = tf.Variable(
             tf.zeros((self.n_cats, self.dim, self.dim)), name="unconstrained_L"
         )
+        if mean_norm == "softmax":
+            means = spread_means(self.n_cats, self.dim, on_simplex=True)
+            self._start(means, np.broadcast_to(self.sigma0, means.shape))
+        elif self.dim == 1:
+            means, widths = crowded_means(self.n_cats)
+            self._start(low + span * means, span * widths)
+        else:
+            means = low + span * spread_means(self.n_cats, self.dim)
+            self._start(means, np.broadcast_to(self.sigma0, means.shape))
 
-    def _raw(self, means: FloatArray) -> FloatArray:
-        return mixture.raw_means(means, mean_norm=self.mean_norm, mean_range=self.mean_range)
+    def _start(self, means: FloatArray, widths: FloatArray) -> None:
+        """Put equally weighted, uncorrelated components of shape ``(K, D)``."""
+        raw = mixture.raw_means(means, mean_norm=self.mean_norm, mean_range=self.mean_range)
+        scale = np.zeros((self.n_cats, self.dim, self.dim))
+        dims = np.arange(self.dim)
+        scale[:, dims, dims] = np.log(widths / np.asarray(self.sigma0))
+        self.mixture_logits.assign(tf.zeros(self.n_cats))
+        self.means.assign(tf.cast(raw, tf.float32))
+        self.unconstrained_L.assign(tf.cast(scale, tf.float32))
 
     @property
     def temperature(self) -> Any:
@@ -129,13 +142,7 @@ class GaussianMixtureModel(BinningModel):
             Same seed, same start.
         """
         signals = self._signal_labels(data_dict, signal_labels)
-        means, widths = information_start(data_dict, signals, self.n_cats, seed=seed)
-        self.mixture_logits.assign(tf.zeros(self.n_cats))
-        self.means.assign(tf.cast(self._raw(means), tf.float32))
-        raw = np.zeros((self.n_cats, self.dim, self.dim))
-        dims = np.arange(self.dim)
-        raw[:, dims, dims] = np.log(widths / np.asarray(self.sigma0))
-        self.unconstrained_L.assign(tf.cast(raw, tf.float32))
+        self._start(*information_start(data_dict, signals, self.n_cats, seed=seed))
 
     def get_effective_means(self) -> Tensor:
         """Means in the space of the events, shape ``(K, D)``."""
@@ -344,9 +351,8 @@ class GaussianMixtureModel(BinningModel):
         low = np.array([f.low for f in features])
         span = np.array([f.high for f in features]) - low
         label = np.empty(self.n_cats, dtype=np.int64)
-        label[np.arange(self.n_cats) if order is None else np.asarray(order)] = np.arange(
-            self.n_cats
-        )
+        components = np.arange(self.n_cats)
+        label[components if order is None else np.asarray(order)] = components
         return MixtureCategories(
             features=tuple(features),
             label=label,
@@ -354,16 +360,6 @@ class GaussianMixtureModel(BinningModel):
             scale_tril=self.get_scale_tril().numpy().astype(np.float64) / span[:, None],
             log_weights=self.get_mixture_weight().numpy().astype(np.float64),
         )
-
-    def call(self, data_dict: Mapping[str, Any]) -> Any:
-        """Loss of one training step; a subclass defines it.
-
-        Raises
-        ------
-        NotImplementedError
-            Always, here.
-        """
-        raise NotImplementedError(f"{type(self).__name__}: override call(data_dict)")
 
     def _structure(self) -> dict[str, Any]:
         return {
@@ -407,18 +403,6 @@ class GaussianMixtureModel(BinningModel):
         for name, value in values.items():
             getattr(self, name).assign(value)
         self.sigma0, self.temperature = sigma0, temperature
-
-
-def _ranges(mean_range: Sequence[Any], dim: int, name: str) -> tuple[tuple[float, float], ...]:
-    try:
-        pairs = np.broadcast_to(np.asarray(mean_range, dtype=np.float64), (dim, 2))
-    except ValueError:
-        pairs = np.full((dim, 2), np.nan)
-    if not (np.isfinite(pairs).all() and (pairs[:, 0] < pairs[:, 1]).all()):
-        raise InputError(
-            f"{name}: mean_range must be one pair (low, high), or {dim} (got {mean_range})"
-        )
-    return tuple((float(low), float(high)) for low, high in pairs)
 
 
 gato_gmm_model = GaussianMixtureModel

@@ -258,16 +258,6 @@ class SigmoidModel(BinningModel):
             features=tuple(features), edges=tuple(edges), label=np.arange(self.n_cats)
         )
 
-    def call(self, data_dict: Mapping[str, Any]) -> Any:
-        """Loss of one training step; a subclass defines it.
-
-        Raises
-        ------
-        NotImplementedError
-            Always, here.
-        """
-        raise NotImplementedError(f"{type(self).__name__}: override call(data_dict)")
-
     def _structure(self) -> dict[str, Any]:
         keys = ("name", "bins", "lo", "hi")
         return {
