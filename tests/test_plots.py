@@ -132,6 +132,12 @@ def test_log_stack_has_no_empty_decades() -> None:
     assert log_floor([0.0, -1.0]) == 0.1
 
 
+def test_nothing_at_all_is_drawn_on_a_linear_axis() -> None:
+    nothing = Stack(edges=np.arange(3.0), backgrounds={"A": contents(0, 0)}, label="Category")
+    figure = draw_stack(nothing, STYLE, log=True, categories=True)
+    assert figure.axes[0].get_yscale() == "linear"
+
+
 def test_blinded_data_are_not_drawn() -> None:
     stack = a_stack(data=contents(104, 999, 30)).blinded((1.2, 1.8))
     figure = draw_stack(stack, STYLE)

@@ -177,6 +177,10 @@ def plot_learned_gaussians(
             _number(ax, mean, c)
         ax.set_xlabel(f"Discriminant {dim_x}")
         ax.set_ylabel(f"Discriminant {dim_y}")
+        for d, limit in ((dim_x, ax.set_xlim), (dim_y, ax.set_ylim)):
+            every = np.concatenate([_scores(value)[:, d] for value in data.values()])
+            pad = 0.08 * float(np.ptp(every)) or 0.5
+            limit(float(every.min()) - pad, float(every.max()) + pad)
         legend = add_legend(ax, n_columns=2)
         legend.set_frame_on(True)
     save_as(figure, Path(output_filename))
@@ -230,7 +234,13 @@ def plot_bin_boundaries_2D(  # noqa: N802  (the documented name)
     figure = draw_regions(regions, PLAIN)
     if annotation:
         figure.axes[0].text(
-            0.97, 0.95, annotation, ha="right", va="top", transform=figure.axes[0].transAxes
+            0.97,
+            0.95,
+            annotation,
+            ha="right",
+            va="top",
+            fontsize=16,
+            transform=figure.axes[0].transAxes,
         )
     save_as(figure, Path(path_plot))
     return figure

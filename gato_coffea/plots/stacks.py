@@ -78,6 +78,7 @@ def draw_stack(
             _draw_ratio(axes[1], shown, stacked)
         top = max((float(np.max(v, initial=0.0)) for v in levels), default=0.0) or 1.0
         lowest = min((float(np.min(v, initial=0.0)) for v in levels), default=0.0)
+        log = log and any(bool((v > 0).any()) for v in levels)
         low = log_floor(_must_show(levels)) if log else 1.1 * lowest
         ax.set_ylabel(y_label or _y_label(stack, categories))
         axes[-1].set_xlabel(with_unit(stack.label, stack.unit))
@@ -114,6 +115,7 @@ def draw_stack_on(
     levels = _draw_backgrounds(ax, shown) + _draw_signals(ax, shown, signal_scale, log, ())
     top = max((float(np.max(v, initial=0.0)) for v in levels), default=0.0) or 1.0
     lowest = min((float(np.min(v, initial=0.0)) for v in levels), default=0.0)
+    log = log and any(bool((v > 0).any()) for v in levels)
     low = log_floor(_must_show(levels)) if log else 1.1 * lowest
     ax.set_ylabel(y_label or _y_label(stack, False))
     ax.set_xlabel(with_unit(stack.label, stack.unit))
@@ -268,7 +270,8 @@ def _draw_intervals(ax: Axes, intervals: Sequence[Interval], height: float) -> N
     for interval in intervals:
         low, high = max(interval.low, left), min(interval.high, right)
         # A number needs some width; the boundaries of narrower categories speak for themselves.
-        if low < high and np.diff(on_axis(ax, np.array([low, high])))[0] > 0.022 * span:
+        room = (0.01 + 0.016 * len(str(interval.category))) * span
+        if low < high and np.diff(on_axis(ax, np.array([low, high])))[0] > room:
             ax.annotate(
                 str(interval.category),
                 (middle(ax, low, high), height),

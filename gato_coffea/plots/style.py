@@ -283,6 +283,10 @@ def head_room(
             ax.yaxis.get_major_formatter(), ScalarFormatter
         ):
             ax.ticklabel_format(axis="y", useMathText=True)
+            # Left of the frame: the experiment's name stands above it.
+            power = ax.yaxis.get_offset_text()
+            power.set_horizontalalignment("right")
+            power.set_x(-0.005)
     return 1.0 - used
 
 
