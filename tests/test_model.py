@@ -157,6 +157,8 @@ def test_reweighting(two_dimensions):
         model.get_differentiable_significance(
             two_dimensions, reweight_processes=["bkg9"], **arguments
         )
+    with pytest.raises(InputError, match="signal_labels: needs at least one of signal1"):
+        model.get_differentiable_significance(two_dimensions, signal_labels=[])
     with pytest.raises(InputError, match=r"signal_labels: no such process \(got 'ggH'"):
         model.get_differentiable_significance(two_dimensions, signal_labels=["ggH"])
 

@@ -119,6 +119,8 @@ class BinningModel(tf.Module):
             If a signal, or a process to reweight, is not among the data.
         """
         signals = self._signal_labels(data_dict, signal_labels)
+        if not signals:
+            raise InputError(f"signal_labels: needs at least one of {', '.join(data_dict)}")
         reweighted = set(data_dict if reweight_processes is None else reweight_processes)
         if not reweighted <= set(data_dict):
             raise InputError(f"reweight_processes: no such process (got {sorted(reweighted)})")

@@ -140,7 +140,7 @@ def _counts(
     kind: Kind, n_signal: int | Sequence[int], n_bkg: int, cross_sections: Mapping[str, float]
 ) -> dict[str, int]:
     signals = signals_of(kind)
-    each = [n_signal] * len(signals) if isinstance(n_signal, int) else list(n_signal)
+    each = [n_signal] * len(signals) if isinstance(n_signal, int | np.integer) else list(n_signal)
     if len(each) != len(signals) or min(*each, n_bkg) < 1:
         raise InputError(
             f"toy {kind}: needs a positive number of events for background and for each of "
