@@ -23,10 +23,11 @@ SERIES = [(-1.0) ** n / ((n + 1) * (n + 2)) for n in range(9)]
 def _curvature(r: FloatArray) -> FloatArray:
     """``[(1 + r) ln(1 + r) - r] / r**2`` for ``r >= 0``; one half at zero."""
     small = r < SERIES_BELOW
-    result = np.polynomial.polynomial.polyval(np.where(small, r, 0.0), SERIES)
+    series = np.polynomial.polynomial.polyval(np.where(small, r, 0.0), SERIES)
+    result = np.array(series, dtype=np.float64)
     large = r[~small]
-    result[~small] = ((1 + large) * np.log1p(large) - large) / large**2
-    return np.asarray(result)
+    result[~small] = ((1 + large) * np.log1p(large) - large) / large / large
+    return result
 
 
 def asimov_z2(s: Any, b: Any) -> FloatArray:
@@ -74,10 +75,10 @@ def cowan_z2(s: Any, b: Any, v: Any) -> FloatArray:
     """
     s, b, v = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (s, b, v)))
     valid = (s > 0) & (b > 0)
-    b = np.where(valid, b, 1.0)
-    r = np.where(valid, s, 0.0) / b
+    s, b = np.where(valid, s, 0.0), np.where(valid, b, 1.0)
+    r = s / b
     t = v / (b + v)
-    return np.where(valid, 2 * b * r * r * (_curvature(r) - t * _curvature(r * t)), 0.0)
+    return np.where(valid, 2 * s * r * (_curvature(r) - t * _curvature(r * t)), 0.0)
 
 
 def combine(z: FloatArray, combination: Combination) -> FloatArray:
