@@ -21,6 +21,7 @@ from gato_coffea.plots.style import Style, add_label, head_room, styled
 from gato_coffea.samples import Feature, FloatArray, IntArray
 
 SCAN_POINTS = 4000
+PEAK_RATIO = 15.0
 
 
 def category_colours(n: int) -> list[tuple[float, float, float, float]]:
@@ -129,9 +130,13 @@ def draw_components(components: Components, style: Style) -> Figure:
         _show_range(lower, components)
         lower.set_ylim(0.0, 1.12)
         add_label(ax, style, energy=False)
-        ax.legend(title="Category", loc="upper right", ncols=min(k, 10), columnspacing=0.9)
-        finite = components.density[np.isfinite(components.density)]
-        head_room(ax, 0.0, float(finite.max(initial=0.0)) or 1.0)
+        ax.legend(title="Category", loc="upper right", ncols=min(k, 5), columnspacing=0.9)
+        peaks = components.density.max(axis=0)
+        # Narrow components tower over broad ones, which a linear axis would hide.
+        if peaks.max() > PEAK_RATIO * peaks.min() > 0:
+            head_room(ax, float(peaks.min()) / 10, float(peaks.max()), log=True)
+        else:
+            head_room(ax, 0.0, float(peaks.max()) or 1.0)
     return figure
 
 

@@ -7,7 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from gato_coffea.samples import Feature, FloatArray
 
@@ -31,6 +38,9 @@ def _stretch(
 ) -> None:
     if feature.scale == "log":
         set_scale("log")
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     elif feature.scale == "logit":
         set_scale("function", functions=(feature.stretch, feature.unstretch))
         ticks = feature.low + np.array(LOGIT_TICKS) * (feature.high - feature.low)
