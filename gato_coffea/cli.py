@@ -15,6 +15,9 @@ from rich.console import Console
 from gato_coffea.errors import GatoError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gato_coffea.gato.result import Result
     from gato_coffea.pipeline import StageReport
     from gato_coffea.stages import Job
 
@@ -188,12 +191,47 @@ def process(
 
 @app.command()
 def optimise(
-    analysis: AnalysisPath,
+    analysis: Annotated[
+        Path | None, typer.Argument(metavar="[ANALYSIS]", help="An analysis file, or its folder.")
+    ] = None,
     output: Output = None,
     quiet: Quiet = False,
+    from_histograms: Annotated[
+        Path | None,
+        typer.Option(help="Histograms by process (ROOT, .coffea, JSON), instead of ANALYSIS."),
+    ] = None,
+    signal: Annotated[
+        list[str] | None, typer.Option(help="Signal histograms, with --from-histograms.")
+    ] = None,
+    background: Annotated[
+        list[str] | None, typer.Option(help="Background histograms [all others].")
+    ] = None,
+    n_categories: Annotated[
+        list[int] | None, typer.Option("-k", min=1, help="Numbers of categories [3 5 10].")
+    ] = None,
+    method: Annotated[str, typer.Option(help="gato, exact or lloyd.")] = "gato",
+    min_effective: Annotated[float, typer.Option(min=0, help="Effective entries needed.")] = 10.0,
 ) -> None:
     """Find the categories, and say how good they are on events they were not trained on."""
-    _run_stage(_job(analysis, output, quiet=quiet), "optimise")
+    if from_histograms is None:
+        if analysis is None:
+            raise typer.BadParameter("give ANALYSIS or --from-histograms FILE")
+        _run_stage(_job(analysis, output, quiet=quiet), "optimise")
+        return
+    if analysis is not None or not signal:
+        raise typer.BadParameter("--from-histograms needs --signal, and no ANALYSIS")
+    from gato_coffea.stages import optimise_histograms
+
+    results = optimise_histograms(
+        from_histograms,
+        output or Path("results"),
+        signals=signal,
+        backgrounds=background or None,
+        n_categories=n_categories or [3, 5, 10],
+        method=method,
+        min_effective=min_effective,
+    )
+    _print_optimised(results, _console())
 
 
 @app.command()
@@ -298,15 +336,21 @@ def _print_results(job: Job, stage: str, console: Console) -> None:
     if stage == "process":
         console.print(tables.cutflow_table(stages.read_cutflow(job)))
     elif stage == "optimise":
-        results = stages.load_results(job)
-        used = stages.used_count(job)
-        console.print(tables.significance_table(results, used=used))
-        for result in results.values():
-            console.print(tables.category_table(result))
-            for note in result.notes:
-                console.print(f"  {note}", soft_wrap=True)
+        _print_optimised(stages.load_results(job), console, used=stages.used_count(job))
     elif stage == "sidebands":
         console.print(tables.sideband_table(stages.load_fits(job)))
+
+
+def _print_optimised(
+    results: Mapping[int, Result], console: Console, *, used: int | None = None
+) -> None:
+    from gato_coffea.tables import category_table, significance_table
+
+    console.print(significance_table(results, used=used))
+    for result in results.values():
+        console.print(category_table(result))
+        for note in result.notes:
+            console.print(f"  {note}", soft_wrap=True)
 
 
 def main() -> None:

@@ -6,16 +6,17 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gato_coffea.config import Analysis
+from gato_coffea.config import Analysis, Constraints
+from gato_coffea.errors import InputError
 from gato_coffea.files import replacing, write_text
 from gato_coffea.preparation import make_ntuples
-from gato_coffea.provenance import PROVENANCE
+from gato_coffea.provenance import PROVENANCE, require_writable
 from gato_coffea.results import (
     chosen,
     read_fits,
@@ -26,6 +27,7 @@ from gato_coffea.results import (
 )
 
 STDERR = 2
+METHODS = ("gato", "exact", "lloyd")
 PLOT_LIST = "plots.json"
 """Names of the plots, in an order in which they can be read."""
 
@@ -123,19 +125,23 @@ def _native_silence() -> Iterator[None]:
         os.close(kept)
 
 
-def run_optimise(job: Job) -> list[Path]:
-    """Find the categories, for every number of them that is asked."""
+def _optimiser(method: str) -> Callable[..., Any]:
     from gato_coffea.gato.optimise import optimise
 
-    analysis, settings = job.analysis, job.analysis.optimise
-    if settings.method == "gato":
+    if method == "gato":
         with _native_silence():  # TensorFlow tells of its devices whatever its log level
             importlib.import_module("gato_coffea.gato.training")
+    return optimise
+
+
+def run_optimise(job: Job) -> list[Path]:
+    """Find the categories, for every number of them that is asked."""
+    analysis, settings = job.analysis, job.analysis.optimise
     processed = load_processed(job)
     held: Any = processed.samples if processed.samples is not None else processed.cells
     mass = analysis.mass if settings.mass_window else None
     options = settings.model_dump(include=set(_SETTINGS)) | {"constraints": settings.constraints}
-    results = optimise(
+    results = _optimiser(settings.method)(
         {name: held[name] for name in (*settings.signals, *analysis.backgrounds)},
         backgrounds=analysis.backgrounds,
         features=_features(analysis),
@@ -162,6 +168,41 @@ _SETTINGS = (
     "epochs",
     "seed",
 )
+
+
+def optimise_histograms(
+    path: Path,
+    output: Path,
+    *,
+    signals: Sequence[str],
+    backgrounds: Sequence[str] | None,
+    n_categories: Sequence[int],
+    method: Any = "gato",
+    min_effective: float = 10.0,
+) -> dict[int, Result]:
+    """Find categories in the histograms of a file, and write them to ``output/optimise``.
+
+    Raises
+    ------
+    InputError, OptimisationError
+        If the file lacks a name, or there are no such categories.
+    OutputError
+        If the results cannot be written.
+    """
+    from gato_coffea.histogram_files import chosen_histograms
+
+    require_writable(output)
+    if method not in METHODS:
+        raise InputError(f"method: is unknown (got {method!r}; allowed: {', '.join(METHODS)})")
+    results = _optimiser(method)(
+        chosen_histograms(path, signals=signals, backgrounds=backgrounds),
+        signals=signals,
+        n_categories=list(n_categories),
+        method=method,
+        constraints=Constraints(min_effective=min_effective),
+    )
+    write_results(output / "optimise", results)
+    return {result.asked: result for result in results}
 
 
 def _features(analysis: Analysis) -> Any:

@@ -22,6 +22,7 @@ EVENT = {
     "run",
     "inspect",
     "rootfiles",
+    "histogram_files",
     "starting",
     "templates",
     "ntuples",

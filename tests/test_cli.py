@@ -76,6 +76,26 @@ def test_process_prints_the_cut_flow(folder: Path) -> None:
     assert (folder / "out/provenance.json").is_file()
 
 
+def test_optimise_takes_histograms_instead_of_an_analysis(folder: Path) -> None:
+    RUNNER.invoke(app, ["process", str(folder), "-q"])
+    options = ["--from-histograms", str(folder / "results/process/histograms.root")]
+    with uproot.open(options[1]) as file:
+        names = [n for n in file.keys(cycle=False) if "/" in n]
+    signal = next(n for n in names if "sig" in n)
+    options += ["--signal", signal, "-k", "2", "--method", "exact", "-o", str(folder / "h")]
+    done = RUNNER.invoke(app, ["optimise", *options])
+    assert done.exit_code == 0, done.output
+    assert "2 categories asked, 2 kept" in done.output
+    assert (folder / "h/optimise/categories_2.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--from-histograms", "h.root"], ["X", "--from-histograms", "h.root"]]
+)
+def test_optimise_needs_an_analysis_or_histograms_with_signals(arguments: list[str]) -> None:
+    assert RUNNER.invoke(app, ["optimise", *arguments]).exit_code == 2
+
+
 def test_check_prints_what_the_files_hold(folder: Path) -> None:
     done = RUNNER.invoke(app, ["check", str(folder)])
     assert done.exit_code == 0

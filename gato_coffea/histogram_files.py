@@ -1,0 +1,158 @@
+"""Histograms of other frameworks: one for each process, from ROOT, ``.coffea`` or JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+
+from gato_coffea.axes import NOMINAL
+from gato_coffea.errors import InputError
+from gato_coffea.rootfiles import nearest, opened
+
+PROCESS_AXES = ("process", "dataset", "sample")
+VARIATION_AXES = ("variation", "systematic", "syst")
+Histograms = dict[str, "hist.Hist[Any]"]
+
+log = logging.getLogger(__name__)
+
+
+def read_histograms(path: str | Path) -> Histograms:
+    """Histograms of a file by name.
+
+    ``.root``: every one- or two-dimensional histogram, by its path in the file; of a folder with
+    one called ``nominal`` that one alone, by the folder's path. ``.coffea``
+    (which is unpickled: only open your own) and ``.json`` (UHI): one histogram, or histograms in
+    nested mappings, whose keys are joined by ``/``. A category axis called process, dataset or
+    sample is split into names; of an axis called variation, systematic or syst the nominal entry
+    is taken. JSON with plain ``edges`` and ``contents``, flow included or not, is read also; it
+    has no variances, so that the bins are taken for counts, with a warning.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, of another kind, or holds no histogram.
+    """
+    path = Path(path)
+    readers = {".root": _from_root, ".coffea": _from_coffea, ".json": _from_json}
+    if path.suffix not in readers:
+        raise InputError(f"{path}: is of no known kind (allowed: {', '.join(readers)})")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    found = {
+        name: one
+        for key, histogram in readers[path.suffix](path)
+        for name, one in _by_process(key, histogram)
+    }
+    if not found:
+        raise InputError(f"{path}: holds no histogram")
+    return found
+
+
+def chosen_histograms(
+    path: str | Path, *, signals: Sequence[str], backgrounds: Sequence[str] | None = None
+) -> Histograms:
+    """Those of a file that are signals or backgrounds; by default all others are backgrounds.
+
+    Raises
+    ------
+    InputError
+        If a name is not in the file.
+    """
+    found = read_histograms(path)
+    names = [*signals, *(backgrounds or [n for n in found if n not in signals])]
+    for name in names:
+        if name not in found:
+            raise InputError(f"{path}: has no histogram {name!r}{nearest(name, found)}")
+    return {name: found[name] for name in names}
+
+
+def _from_root(path: Path) -> Iterator[tuple[str, Any]]:
+    with opened(str(path), place="histograms") as file:
+        kinds = file.classnames(cycle=False, recursive=True)
+        names = [name for name, kind in kinds.items() if kind.startswith(("TH1", "TH2"))]
+        varied = {parent for name in names if (parent := _nominal_of(name)) is not None}
+        for name in names:
+            parent = _nominal_of(name)
+            if parent is not None or name.rpartition("/")[0] not in varied:
+                yield parent or name, file[name].to_hist()
+
+
+def _nominal_of(name: str) -> str | None:
+    """Folder of a histogram called nominal, whose neighbours are then its variations."""
+    folder, _, last = name.rpartition("/")
+    return folder if folder and last == NOMINAL else None
+
+
+def _from_coffea(path: Path) -> Iterator[tuple[str, Any]]:
+    from coffea.util import load
+
+    yield from _flat("", load(path))
+
+
+def _from_json(path: Path) -> Iterator[tuple[str, Any]]:
+    import uhi.io.json
+
+    try:
+        content = json.loads(path.read_text(), object_hook=uhi.io.json.object_hook)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not JSON of histograms ({error})") from None
+    found = dict(_flat("", content))
+    plain = [name for name, value in found.items() if not hasattr(value, "axes")]
+    if plain:
+        log.warning(
+            "%s: %d histograms have no variances; their bins are taken for counts",
+            path,
+            len(plain),
+        )
+    for name, value in found.items():
+        yield name, _from_contents(name, value) if name in plain else value
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Histograms, or their plain edges and contents, in nested mappings, by their keys joined."""
+    if isinstance(value, hist.BaseHist):
+        yield name, value
+    elif isinstance(value, Mapping) and {"axes", "storage"} <= set(value):
+        yield name, hist.Hist(dict(value))
+    elif isinstance(value, Mapping) and {"edges", "contents"} <= set(value):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}/{key}" if name else str(key), inner)
+
+
+def _from_contents(name: str, value: Mapping[str, Any]) -> hist.Hist[Any]:
+    edges = np.asarray(value["edges"], dtype=np.float64)
+    contents = np.asarray(value["contents"], dtype=np.float64)
+    n = len(edges) - 1
+    if edges.ndim != 1 or contents.shape not in ((n,), (n + 2,)):
+        raise InputError(
+            f"histogram {name}: {contents.shape} contents do not fit {edges.shape} edges"
+        )
+    result = hist.Hist(hist.axis.Variable(edges, name="x"), storage=hist.storage.Weight())
+    view: Any = result.view(flow=len(contents) == n + 2)
+    view["value"] = contents
+    view["variance"] = np.abs(contents)
+    return result
+
+
+def _by_process(name: str, histogram: Any) -> Iterator[tuple[str, hist.Hist[Any]]]:
+    """One histogram for each label of a process axis, nominal; the name alone without one."""
+    for axis in histogram.axes:
+        if axis.name in VARIATION_AXES:
+            label = NOMINAL if NOMINAL in list(axis) else axis[0]
+            yield from _by_process(name, histogram[{axis.name: label}])
+            return
+    for axis in histogram.axes:
+        if axis.name in PROCESS_AXES:
+            for label in axis:
+                joined = f"{name}/{label}" if name else str(label)
+                yield joined, histogram[{axis.name: label}]
+            return
+    yield name or "histogram", histogram

@@ -1,0 +1,110 @@
+import json
+import logging
+from pathlib import Path
+
+import hist
+import numpy as np
+import pytest
+import uhi.io.json
+import uproot
+from coffea.util import save
+
+from gato_coffea.datasets import data_folder
+from gato_coffea.errors import InputError
+from gato_coffea.histogram_files import chosen_histograms, read_histograms
+
+
+def filled() -> hist.Hist:
+    h = hist.Hist(
+        hist.axis.StrCategory(["sig", "bkg"], name="process"),
+        hist.axis.StrCategory(["nominal", "scaleUp"], name="variation"),
+        hist.axis.Regular(20, 0, 1, name="score"),
+        storage=hist.storage.Weight(),
+    )
+    rng = np.random.default_rng(2)
+    for variation, factor in (("nominal", 1.0), ("scaleUp", 2.0)):
+        h.fill("sig", variation, rng.beta(4, 2, 500), weight=0.1 * factor)
+        h.fill("bkg", variation, rng.beta(2, 4, 900), weight=0.5 * factor)
+    return h
+
+
+def write(path: Path, h: hist.Hist) -> Path:
+    if path.suffix == ".coffea":
+        save({"score": h}, path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps({"score": h}, default=uhi.io.json.default))
+    else:
+        with uproot.recreate(path) as file:
+            for process in ("sig", "bkg"):
+                file[f"score/{process}"] = h[process, "nominal", :]
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".coffea", ".json", ".root"])
+def test_every_form_gives_the_nominal_histogram_of_each_process(
+    tmp_path: Path, suffix: str
+) -> None:
+    h = filled()
+    found = read_histograms(write(tmp_path / f"h{suffix}", h))
+    assert set(found) == {"score/sig", "score/bkg"}
+    for process in ("sig", "bkg"):
+        expected = h[process, "nominal", :]
+        one = found[f"score/{process}"]
+        np.testing.assert_array_equal(one.values(), expected.values())
+        np.testing.assert_array_equal(one.variances(), expected.variances())
+        np.testing.assert_allclose(one.axes[0].edges, expected.axes[0].edges)
+
+
+def test_one_histogram_alone_is_named_by_its_processes(tmp_path: Path) -> None:
+    (tmp_path / "h.json").write_text(json.dumps(filled(), default=uhi.io.json.default))
+    assert set(read_histograms(tmp_path / "h.json")) == {"sig", "bkg"}
+
+
+@pytest.mark.parametrize("flow", [True, False])
+def test_plain_contents_are_counts_and_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, flow: bool
+) -> None:
+    contents = [9.0, 1.0, 4.0, 9.0] if flow else [1.0, 4.0]
+    (tmp_path / "h.json").write_text(json.dumps({"a": {"edges": [0, 1, 3], "contents": contents}}))
+    with caplog.at_level(logging.WARNING):
+        one = read_histograms(tmp_path / "h.json")["a"]
+    assert one.values().tolist() == [1.0, 4.0] == one.variances().tolist()
+    assert "1 histograms have no variances" in caplog.text
+
+
+def test_names_are_chosen(tmp_path: Path) -> None:
+    path = write(tmp_path / "h.root", filled())
+    assert list(chosen_histograms(path, signals=["score/sig"])) == ["score/sig", "score/bkg"]
+    with pytest.raises(InputError, match=r"'score/sgi'; did you mean 'score/sig'"):
+        chosen_histograms(path, signals=["score/sgi"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("h.txt", "x", "is of no known kind"),
+        ("h.json", "{", "is not JSON of histograms"),
+        ("h.json", "{}", "holds no histogram"),
+        ("h.json", '{"a": {"edges": [0, 1], "contents": [1, 2]}}', "do not fit"),
+        ("h.root", "no", "is not a whole ROOT file"),
+        ("h.coffea", None, "no such file"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(
+    tmp_path: Path, name: str, text: str | None, told: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=told) as raised:
+        read_histograms(tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_reference_histograms_of_a_top_analysis_are_read() -> None:
+    try:
+        path = data_folder() / "agc_ttbar_histograms" / "histos_all_file_per_process.json"
+    except InputError as error:
+        pytest.skip(str(error))
+    found = read_histograms(path)
+    assert len(found) == 124
+    assert found["4j2b_ttbar"].axes[0].edges.tolist() == np.linspace(50, 550, 26).tolist()
