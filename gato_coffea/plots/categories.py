@@ -122,8 +122,6 @@ def draw_components(components: Components, style: Style) -> Figure:
                 panel.axvspan(
                     interval.low, interval.high, color=colours[interval.category], alpha=0.13, lw=0
                 )
-            for inner in components.intervals[1:]:
-                panel.axvline(inner.low, color="black", lw=1.0, ls=(0, (4, 3)))
         ax.set_ylabel("Weight × density")
         lower.set_ylabel("Membership")
         lower.set_xlabel(components.label)
@@ -134,9 +132,12 @@ def draw_components(components: Components, style: Style) -> Figure:
         peaks = components.density.max(axis=0)
         # Narrow components tower over broad ones, which a linear axis would hide.
         if peaks.max() > PEAK_RATIO * peaks.min() > 0:
-            head_room(ax, float(peaks.min()) / 10, float(peaks.max()), log=True)
+            free = head_room(ax, float(peaks.min()) / 10, float(peaks.max()), log=True)
         else:
-            head_room(ax, 0.0, float(peaks.max()) or 1.0)
+            free = head_room(ax, 0.0, float(peaks.max()) or 1.0)
+        for inner in components.intervals[1:]:
+            for panel, height in ((ax, free), (lower, 1.0)):
+                panel.axvline(inner.low, 0, height, color="black", lw=1.0, ls=(0, (4, 3)))
     return figure
 
 
