@@ -39,6 +39,11 @@ def test_documented_name_is_there_and_has_a_docstring(name):
     assert getattr(gato_coffea.gato, name).__doc__
 
 
+def test_every_listed_name_is_there():
+    for name in gato_coffea.gato.__all__:
+        assert callable(getattr(gato_coffea.gato, name))
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'gato_magic_model'"):
         _ = gato_coffea.gato.gato_magic_model
