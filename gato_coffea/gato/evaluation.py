@@ -18,7 +18,7 @@ import numpy as np
 from gato_coffea.gato.problem import CategoryYields, Problem, window_yields
 from gato_coffea.gato.result import Significance, Yields
 from gato_coffea.gato.significance import combine
-from gato_coffea.gato.window import Window, window_fraction
+from gato_coffea.gato.window import Window
 from gato_coffea.samples import FloatArray, IntArray, Points, Sample
 
 Assign = Callable[[FloatArray], IntArray]
@@ -192,13 +192,7 @@ def _bootstrap(sums: Sums, rng: np.random.Generator) -> Sums:
 
 def yields_of(problem: Problem, sums: Sums) -> Yields:
     """The yields of all processes, with the background's factor into the mass window."""
-    window = problem.objective.window
-    factor = np.ones(sums.sumw.shape[1])
-    if window is not None and sums.sumw_mass is not None:
-        rows = [sums.processes.index(name) for name in problem.backgrounds]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = sums.sumw_mass[rows].sum(axis=0) / sums.sumw[rows].sum(axis=0)
-        factor = window_fraction(mean, window)
+    found = sums.category_yields(problem.signals, problem.backgrounds, problem.objective.window)
     return Yields(
         processes=sums.processes,
         signals=problem.signals,
@@ -206,5 +200,5 @@ def yields_of(problem: Problem, sums: Sums) -> Yields:
         sumw=sums.sumw,
         sumw2=sums.sumw2,
         count=sums.count,
-        factor=factor,
+        factor=found.factor,
     )

@@ -17,10 +17,13 @@ from gato_coffea.gato.partition import (
     allowed_runs,
     best_partitions,
     lloyd,
+    merge_down,
+    merge_unsatisfied,
     run_gains,
     seed_labels,
 )
-from gato_coffea.gato.problem import Densities, Problem, TrainingSet
+from gato_coffea.gato.problem import Densities, Objective, Problem
+from gato_coffea.gato.targets import TrainingSet
 from gato_coffea.samples import FloatArray, IntArray
 
 MAX_RUNS = 500
@@ -28,7 +31,14 @@ MAX_RUNS = 500
 
 MAX_ARGMAX_RUNS = 200
 
+MAX_ATOMS = 600
+"""Groups of points that `lloyd` moves between categories."""
+
 LLOYD_STARTS = 16
+
+FINE_PER_CATEGORY = 4
+MAX_FINE = 80
+"""Parts of a fine partition that is merged down: for each category, and at most."""
 
 
 def rank_order(problem: Problem, target: Densities) -> IntArray:
@@ -99,19 +109,59 @@ def _equal_shares(target: Densities, n_runs: int) -> IntArray:
     return np.unique(group, return_inverse=True)[1].astype(np.int64)
 
 
+class Atoms:
+    """Points of one training set grouped so that every group satisfies the constraints.
+
+    Any union of such groups satisfies them too (those that are on the background's statistics;
+    all of them where there is no upper limit). Points are grouped by their signal-to-background
+    ratios, in which the best categories are convex, so little is lost, and steps are cheap.
+    """
+
+    def __init__(self, problem: Problem, training: TrainingSet, *, seed: int) -> None:
+        target, raw, objective = training.target, training.raw, problem.objective
+        rng = np.random.default_rng([seed, MAX_ATOMS])
+        n = min(MAX_ATOMS, len(target.background))
+        part = np.unique(seed_labels(target, n, objective, rng), return_inverse=True)[1]
+        n = int(part.max()) + 1
+        yields, events = target.grouped(part, n), raw.grouped(part, n)
+        label = merge_unsatisfied(problem, yields, events)
+        self.part = label[part]
+        self.size = int(label.max()) + 1
+        self.target = target.grouped(self.part, self.size)
+
+    def of_points(self, label: IntArray, weight: FloatArray) -> IntArray:
+        """Label of each atom: the one that most of its points' weight has."""
+        n = int(label.max()) + 1
+        votes = np.bincount(self.part * n + label, weight + 1e-300, self.size * n)
+        return votes.reshape(self.size, n).argmax(axis=1)
+
+
 def lloyd_starts(
-    problem: Problem, target: Densities, n: int, *, seed: int, count: int
+    atoms: Atoms, n: int, objective: Objective, *, seed: int, count: int
 ) -> list[IntArray]:
-    """The best distinct partitions that `lloyd` reaches from many starts, best first."""
+    """The best partitions that `lloyd` reaches from many starts, best first.
+
+    Every other start is a fine partition that is merged down; the rest are drawn.
+
+    Returns
+    -------
+    list of IntArray
+        Category of each point.
+    """
     rng = np.random.default_rng([seed, n])
-    n = min(n, len(target.background))
+    target, n = atoms.target, min(n, atoms.size)
+    fine = min(FINE_PER_CATEGORY * n, MAX_FINE, atoms.size)
     found = []
-    for _ in range(LLOYD_STARTS):
-        start = seed_labels(target, n, problem.objective, rng)
-        label, value = lloyd(target, start, n, problem.objective)
+    for i in range(LLOYD_STARTS):
+        if i % 2 == 0 and fine > n:
+            parts = seed_labels(target, fine, objective, rng)
+            start = merge_down(target.grouped(parts, fine), n, objective)[parts]
+        else:
+            start = seed_labels(target, n, objective, rng)
+        label, value = lloyd(target, start, n, objective)
         found.append((value, label))
     found.sort(key=lambda pair: -pair[0])
-    return [label for _, label in found[:count]]
+    return [label[atoms.part] for _, label in found[:count]]
 
 
 def match_categories(

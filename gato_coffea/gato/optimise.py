@@ -33,6 +33,7 @@ from gato_coffea.gato.inputs import (
 )
 from gato_coffea.gato.methods import (
     ArgmaxPartition,
+    Atoms,
     ExactPartition,
     argmax_edges,
     argmax_labels,
@@ -43,10 +44,11 @@ from gato_coffea.gato.methods import (
     table_categories,
 )
 from gato_coffea.gato.partition import lloyd
-from gato_coffea.gato.problem import Densities, Objective, Problem, TrainingSet, check_problem
+from gato_coffea.gato.problem import Densities, Objective, Problem, check_problem
 from gato_coffea.gato.result import History, Result, Significance, Yardstick
 from gato_coffea.gato.significance import Combination
 from gato_coffea.gato.start import mixtures_from_labels
+from gato_coffea.gato.targets import TrainingSet, training_sets
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import Cells, Feature, FloatArray, IntArray, Points, points_from_cells
 
@@ -71,9 +73,7 @@ class Search:
     @cached_property
     def sets(self) -> list[TrainingSet]:
         """All events first, then all but each fold."""
-        n = self.problem.points.n_folds
-        folds = [None, *(range(n) if n > 1 else ())]
-        return [TrainingSet.of(self.problem, fold) for fold in folds]
+        return training_sets(self.problem)
 
     @cached_property
     def points(self) -> PointTally:
@@ -111,13 +111,22 @@ class Search:
         n_max = max(self.counts)
         return [ArgmaxPartition(self.problem, s, n_max=n_max) for s in self.sets]
 
+    @cached_property
+    def atoms(self) -> list[Atoms]:
+        """Groups of points that `lloyd` moves, of each training set."""
+        return [Atoms(self.problem, s, seed=self.seed) for s in self.sets]
+
     def lloyd(self, n: int, count: int) -> list[list[IntArray]]:
         """Partitions by `lloyd`, the best first: for each, one for each training set."""
-        target, objective = self.sets[0].target, self.problem.objective
-        return [
-            [label, *(lloyd(s.target, label, n, objective)[0] for s in self.sets[1:])]
-            for label in lloyd_starts(self.problem, target, n, seed=self.seed, count=count)
-        ]
+        objective = self.problem.objective
+        found = []
+        for label in lloyd_starts(self.atoms[0], n, objective, seed=self.seed, count=count):
+            row = [label]
+            for atoms in self.atoms[1:]:
+                start = atoms.of_points(label, self.weight)
+                row.append(lloyd(atoms.target, start, n, objective)[0][atoms.part])
+            found.append(row)
+        return found
 
     def starts(self, n: int, restarts: int) -> list[list[IntArray]]:
         """The best partitions of the points, like `lloyd`; first the exact one, if there is."""

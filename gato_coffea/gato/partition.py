@@ -8,13 +8,13 @@ are intervals of the signal-to-background ratio (Burshtein et al., IEEE Trans. I
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.gato.problem import CategoryYields, Densities, Objective, Problem, window_yields
-from gato_coffea.gato.significance import category_z2
+from gato_coffea.gato.significance import category_z2, combine
 from gato_coffea.samples import FloatArray, IntArray
 
 
@@ -143,7 +143,7 @@ def lloyd(
 
 
 def _linear_score(yields: CategoryYields, objective: Objective) -> FloatArray:
-    """What one unit of each signal and of background adds in each category.
+    """What one unit of each signal and of background in the mass range adds in each category.
 
     The first derivatives of the objective with respect to the yields, shape
     ``(signals + 1, K)``: the tangent plane, which a convex function never falls below.
@@ -160,8 +160,8 @@ def _linear_score(yields: CategoryYields, objective: Objective) -> FloatArray:
     ratio = s / (others + variance)
     by_signal = np.log1p(ratio) * weight[:, None]
     by_other = (np.log1p(ratio) - ratio) * weight[:, None]
-    background = by_other.sum(axis=0)
-    return np.concatenate([by_signal + background - by_other, background[None]])
+    by_any = by_other.sum(axis=0)
+    return np.concatenate([by_signal + by_any - by_other, (by_any * yields.factor)[None]])
 
 
 def seed_labels(
@@ -174,9 +174,110 @@ def seed_labels(
     chosen = rng.choice(len(b), size=n, replace=False, p=information / information.sum())
     seeds = densities.ordered(chosen)
     whole = densities.yields(np.zeros(len(b), dtype=np.int64), 1, objective)
-    share = whole.background / densities.background.sum()
-    yields = CategoryYields(
-        seeds.signal, seeds.background * share, seeds.variance * 0.0, seeds.background
+    factor = np.broadcast_to(whole.factor, (n,))
+    around = CategoryYields(
+        seeds.signal, seeds.background * factor, np.zeros(n), np.zeros(n), factor
     )
     stack = np.concatenate([s, densities.background[None]]).T
-    return (stack @ _linear_score(yields, objective)).argmax(axis=1).astype(np.int64)
+    return (stack @ _linear_score(around, objective)).argmax(axis=1).astype(np.int64)
+
+
+def merge_down(parts: Densities, n: int, objective: Objective) -> IntArray:
+    """Merge parts pair by pair, each time the pair that costs least, until ``n`` are left.
+
+    Parameters
+    ----------
+    parts
+        A fine partition: yields of each part.
+    n
+        Number of categories.
+    objective
+        What is to be kept as high as can be.
+
+    Returns
+    -------
+    IntArray
+        Category of each part.
+    """
+    label = np.arange(len(parts.background))
+    while len(parts.background) > n:
+        first, second = np.triu_indices(len(parts.background), k=1)
+        best = _cheapest(parts, first, second, objective)
+        parts, label = _merged(parts, label, first[best], second[best])
+    return label
+
+
+def merge_unsatisfied(problem: Problem, parts: Densities, events: Densities) -> IntArray:
+    """Merge every part that fails the constraints with the part that costs least.
+
+    Parameters
+    ----------
+    problem
+        Holds constraints and objective.
+    parts
+        Yields of each part that the cost is taken from.
+    events
+        Yields of each part that have to satisfy the constraints.
+
+    Returns
+    -------
+    IntArray
+        New label of each part.
+    """
+    label = np.arange(len(parts.background))
+    while len(parts.background) > 1:
+        yields = window_yields(
+            events.signal,
+            events.background,
+            events.variance,
+            events.moment,
+            problem.objective.window,
+        )
+        margin = problem.satisfied(yields, scale=events.scale)
+        worst = int(margin.argmin())
+        if margin[worst] >= 1:
+            break
+        others = np.delete(np.arange(len(margin)), worst)
+        fixed = np.full_like(others, worst)
+        other = int(others[_cheapest(parts, fixed, others, problem.objective)])
+        events = _merged(events, label, worst, other)[0]
+        parts, label = _merged(parts, label, worst, other)
+    return label
+
+
+def _merged(parts: Densities, label: IntArray, one: int, other: int) -> tuple[Densities, IntArray]:
+    """Parts with two of them merged, and the labels of the original parts."""
+    size = len(parts.background)
+    new = np.arange(size)
+    new[other] = one
+    new = np.unique(new, return_inverse=True)[1]
+    return parts.grouped(new, size - 1), new[label]
+
+
+def _cheapest(parts: Densities, first: IntArray, second: IntArray, objective: Objective) -> int:
+    """Index of the pair of parts whose merger leaves the objective highest."""
+    alone = _squares(parts, objective)
+    one, other = parts.ordered(first), parts.ordered(second)
+    together = replace(
+        one,
+        signal=one.signal + other.signal,
+        background=one.background + other.background,
+        variance=one.variance + other.variance,
+        moment=_sum(one.moment, other.moment),
+    )
+    left = alone.sum(axis=1, keepdims=True) - alone[:, first] - alone[:, second]
+    left = np.maximum(left + _squares(together, objective), 0.0)
+    return int(combine(np.sqrt(left).T, objective.combination).argmax())
+
+
+def _squares(parts: Densities, objective: Objective) -> FloatArray:
+    """Squared significance of each signal in each part, shape ``(signals, parts)``."""
+    yields = window_yields(
+        parts.signal, parts.background, parts.variance, parts.moment, objective.window
+    )
+    variance = objective.variance(yields.background, yields.variance)
+    return category_z2(yields.signal, yields.background, variance)
+
+
+def _sum(one: FloatArray | None, other: FloatArray | None) -> FloatArray | None:
+    return None if one is None or other is None else one + other

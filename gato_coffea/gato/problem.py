@@ -13,22 +13,23 @@ from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.result import effective_entries
 from gato_coffea.gato.significance import Combination, combine, signal_significances
-from gato_coffea.gato.smoothing import polynomial_basis, smooth_densities
 from gato_coffea.gato.window import Window, window_fraction
 from gato_coffea.samples import FloatArray, IntArray, Points
 
 
 @dataclass(frozen=True)
 class CategoryYields:
-    """Sums over categories (or any other axis at the end); see `Densities` for the parts.
+    """Sums over categories, which are the last axis.
 
-    ``background`` and ``variance`` are those inside the window, where one is used.
+    ``background`` and ``variance`` are those inside the window, where one is used: ``factor``
+    times those of the whole mass range. ``effective`` counts effective background entries.
     """
 
     signal: FloatArray
     background: FloatArray
     variance: FloatArray
     effective: FloatArray
+    factor: FloatArray
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,11 @@ def window_yields(
 ) -> CategoryYields:
     """Yields with the background extrapolated into the mass window, where there is one."""
     effective = effective_entries(background, variance)
+    factor = np.ones_like(background)
     if window is not None and moment is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = window_fraction(moment / background, window)
-        background, variance = background * factor, variance * factor**2
-    return CategoryYields(signal, background, variance, effective)
+    return CategoryYields(signal, background * factor, variance * factor**2, effective, factor)
 
 
 @dataclass(frozen=True)
@@ -205,37 +206,6 @@ class Problem:
         """All folds but one; all of them for None."""
         return [f for f in range(self.points.n_folds) if f != fold]
 
-    @cached_property
-    def smoothing_degree(self) -> int:
-        """Degree of the log density ratio that all events support."""
-        raw = self.densities(self.training_folds(None))
-        return self._smoothed(raw, self.training_folds(None), degree=None)[1]
-
-    def target(self, raw: Densities, folds: Sequence[int]) -> Densities:
-        """The densities to train on: the raw ones, or those estimated from them."""
-        return self._smoothed(raw, folds, degree=self.smoothing_degree)[0] if self.smooth else raw
-
-    def _smoothed(
-        self, raw: Densities, folds: Sequence[int], *, degree: int | None
-    ) -> tuple[Densities, int]:
-        rows = self.points.of(self.signals)
-        squares = self.points.sumw2[rows][:, list(folds)].sum(axis=(1, 2)) * raw.scale**2
-        yields = np.concatenate([raw.signal, raw.background[None]])
-        effective = effective_entries(yields.sum(axis=1), np.append(squares, raw.variance.sum()))
-        estimate, degree = smooth_densities(raw.u, yields, effective, degree=degree)
-        ratio = raw.variance.sum() / raw.background.sum()
-        moment = None
-        if raw.moment is not None:
-            moment = _smooth_moment(raw, estimate[-1], degree)
-        smooth = replace(
-            raw,
-            signal=estimate[:-1],
-            background=estimate[-1],
-            variance=estimate[-1] * ratio,
-            moment=moment,
-        )
-        return smooth, degree
-
     def satisfied(self, yields: CategoryYields, *, scale: float = 1.0) -> FloatArray:
         """How far each category is from its limits: one or more where it satisfies them."""
         limits = self.constraints
@@ -248,32 +218,6 @@ class Problem:
             needed = limits.max_rel_unc**-2
             margin = np.minimum(margin, yields.effective * scale / needed)
         return margin
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What one training set says: the raw densities, and those to be optimised."""
-
-    raw: Densities
-    target: Densities
-
-    @classmethod
-    def of(cls, problem: Problem, fold: int | None) -> TrainingSet:
-        """All events but those of a fold, or all."""
-        folds = problem.training_folds(fold)
-        raw = problem.densities(folds)
-        return cls(raw, problem.target(raw, folds))
-
-
-def _smooth_moment(raw: Densities, background: FloatArray, degree: int) -> FloatArray:
-    """Background's sum of weight times mass, with the mean mass a polynomial of position."""
-    assert raw.moment is not None
-    weight = np.maximum(raw.background, 0.0)
-    basis = polynomial_basis(raw.u, weight)
-    values = basis.values[:, : basis.size[min(degree, 2, len(basis.size) - 1)]]
-    mean = np.where(weight > 0, raw.moment / np.where(weight > 0, raw.background, 1.0), 0.0)
-    total = weight.sum()
-    return background * (values @ (values.T @ (weight * mean) / total))
 
 
 def check_problem(problem: Problem, asked: int) -> None:

@@ -22,8 +22,9 @@ from gato_coffea.gato import mixture
 from gato_coffea.gato.mass import window_fraction
 from gato_coffea.gato.objective import combine_z2, signal_z2
 from gato_coffea.gato.penalties import low_bkg_penalty
-from gato_coffea.gato.problem import Densities, Mixtures, Problem, TrainingSet
+from gato_coffea.gato.problem import Densities, Mixtures, Problem
 from gato_coffea.gato.result import History
+from gato_coffea.gato.targets import TrainingSet
 from gato_coffea.samples import BoolArray, FloatArray
 
 Tensor = Any

@@ -1,0 +1,150 @@
+"""Training sets: the events of some folds, and the densities to optimise that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gato_coffea.config import Constraints
+from gato_coffea.gato.partition import merge_unsatisfied, seed_labels
+from gato_coffea.gato.problem import Densities, Problem
+from gato_coffea.gato.result import effective_entries
+from gato_coffea.gato.smoothing import smooth_densities
+from gato_coffea.samples import FloatArray, IntArray
+
+CALIBRATION_ENTRIES = 100
+"""Effective background entries of a region in which estimate and events are made to agree."""
+
+CALIBRATION_REGIONS = 200
+
+PRIOR_ENTRIES = 10.0
+"""How many entries the estimate counts for where it is compared with the events."""
+
+MASS_PRIOR_ENTRIES = 100.0
+"""How many entries the overall mean mass counts for in a region."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What some folds say: the raw densities, and those to be optimised."""
+
+    raw: Densities
+    target: Densities
+
+
+def training_sets(problem: Problem) -> list[TrainingSet]:
+    """All events first; then, where there are folds, all events but those of each fold."""
+    n = problem.points.n_folds
+    everything = problem.training_folds(None)
+    raw = problem.densities(everything)
+    if not problem.smooth:
+        target, degree = raw, None
+    else:
+        target, degree = _target(problem, raw, everything, degree=None)
+    sets = [TrainingSet(raw, target)]
+    for fold in range(n) if n > 1 else ():
+        folds = problem.training_folds(fold)
+        raw = problem.densities(folds)
+        target = _target(problem, raw, folds, degree=degree)[0] if problem.smooth else raw
+        sets.append(TrainingSet(raw, target))
+    return sets
+
+
+def _target(
+    problem: Problem, raw: Densities, folds: Sequence[int], *, degree: int | None
+) -> tuple[Densities, int]:
+    """Smooth densities, and the degree of the polynomial in their log ratio."""
+    rows = problem.points.of(problem.signals)
+    squares = problem.points.sumw2[rows][:, list(folds)].sum(axis=1) * raw.scale**2
+    yields = np.concatenate([raw.signal, raw.background[None]])
+    variances = np.concatenate([squares, raw.variance[None]])
+    effective = effective_entries(yields.sum(axis=1), variances.sum(axis=1))
+    estimate, degree = smooth_densities(raw.u, yields, effective, degree=degree)
+    everywhere = np.zeros(len(raw.background), dtype=np.int64)
+    regions = _regions(problem, raw, _with_yields(raw, estimate, everywhere))
+    calibrated = calibrate(estimate, yields, effective, regions)
+    return _with_yields(raw, calibrated, regions), degree
+
+
+def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Densities:
+    moment = None
+    if raw.moment is not None:
+        moment = estimate[-1] * regional_mean(raw.moment, raw.background, raw.variance, region)
+    return replace(
+        raw,
+        signal=estimate[:-1],
+        background=estimate[-1],
+        variance=estimate[-1] * (raw.variance.sum() / raw.background.sum()),
+        moment=moment,
+    )
+
+
+def _regions(problem: Problem, raw: Densities, smooth: Densities) -> IntArray:
+    """Regions of similar signal-to-background ratios with enough background events each."""
+    n = min(CALIBRATION_REGIONS, len(raw.background))
+    rng = np.random.default_rng(n)
+    part = seed_labels(smooth, n, problem.objective, rng)
+    part = np.unique(part, return_inverse=True)[1]
+    n = int(part.max()) + 1
+    enough = Constraints(min_effective=CALIBRATION_ENTRIES)
+    label = merge_unsatisfied(
+        replace(problem, constraints=enough), smooth.grouped(part, n), raw.grouped(part, n)
+    )
+    return label[part]
+
+
+def calibrate(
+    estimate: FloatArray, yields: FloatArray, effective: FloatArray, region: IntArray
+) -> FloatArray:
+    """Scale the estimate of each class in each region towards the yield of the events there.
+
+    Parameters
+    ----------
+    estimate, yields
+        Estimated and observed yields, shape ``(classes, P)``.
+    effective
+        Effective entries of each class in all, shape ``(classes,)``.
+    region
+        Region of each point, integers of shape ``(P,)``.
+
+    Returns
+    -------
+    FloatArray
+        Shape of ``estimate``, with the same sums.
+    """
+    n = int(region.max()) + 1
+    result = np.empty_like(estimate)
+    for c, (expected, seen) in enumerate(zip(estimate, yields, strict=True)):
+        unit = effective[c] / seen.sum()
+        found = np.maximum(np.bincount(region, seen, n), 0.0) * unit
+        foreseen = np.bincount(region, expected, n) * unit
+        result[c] = expected * ((found + PRIOR_ENTRIES) / (foreseen + PRIOR_ENTRIES))[region]
+    return result * (estimate.sum(axis=1) / result.sum(axis=1))[:, None]
+
+
+def regional_mean(
+    moment: FloatArray, sumw: FloatArray, sumw2: FloatArray, region: IntArray
+) -> FloatArray:
+    """Mean mass of the background around each point: that of its region, drawn to the overall one.
+
+    Parameters
+    ----------
+    moment, sumw, sumw2
+        Sums of weight times mass, of weights and of their squares, shape ``(P,)``.
+    region
+        Region of each point, integers of shape ``(P,)``.
+
+    Returns
+    -------
+    FloatArray
+        Shape ``(P,)``, in the unit of the mass. The overall mean counts for as many events as
+        make the spread of a region's mean small.
+    """
+    n = int(region.max()) + 1
+    mean = moment.sum() / sumw.sum()
+    prior = MASS_PRIOR_ENTRIES * sumw2.sum() / sumw.sum()
+    total = np.maximum(np.bincount(region, sumw, n), 0.0)
+    shift = np.bincount(region, moment - mean * sumw, n) / (total + prior)
+    return np.asarray((mean + shift)[region])
