@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from gato_coffea import __version__
-from gato_coffea.categories import Categories, MixtureCategories
+from gato_coffea.categories import Categories
 from gato_coffea.config import Constraints
 from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.gato.candidates import Candidate, candidates
 from gato_coffea.gato.constraints import merge_offenders
 from gato_coffea.gato.evaluation import (
-    Assign,
     EventTally,
     PointTally,
     Sums,
@@ -31,108 +30,14 @@ from gato_coffea.gato.inputs import (
     points_from_samples,
     with_folds,
 )
-from gato_coffea.gato.methods import (
-    ArgmaxPartition,
-    Atoms,
-    ExactPartition,
-    argmax_edges,
-    argmax_labels,
-    equidistant_labels,
-    has_class_scores,
-    lloyd_starts,
-    match_categories,
-    table_categories,
-)
-from gato_coffea.gato.partition import lloyd
+from gato_coffea.gato.methods import match_categories
 from gato_coffea.gato.problem import Densities, Objective, Problem, check_problem
-from gato_coffea.gato.result import History, Result, Significance, Yardstick
+from gato_coffea.gato.result import Result, Significance, Yardstick
+from gato_coffea.gato.search import Method, Search
 from gato_coffea.gato.significance import Combination
-from gato_coffea.gato.start import mixtures_from_labels
-from gato_coffea.gato.targets import TrainingSet, training_sets
 from gato_coffea.gato.window import Window
-from gato_coffea.samples import Cells, Feature, FloatArray, IntArray, Points, points_from_cells
-
-Method = Literal["gato", "exact", "lloyd"]
-
-CEILING_CATEGORIES = 50
-
-
-@dataclass(frozen=True)
-class Search:
-    """A problem with its events and settings, and what is computed once for all counts."""
-
-    problem: Problem
-    tally: Tally
-    method: Method
-    counts: tuple[int, ...]
-    restarts: int
-    epochs: int
-    seed: int
-    progress: bool
-
-    @cached_property
-    def sets(self) -> list[TrainingSet]:
-        """All events first, then all but each fold."""
-        return training_sets(self.problem)
-
-    @cached_property
-    def points(self) -> PointTally:
-        """The points, to be summed by label."""
-        return PointTally(self.problem.points)
-
-    @cached_property
-    def weight(self) -> FloatArray:
-        """How much each point matters: its share of every signal and of the background."""
-        target = self.sets[0].target
-        share = target.signal / target.signal.sum(axis=1, keepdims=True)
-        return np.maximum(share.sum(axis=0) + target.background / target.background.sum(), 0.0)
-
-    @property
-    def additive(self) -> bool:
-        """Whether dynamic programming applies: the figure is a sum over categories."""
-        one_signal = len(self.problem.signals) == 1
-        in_a_row = self.problem.u.shape[1] == 1
-        return one_signal or (in_a_row and self.problem.objective.combination == "quadrature")
-
-    @cached_property
-    def ceiling(self) -> Yardstick:
-        """Significance of very many categories."""
-        return _partition_yardstick(self, self.starts(CEILING_CATEGORIES, 1)[0])
-
-    @cached_property
-    def exact(self) -> list[ExactPartition]:
-        """The exact partitions of each training set."""
-        n_max = max(*self.counts, CEILING_CATEGORIES)
-        return [ExactPartition(self.problem, s, n_max=n_max) for s in self.sets]
-
-    @cached_property
-    def argmax(self) -> list[ArgmaxPartition]:
-        """The exact bins inside each class of the arg-max, of each training set."""
-        n_max = max(self.counts)
-        return [ArgmaxPartition(self.problem, s, n_max=n_max) for s in self.sets]
-
-    @cached_property
-    def atoms(self) -> list[Atoms]:
-        """Groups of points that `lloyd` moves, of each training set."""
-        return [Atoms(self.problem, s, seed=self.seed) for s in self.sets]
-
-    def lloyd(self, n: int, count: int) -> list[list[IntArray]]:
-        """Partitions by `lloyd`, the best first: for each, one for each training set."""
-        objective = self.problem.objective
-        found = []
-        for label in lloyd_starts(self.atoms[0], n, objective, seed=self.seed, count=count):
-            row = [label]
-            for atoms in self.atoms[1:]:
-                start = atoms.of_points(label, self.weight)
-                row.append(lloyd(atoms.target, start, n, objective)[0][atoms.part])
-            found.append(row)
-        return found
-
-    def starts(self, n: int, restarts: int) -> list[list[IntArray]]:
-        """The best partitions of the points, like `lloyd`; first the exact one, if there is."""
-        found = [[e.labels(n) for e in self.exact]] if self.additive else []
-        more = restarts - len(found)
-        return [*found, *(self.lloyd(n, more) if more > 0 else [])]
+from gato_coffea.gato.yardsticks import ceiling, yardsticks
+from gato_coffea.samples import Cells, Feature, Points, points_from_cells
 
 
 def parts_of(problem: Problem, sums: Sums) -> Densities:
@@ -146,15 +51,6 @@ def parts_of(problem: Problem, sums: Sums) -> Densities:
         variance=sums.sumw2[b].sum(axis=0),
         moment=None if sums.sumw_mass is None else sums.sumw_mass[b].sum(axis=0),
     )
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """Categories from all events, and those of each training set that leaves a fold out."""
-
-    full: Categories
-    folds: tuple[Categories, ...]
-    history: History | None = None
 
 
 def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> Significance:
@@ -171,7 +67,7 @@ def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> 
     return significance_of(search.problem, sums, seed=search.seed)
 
 
-def _finish(search: Search, candidate: _Candidate, asked: int) -> Result:
+def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) -> Result:
     """Impose the constraints on the events, and evaluate."""
     problem, tally, full = search.problem, search.tally, candidate.full
     components = tally.total([full.assign], full.n_categories, by_fold=False)
@@ -195,125 +91,10 @@ def _finish(search: Search, candidate: _Candidate, asked: int) -> Result:
         held_out=held_out,
         training=training,
         yields=yields_of(problem, sums),
-        yardsticks=_yardsticks(search, asked),
+        yardsticks={**yardsticks(search, asked), "ceiling": limit},
         history=candidate.history,
         notes=tuple(notes),
     )
-
-
-def _partition_yardstick(search: Search, labels: Sequence[IntArray]) -> Yardstick:
-    """A partition of the points, held out and on the training events."""
-    n = int(labels[0].max()) + 1
-    points, problem = search.points, search.problem
-    training = significance_of(problem, points.by_label(labels[:1], n, by_fold=False))
-    if len(labels) == 1:
-        return Yardstick(None, training)
-    folds = [
-        match_categories(label, labels[0], search.weight, n=int(label.max()) + 1)[label]
-        for label in labels[1:]
-    ]
-    sums = points.by_label(folds, n, by_fold=True)
-    return Yardstick(significance_of(problem, sums, seed=search.seed), training)
-
-
-def _fixed_yardstick(search: Search, assigns: Sequence[Assign], n: int) -> Yardstick:
-    """Categories given as functions: the first from all events, the others for each fold."""
-    problem, tally = search.problem, search.tally
-    training = significance_of(problem, tally.total(assigns, n, by_fold=False))
-    if len(assigns) == 1:
-        assigns = [assigns[0]] * (1 + tally.n_folds)
-    sums = tally.total(assigns[1:], n, by_fold=True)
-    return Yardstick(significance_of(problem, sums, seed=search.seed), training)
-
-
-def _yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
-    """The reference figures that apply to the problem."""
-    problem = search.problem
-    found = {}
-    exact = "exact" if search.additive else "lloyd"
-    found[exact] = _partition_yardstick(search, search.starts(n, 1)[0])
-    if has_class_scores(problem):
-        if n > len(problem.signals):
-            optimal = [a.edges(n) for a in search.argmax]
-            for name, cuts in (
-                ("argmax equidistant", [argmax_edges(problem, n)]),
-                ("argmax optimal", optimal),
-            ):
-                count = max(1 + sum(len(e) + 1 for e in c) for c in cuts)
-                assigns = [partial(argmax_labels, edges=c) for c in cuts]
-                found[name] = _fixed_yardstick(search, assigns, count)
-    else:
-        bins = partial(equidistant_labels, problem, n=n)
-        found["equidistant"] = _fixed_yardstick(search, [bins], n)
-    found["ceiling"] = search.ceiling
-    return found
-
-
-def _mixture_candidates(search: Search, counts: Sequence[int]) -> list[_Candidate]:
-    """Train mixtures of all sizes, from all starts, on all training sets, as one batch."""
-    from gato_coffea.gato.training import Schedule, train
-
-    problem = search.problem
-    starts = [search.starts(n, search.restarts) for n in counts]
-    sizes = [max(int(labels[0].max()) + 1 for labels in rows) for rows in starts]
-    rows = [labels for own in starts for labels in own]
-    owner = np.repeat(np.arange(len(counts)), [len(own) for own in starts])
-    largest = max(sizes)
-    alive = np.arange(largest) < np.array(sizes)[owner][:, None]
-    mixtures, histories = train(
-        problem,
-        search.sets,
-        mixtures_from_labels(problem.u, rows, search.weight, largest),
-        Schedule(epochs=search.epochs),
-        alive=alive,
-        progress=search.progress,
-    )
-
-    def categories(g: int, r: int) -> MixtureCategories:
-        n = sizes[owner[r]]
-        return MixtureCategories(
-            features=problem.points.features,
-            label=np.arange(n),
-            means=mixtures.means[g, r, :n],
-            scale_tril=mixtures.scale_tril[g, r, :n],
-            log_weights=mixtures.log_weights[g, r, :n],
-        )
-
-    n_sets, x = len(search.sets), problem.points.x
-    found = []
-    for c in range(len(counts)):
-        judged = {}
-        for r in np.flatnonzero(owner == c).tolist():
-            labels = [categories(g, r).assign(x) for g in range(n_sets)]
-            mark = _partition_yardstick(search, labels)
-            judged[r] = (mark.held_out or mark.training).combined
-        best = max(judged, key=judged.__getitem__)
-        folds = tuple(categories(g, best) for g in range(1, n_sets))
-        found.append(_Candidate(categories(0, best), folds, histories[best]))
-    return found
-
-
-def _table_candidate(search: Search, labels: Sequence[IntArray]) -> _Candidate:
-    """Partitions of the points as tables over their grid."""
-    tables = [table_categories(search.problem, label) for label in labels]
-    return _Candidate(tables[0], tuple(tables[1:]))
-
-
-def _candidates(search: Search) -> list[_Candidate]:
-    """Categories for every number of them that is asked, before constraints."""
-    found = {}
-    trained = [n for n in search.counts if n > 1 and search.method == "gato"]
-    if trained:
-        found = dict(zip(trained, _mixture_candidates(search, trained), strict=True))
-    for n in search.counts:
-        if n == 1:
-            one = np.zeros(len(search.problem.points), dtype=np.int64)
-            found[n] = _table_candidate(search, [one] * len(search.sets))
-        elif search.method == "exact":
-            found[n] = _table_candidate(search, [e.labels(n) for e in search.exact])
-        elif search.method == "lloyd":
-            found[n] = _table_candidate(search, search.lloyd(n, 1)[0])
-    return [found[n] for n in search.counts]
 
 
 def optimise(
@@ -430,8 +211,11 @@ def optimise(
             "method: exact needs one signal, or one discriminant and combination quadrature "
             f"(got {len(signals)} signals, combination {combination}); allowed here: gato, lloyd"
         )
-    candidates = _candidates(search)
-    results = [_finish(search, c, n) for c, n in zip(candidates, counts, strict=True)]
+    limit = ceiling(search)
+    results = [
+        _finish(search, candidate, n, limit)
+        for candidate, n in zip(candidates(search), counts, strict=True)
+    ]
     record = {
         "package": "gato_coffea",
         "version": __version__,

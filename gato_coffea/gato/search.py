@@ -1,0 +1,100 @@
+"""A search for categories: a problem with its events, and what is computed once for all counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from gato_coffea.gato.evaluation import PointTally, Tally
+from gato_coffea.gato.methods import ArgmaxPartition, Atoms, ExactPartition, lloyd_starts
+from gato_coffea.gato.partition import lloyd
+from gato_coffea.gato.problem import Problem
+from gato_coffea.gato.targets import TrainingSet, training_sets
+from gato_coffea.samples import FloatArray, IntArray
+
+Method = Literal["gato", "exact", "lloyd"]
+
+CEILING_CATEGORIES = 50
+
+
+@dataclass(frozen=True)
+class Search:
+    """A problem with its events and settings.
+
+    ``found`` keeps the partitions that `lloyd` has reached, by number of categories.
+    """
+
+    problem: Problem
+    tally: Tally
+    method: Method
+    counts: tuple[int, ...]
+    restarts: int
+    epochs: int
+    seed: int
+    progress: bool
+    found: dict[int, list[list[IntArray]]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def sets(self) -> list[TrainingSet]:
+        """All events first, then all but each fold."""
+        return training_sets(self.problem)
+
+    @cached_property
+    def points(self) -> PointTally:
+        """The points, to be summed by label."""
+        return PointTally(self.problem.points)
+
+    @cached_property
+    def weight(self) -> FloatArray:
+        """How much each point matters: its share of every signal and of the background."""
+        target = self.sets[0].target
+        share = target.signal / target.signal.sum(axis=1, keepdims=True)
+        return np.maximum(share.sum(axis=0) + target.background / target.background.sum(), 0.0)
+
+    @property
+    def additive(self) -> bool:
+        """Whether dynamic programming applies: the figure is a sum over categories."""
+        one_signal = len(self.problem.signals) == 1
+        in_a_row = self.problem.u.shape[1] == 1
+        return one_signal or (in_a_row and self.problem.objective.combination == "quadrature")
+
+    @cached_property
+    def exact(self) -> list[ExactPartition]:
+        """The exact partitions of each training set."""
+        n_max = max(*self.counts, CEILING_CATEGORIES)
+        return [ExactPartition(self.problem, s, n_max=n_max) for s in self.sets]
+
+    @cached_property
+    def argmax(self) -> list[ArgmaxPartition]:
+        """The exact bins inside each class of the arg-max, of each training set."""
+        n_max = max(self.counts)
+        return [ArgmaxPartition(self.problem, s, n_max=n_max) for s in self.sets]
+
+    @cached_property
+    def atoms(self) -> list[Atoms]:
+        """Groups of points that `lloyd` moves, of each training set."""
+        return [Atoms(self.problem, s, seed=self.seed) for s in self.sets]
+
+    def lloyd(self, n: int) -> list[list[IntArray]]:
+        """Partitions by `lloyd`, the best first: for each, one for each training set."""
+        if n not in self.found:
+            objective, count = self.problem.objective, self.restarts
+            rows = []
+            for label in lloyd_starts(self.atoms[0], n, objective, seed=self.seed, count=count):
+                row = [label]
+                for atoms in self.atoms[1:]:
+                    start = atoms.of_points(label, self.weight)
+                    row.append(lloyd(atoms.target, start, n, objective)[0][atoms.part])
+                rows.append(row)
+            self.found[n] = rows
+        return self.found[n]
+
+    def partitions(self, n: int) -> list[list[IntArray]]:
+        """The best partitions of the points, like `lloyd`; first the exact one, if there is."""
+        found = [[e.labels(n) for e in self.exact]] if self.additive else []
+        if len(found) < self.restarts:
+            found += self.lloyd(n)
+        return found[: self.restarts]

@@ -1,0 +1,70 @@
+"""The reference figures that stand beside every result. NumPy and SciPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from gato_coffea.gato.evaluation import Assign, significance_of
+from gato_coffea.gato.methods import (
+    argmax_edges,
+    argmax_labels,
+    equidistant_labels,
+    has_class_scores,
+    match_categories,
+)
+from gato_coffea.gato.result import Yardstick
+from gato_coffea.gato.search import CEILING_CATEGORIES, Search
+from gato_coffea.samples import IntArray
+
+
+def partition_yardstick(search: Search, labels: Sequence[IntArray]) -> Yardstick:
+    """A partition of the points, held out and on the training events."""
+    n = int(labels[0].max()) + 1
+    points, problem = search.points, search.problem
+    training = significance_of(problem, points.by_label(labels[:1], n, by_fold=False))
+    if len(labels) == 1:
+        return Yardstick(None, training)
+    folds = [
+        match_categories(label, labels[0], search.weight, n=int(label.max()) + 1)[label]
+        for label in labels[1:]
+    ]
+    sums = points.by_label(folds, n, by_fold=True)
+    return Yardstick(significance_of(problem, sums, seed=search.seed), training)
+
+
+def fixed_yardstick(search: Search, assigns: Sequence[Assign], n: int) -> Yardstick:
+    """Categories given as functions: the first from all events, the others for each fold."""
+    problem, tally = search.problem, search.tally
+    training = significance_of(problem, tally.total(assigns, n, by_fold=False))
+    if len(assigns) == 1:
+        assigns = [assigns[0]] * (1 + tally.n_folds)
+    sums = tally.total(assigns[1:], n, by_fold=True)
+    return Yardstick(significance_of(problem, sums, seed=search.seed), training)
+
+
+def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
+    """The reference figures that apply to the problem."""
+    problem = search.problem
+    found = {}
+    exact = "exact" if search.additive else "lloyd"
+    found[exact] = partition_yardstick(search, search.partitions(n)[0])
+    if has_class_scores(problem):
+        if n > len(problem.signals):
+            optimal = [a.edges(n) for a in search.argmax]
+            for name, cuts in (
+                ("argmax equidistant", [argmax_edges(problem, n)]),
+                ("argmax optimal", optimal),
+            ):
+                count = max(1 + sum(len(e) + 1 for e in c) for c in cuts)
+                assigns = [partial(argmax_labels, edges=c) for c in cuts]
+                found[name] = fixed_yardstick(search, assigns, count)
+    else:
+        bins = partial(equidistant_labels, problem, n=n)
+        found["equidistant"] = fixed_yardstick(search, [bins], n)
+    return found
+
+
+def ceiling(search: Search) -> Yardstick:
+    """Significance of very many categories: the limit of finer and finer ones, cross-validated."""
+    return partition_yardstick(search, search.partitions(CEILING_CATEGORIES)[0])
