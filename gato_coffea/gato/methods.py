@@ -36,6 +36,9 @@ MAX_ATOMS = 600
 
 LLOYD_STARTS = 16
 
+CLOSURE = 0.05
+"""How far from one the probabilities of all classes may add up: a point is the mean of a cell."""
+
 FINE_PER_CATEGORY = 4
 MAX_FINE = 80
 """Parts of a fine partition that is merged down: for each category, and at most."""
@@ -225,8 +228,10 @@ def has_class_scores(problem: Problem) -> bool:
     """Whether the discriminants are the probabilities of the signals, in their order."""
     features, m = problem.points.features, len(problem.signals)
     inside = all(f.low >= 0 and f.high <= 1 for f in features)
-    total = problem.points.x.sum(axis=1)
-    return m > 1 and inside and len(features) in (m, m + 1) and bool((total <= 1 + 1e-6).all())
+    if m < 2 or not inside or len(features) not in (m, m + 1):
+        return False
+    excess = problem.points.x.sum(axis=1) - 1.0
+    return bool((excess if len(features) == m else np.abs(excess)).max() < CLOSURE)
 
 
 def argmax_bins(n: int, n_signals: int) -> list[int]:
