@@ -6,6 +6,9 @@ where plain histograms would count it as overflow.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import hist
 import numpy as np
 
@@ -14,6 +17,8 @@ from gato_coffea.samples import Feature, FloatArray
 
 MASS = "mass"
 NOMINAL = "nominal"
+PROCESS_AXES = ("process", "dataset", "sample")
+VARIATION_AXES = ("variation", "systematic", "syst")
 Axis = hist.axis.Variable | hist.axis.Regular
 
 
@@ -55,3 +60,24 @@ def fill_values(values: FloatArray, axis: Axis) -> FloatArray:
     array([0.5  , 0.875, 1.5  ])
     """
     return np.where(values == axis.edges[-1], axis.centers[-1], values)
+
+
+def by_process(name: str, histogram: Any) -> Iterator[tuple[str, Any]]:
+    """Nominal histograms, one for each label of a process axis; the whole one without such.
+
+    A category axis is one of processes if it is called process, dataset or sample, and one of
+    variations if it is called variation, systematic or syst; where no variation is called nominal
+    the first one counts as that. Names are those of the labels, below ``name`` if it is not empty.
+    """
+    for axis in histogram.axes:
+        if getattr(axis, "name", "") in VARIATION_AXES:
+            label = NOMINAL if NOMINAL in list(axis) else axis[0]
+            yield from by_process(name, histogram[{axis.name: label}])
+            return
+    for axis in histogram.axes:
+        if getattr(axis, "name", "") in PROCESS_AXES:
+            for label in axis:
+                joined = f"{name}/{label}" if name else str(label)
+                yield joined, histogram[{axis.name: label}]
+            return
+    yield name or "histogram", histogram

@@ -96,7 +96,6 @@ def _job(
     chunksize: int = 100_000,
     quiet: bool = False,
     second_pass: bool = False,
-    continued: bool = False,
 ) -> Job:
     from gato_coffea.config import read_analysis
     from gato_coffea.stages import Job
@@ -110,7 +109,6 @@ def _job(
         chunksize=chunksize,
         progress=not quiet and sys.stderr.isatty(),
         second_pass=second_pass,
-        continued=continued,
     )
 
 
@@ -204,7 +202,11 @@ def optimise(
         list[str] | None, typer.Option(help="Signal histograms, with --from-histograms.")
     ] = None,
     background: Annotated[
-        list[str] | None, typer.Option(help="Background histograms [all others].")
+        list[str] | None,
+        typer.Option(help="Background histograms [all others but data and variations]."),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Take the names REGION/... or REGION_... of the file.")
     ] = None,
     n_categories: Annotated[
         list[int] | None, typer.Option("-k", min=1, help="Numbers of categories [3 5 10].")
@@ -227,6 +229,7 @@ def optimise(
         output or Path("results"),
         signals=signal,
         backgrounds=background or None,
+        region=region,
         n_categories=n_categories or [3, 5, 10],
         method=method,
         min_effective=min_effective,

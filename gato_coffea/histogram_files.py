@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 import hist
 import numpy as np
 
-from gato_coffea.axes import NOMINAL
+from gato_coffea.axes import NOMINAL, by_process
 from gato_coffea.errors import InputError
 from gato_coffea.rootfiles import nearest, opened
 
-PROCESS_AXES = ("process", "dataset", "sample")
-VARIATION_AXES = ("variation", "systematic", "syst")
+DATA = re.compile(r"(pseudo_?)?data(_obs)?|observed|asimov", re.IGNORECASE)
+VARIED = ("up", "down", "var")
 Histograms = dict[str, "hist.Hist[Any]"]
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def read_histograms(path: str | Path) -> Histograms:
     found = {
         name: one
         for key, histogram in readers[path.suffix](path)
-        for name, one in _by_process(key, histogram)
+        for name, one in by_process(key, histogram)
     }
     if not found:
         raise InputError(f"{path}: holds no histogram")
@@ -55,21 +56,68 @@ def read_histograms(path: str | Path) -> Histograms:
 
 
 def chosen_histograms(
-    path: str | Path, *, signals: Sequence[str], backgrounds: Sequence[str] | None = None
+    path: str | Path,
+    *,
+    signals: Sequence[str],
+    backgrounds: Sequence[str] | None = None,
+    region: str | None = None,
 ) -> Histograms:
-    """Those of a file that are signals or backgrounds; by default all others are backgrounds.
+    """Those of a file that are signals or backgrounds.
+
+    Parameters
+    ----------
+    path
+        As in `read_histograms`.
+    signals, backgrounds
+        Names. By default all others are backgrounds but for data (data, pseudodata, data_obs,
+        observed) and for variations: a name that continues another one and ends in up, down or
+        var, like ``ttbar_jesUp`` beside ``ttbar``.
+    region
+        Only names that begin with it and with ``/`` or ``_`` count, and go by what follows.
 
     Raises
     ------
     InputError
-        If a name is not in the file.
+        If a name or the region is not in the file.
     """
     found = read_histograms(path)
-    names = [*signals, *(backgrounds or [n for n in found if n not in signals])]
+    if region is not None:
+        found = _in_region(path, found, region)
+    names = [*signals, *(backgrounds or _others(path, found, signals))]
     for name in names:
         if name not in found:
             raise InputError(f"{path}: has no histogram {name!r}{nearest(name, found)}")
     return {name: found[name] for name in names}
+
+
+def _in_region(path: str | Path, found: Histograms, region: str) -> Histograms:
+    for separator in "/_":
+        prefix = region + separator
+        inside = {n.removeprefix(prefix): h for n, h in found.items() if n.startswith(prefix)}
+        if inside:
+            return inside
+    regions = {name.split("/")[0] if "/" in name else name.split("_")[0] for name in found}
+    raise InputError(f"{path}: has no region {region!r}{nearest(region, sorted(regions))}")
+
+
+def _others(path: str | Path, found: Histograms, signals: Sequence[str]) -> list[str]:
+    """Names that are neither signal nor data nor the variation of another one."""
+
+    def varied(name: str) -> bool:
+        return any(
+            name.startswith((f"{other}_", f"{other}/")) and name.lower().endswith(VARIED)
+            for other in found
+        )
+
+    result = [
+        name
+        for name in found
+        if name not in signals and not DATA.fullmatch(name.rpartition("/")[2]) and not varied(name)
+    ]
+    if not result:
+        raise InputError(f"{path}: no background is left beside {', '.join(signals)}")
+    log.info("%s: backgrounds are %s", path, ", ".join(result))
+    return result
 
 
 def _from_root(path: Path) -> Iterator[tuple[str, Any]]:
@@ -140,19 +188,3 @@ def _from_contents(name: str, value: Mapping[str, Any]) -> hist.Hist[Any]:
     view["value"] = contents
     view["variance"] = np.abs(contents)
     return result
-
-
-def _by_process(name: str, histogram: Any) -> Iterator[tuple[str, hist.Hist[Any]]]:
-    """One histogram for each label of a process axis, nominal; the name alone without one."""
-    for axis in histogram.axes:
-        if axis.name in VARIATION_AXES:
-            label = NOMINAL if NOMINAL in list(axis) else axis[0]
-            yield from _by_process(name, histogram[{axis.name: label}])
-            return
-    for axis in histogram.axes:
-        if axis.name in PROCESS_AXES:
-            for label in axis:
-                joined = f"{name}/{label}" if name else str(label)
-                yield joined, histogram[{axis.name: label}]
-            return
-    yield name or "histogram", histogram

@@ -56,7 +56,6 @@ class Job:
     chunksize: int = 100_000
     progress: bool = True
     second_pass: bool = False
-    continued: bool = False
 
     @classmethod
     def of(cls, analysis: Analysis, *, output: Path | None = None, **options: Any) -> Job:
@@ -177,6 +176,7 @@ def optimise_histograms(
     signals: Sequence[str],
     backgrounds: Sequence[str] | None,
     n_categories: Sequence[int],
+    region: str | None = None,
     method: Any = "gato",
     min_effective: float = 10.0,
 ) -> dict[int, Result]:
@@ -195,7 +195,7 @@ def optimise_histograms(
     if method not in METHODS:
         raise InputError(f"method: is unknown (got {method!r}; allowed: {', '.join(METHODS)})")
     results = _optimiser(method)(
-        chosen_histograms(path, signals=signals, backgrounds=backgrounds),
+        chosen_histograms(path, signals=signals, backgrounds=backgrounds, region=region),
         signals=signals,
         n_categories=list(n_categories),
         method=method,

@@ -100,6 +100,44 @@ def test_what_cannot_be_read_is_one_line(
     assert "\n" not in str(raised.value)
 
 
+def one_bin() -> hist.Hist:
+    return hist.Hist(hist.axis.Regular(1, 0, 1), storage=hist.storage.Weight())
+
+
+def test_data_and_variations_are_no_backgrounds(tmp_path: Path) -> None:
+    names = ("sig", "tt", "tt_jesUp", "tt_ME_var", "tt_bb", "Data", "pseudodata", "tt_jes_down")
+    path = tmp_path / "h.json"
+    path.write_text(json.dumps({n: one_bin() for n in names}, default=uhi.io.json.default))
+    assert list(chosen_histograms(path, signals=["sig"])) == ["sig", "tt", "tt_bb"]
+    wanted = chosen_histograms(path, signals=["sig"], backgrounds=["tt_jesUp"])
+    assert list(wanted) == ["sig", "tt_jesUp"]
+    with pytest.raises(InputError, match="no background is left beside sig, tt, tt_bb"):
+        chosen_histograms(path, signals=["sig", "tt", "tt_bb"])
+
+
+@pytest.mark.parametrize("separator", ["_", "/"])
+def test_a_region_is_taken_out_of_the_names(tmp_path: Path, separator: str) -> None:
+    names = [f"{r}{separator}{p}" for r in ("sr", "sr2", "cr") for p in ("sig", "bkg")]
+    path = tmp_path / "h.json"
+    path.write_text(json.dumps({n: one_bin() for n in names}, default=uhi.io.json.default))
+    assert set(chosen_histograms(path, signals=["sig"], region="sr")) == {"sig", "bkg"}
+    with pytest.raises(InputError, match="has no region 'sr3'; did you mean 'sr"):
+        chosen_histograms(path, signals=["sig"], region="sr3")
+
+
+def test_what_the_process_stage_writes_is_read(tmp_path: Path) -> None:
+    from gato_coffea.storage import write_root
+
+    h = filled()
+    save({"score": h, "score_mass": h}, tmp_path / "h.coffea")
+    write_root(tmp_path / "h.root", {"score": h, "score_mass": h})
+    for suffix in (".coffea", ".root"):
+        found = chosen_histograms(tmp_path / f"h{suffix}", signals=["sig"], region="score")
+        assert list(found) == ["sig", "bkg"]
+        expected = h["bkg", "nominal", :].values()
+        np.testing.assert_array_equal(found["bkg"].values(), expected)
+
+
 def test_the_reference_histograms_of_a_top_analysis_are_read() -> None:
     try:
         path = data_folder() / "agc_ttbar_histograms" / "histos_all_file_per_process.json"
@@ -108,3 +146,11 @@ def test_the_reference_histograms_of_a_top_analysis_are_read() -> None:
     found = read_histograms(path)
     assert len(found) == 124
     assert found["4j2b_ttbar"].axes[0].edges.tolist() == np.linspace(50, 550, 26).tolist()
+    chosen = chosen_histograms(path, signals=["ttbar"], region="4j2b")
+    assert set(chosen) == {
+        "ttbar",
+        "wjets",
+        "single_top_s_chan",
+        "single_top_t_chan",
+        "single_top_tW",
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Candidate:
     full: Categories
     folds: tuple[Categories, ...]
     history: History | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _mixture_candidates(search: Search, counts: Sequence[int]) -> list[Candidate]:
@@ -75,12 +76,23 @@ def _table_candidate(search: Search, labels: Sequence[IntArray]) -> Candidate:
     return Candidate(tables[0], tuple(tables[1:]))
 
 
+def _on_bins(search: Search, candidate: Candidate) -> Candidate:
+    """The same categories with their edges on the bins: nothing is known inside of them."""
+    x = search.problem.points.x
+    tables = [
+        table_categories(search.problem, categories.assign(x))
+        for categories in (candidate.full, *candidate.folds)
+    ]
+    return replace(candidate, full=tables[0], folds=tuple(tables[1:]))
+
+
 def candidates(search: Search) -> list[Candidate]:
     """Categories for every number of them that is asked, before constraints."""
     found = {}
     trained = [n for n in search.counts if n > 1 and search.method == "gato"]
     if trained:
-        found = dict(zip(trained, _mixture_candidates(search, trained), strict=True))
+        for n, candidate in zip(trained, _mixture_candidates(search, trained), strict=True):
+            found[n] = _on_bins(search, candidate) if search.binned else candidate
     for n in search.counts:
         if n == 1:
             one = np.zeros(len(search.problem.points), dtype=np.int64)

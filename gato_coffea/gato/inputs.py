@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.gato.binned import split_bins
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import (
     MOMENTS,
@@ -158,14 +159,18 @@ def points_from_samples(
     return points_from_cells(cells, in_window=None if window is None else signals)
 
 
-def points_from_histograms(histograms: Mapping[str, Any]) -> Points:
-    """Bins of histograms as points, one fold each bin's yield.
+def points_from_histograms(
+    histograms: Mapping[str, Any], *, n_folds: int = 1, seed: int = 0
+) -> Points:
+    """Bins of histograms as points.
 
     Parameters
     ----------
     histograms
         Process to histogram (anything with the UHI protocol), all with the same axes, one or
         more; bins are cells, so categories have their edges on the bins.
+    n_folds, seed
+        In how many folds the bins' entries are split (`binned.split_bins`), and how.
 
     Raises
     ------
@@ -195,11 +200,12 @@ def points_from_histograms(histograms: Mapping[str, Any]) -> Points:
         if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
             raise InputError(f"histogram {name}: holds NaN or infinite bins")
         key = np.arange(len(sumw))
-        sums = np.zeros((len(sumw), 1, len(MOMENTS)))
         # A bin stands for as many events as it has effective entries, at least one.
-        sums[:, 0, 0] = np.maximum(sumw**2 / np.where(sumw2 > 0, sumw2, np.inf), 1.0)
-        sums[:, 0, 1], sums[:, 0, 2] = sumw, sumw2
-        cells[name] = Cells(grid, key, sums, stretched * sums[:, 0, :1])
+        entries, part = split_bins(name, sumw, sumw2, n_folds=n_folds, seed=seed)
+        sums = np.zeros((len(sumw), n_folds, len(MOMENTS)))
+        for m, total in enumerate((entries, sumw, sumw2)):
+            sums[..., m] = total[:, None] * part
+        cells[name] = Cells(grid, key, sums, stretched * entries[:, None])
     return points_from_cells(cells)
 
 

@@ -12,6 +12,7 @@ from gato_coffea import __version__
 from gato_coffea.categories import Categories
 from gato_coffea.config import Constraints
 from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.gato.binned import FOLDS_NOTE, is_histogram, nominal_histograms
 from gato_coffea.gato.candidates import Candidate, candidates
 from gato_coffea.gato.constraints import merge_offenders
 from gato_coffea.gato.evaluation import (
@@ -85,6 +86,8 @@ def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) 
     else:
         held_out = significance_of(problem, sums, seed=search.seed)
         notes.append("there are no folds: Z is that of the training events, and reads high")
+    if search.binned:
+        notes.append(FOLDS_NOTE)
     return Result(
         asked=asked,
         categories=full,
@@ -93,12 +96,12 @@ def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) 
         yields=yields_of(problem, sums),
         yardsticks={**yardsticks(search, asked), "ceiling": limit},
         history=candidate.history,
-        notes=tuple(notes),
+        notes=(*candidate.notes, *notes),
     )
 
 
 def optimise(
-    samples: Mapping[str, Any],
+    samples: Any,
     *,
     signals: Sequence[str],
     n_categories: int | Sequence[int] = 10,
@@ -127,7 +130,8 @@ def optimise(
     samples
         Process to its events (a DataFrame or a mapping with ``x`` of shape ``(N,)`` or
         ``(N, D)``, ``weight`` and, optionally, ``mass`` and ``fold``), to its `Cells`, or to a
-        fine histogram.
+        fine histogram; or one histogram with an axis called process. Of an axis of variations
+        the nominal one is taken.
     signals
         Processes that count as signal, each of its own.
     n_categories
@@ -179,6 +183,7 @@ def optimise(
     counts = (n_categories,) if isinstance(n_categories, int) else tuple(n_categories)
     if not counts or min(counts) < 1:
         raise OptimisationError(f"n_categories: must be at least 1 (got {n_categories!r})")
+    samples = nominal_histograms(samples)
     backgrounds = _check_processes(samples, signals, backgrounds)
     if kind == "edges" and method == "gato":
         raise OptimisationError("kind: edges needs method exact or lloyd (got gato)")
@@ -195,6 +200,7 @@ def optimise(
         n_folds=folds,
         window=window,
         max_points=max_points,
+        seed=seed,
     )
     problem = Problem(
         points=points,
@@ -205,7 +211,8 @@ def optimise(
         smooth=smooth,
     )
     check_problem(problem, max(counts))
-    search = Search(problem, tally, method, counts, restarts, epochs, seed, progress)
+    binned = is_histogram(samples[signals[0]])
+    search = Search(problem, tally, method, counts, restarts, epochs, seed, progress, binned)
     if method == "exact" and not search.additive:
         raise OptimisationError(
             "method: exact needs one signal, or one discriminant and combination quadrature "
@@ -274,14 +281,15 @@ def _prepare(
     n_folds: int,
     window: Window | None,
     max_points: int,
+    seed: int,
 ) -> tuple[Points, Tally]:
     """Points to train on, and what the final yields are taken from."""
     values = list(samples.values())
     if all(isinstance(value, Cells) for value in values):
         points = points_from_cells(samples, in_window=None if window is None else signals)
         return points, PointTally(points)
-    if all(hasattr(value, "axes") and hasattr(value, "variances") for value in values):
-        points = points_from_histograms(samples)
+    if all(is_histogram(value) for value in values):
+        points = points_from_histograms(samples, n_folds=n_folds, seed=seed)
         return points, PointTally(points)
     events = with_folds(as_samples(samples), n_folds)
     features = tuple(features) if features is not None else default_features(events)

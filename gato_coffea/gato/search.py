@@ -22,7 +22,7 @@ CEILING_CATEGORIES = 50
 
 @dataclass(frozen=True)
 class Search:
-    """A problem with its events and settings.
+    """A problem with its events and settings; ``binned`` where only histograms are known.
 
     ``found`` keeps the partitions that `lloyd` has reached, by number of categories.
     """
@@ -35,6 +35,7 @@ class Search:
     epochs: int
     seed: int
     progress: bool
+    binned: bool = False
     found: dict[int, list[list[IntArray]]] = field(default_factory=dict, repr=False)
 
     @cached_property
