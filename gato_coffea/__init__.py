@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gato_coffea.config import Analysis, parse_analysis, read_analysis
     from gato_coffea.datasets import features
     from gato_coffea.errors import GatoError
+    from gato_coffea.gato.choice import recommended
     from gato_coffea.gato.optimise import optimise
     from gato_coffea.gato.result import Result
     from gato_coffea.layout import Layout
@@ -42,6 +43,7 @@ _HOME = {
     "parse_analysis": "config",
     "process": "run",
     "read_analysis": "config",
+    "recommended": "gato.choice",
     "templates_from_histograms": "templates",
     "templates_from_samples": "templates",
 }
@@ -63,6 +65,7 @@ __all__ = [
     "parse_analysis",
     "process",
     "read_analysis",
+    "recommended",
     "templates_from_histograms",
     "templates_from_samples",
 ]

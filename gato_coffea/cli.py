@@ -209,7 +209,7 @@ def optimise(
         str | None, typer.Option(help="Take the names REGION/... or REGION_... of the file.")
     ] = None,
     n_categories: Annotated[
-        list[int] | None, typer.Option("-k", min=1, help="Numbers of categories [3 5 10].")
+        list[str] | None, typer.Option("-k", help="Numbers of categories, or auto [3 5 10].")
     ] = None,
     method: Annotated[str, typer.Option(help="gato, exact or lloyd.")] = "gato",
     min_effective: Annotated[float, typer.Option(min=0, help="Effective entries needed.")] = 10.0,
@@ -230,7 +230,7 @@ def optimise(
         signals=signal,
         backgrounds=background or None,
         region=region,
-        n_categories=n_categories or [3, 5, 10],
+        n_categories=n_categories or ["3", "5", "10"],
         method=method,
         min_effective=min_effective,
     )
@@ -347,9 +347,13 @@ def _print_results(job: Job, stage: str, console: Console) -> None:
 def _print_optimised(
     results: Mapping[int, Result], console: Console, *, used: int | None = None
 ) -> None:
+    from gato_coffea.gato.choice import recommendation_of
     from gato_coffea.tables import category_table, significance_table
 
     console.print(significance_table(results, used=used))
+    if len(results) > 1:
+        reason = recommendation_of(list(results.values())).reason
+        console.print(f"recommended: {reason}", soft_wrap=True)
     for result in results.values():
         console.print(category_table(result))
         for note in result.notes:

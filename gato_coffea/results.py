@@ -14,6 +14,7 @@ from gato_coffea.categories import Categories
 from gato_coffea.config import Analysis
 from gato_coffea.errors import ConfigError, InputError
 from gato_coffea.files import write_text
+from gato_coffea.gato.choice import recommendation, recommendation_of
 
 if TYPE_CHECKING:
     from gato_coffea.gato.result import Result
@@ -48,6 +49,7 @@ def write_results(folder: Path, results: Sequence[Result]) -> list[Path]:
 
 
 def _summary(results: Sequence[Result]) -> dict[str, Any]:
+    advice = recommendation_of(results)
     return {
         "signals": list(results[0].yields.signals),
         "asked": [r.asked for r in results],
@@ -55,6 +57,8 @@ def _summary(results: Sequence[Result]) -> dict[str, Any]:
         "held_out": [r.held_out.combined for r in results],
         "spread": [r.held_out.spread for r in results],
         "training": [r.training.combined for r in results],
+        "recommended": advice.asked,
+        "reason": advice.reason,
     }
 
 
@@ -137,8 +141,7 @@ def _read_result(folder: Path, asked: int) -> Result:
 def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
     """The number of categories, as asked, that templates are made with.
 
-    It is the one that ``optimise.use`` names, else the smallest one whose held-out significance
-    is within one spread of the best (one-standard-error rule, Breiman et al. 1984).
+    It is the one that ``optimise.use`` names, else the recommended one (`recommendation`).
 
     Raises
     ------
@@ -153,9 +156,7 @@ def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
                 f"allowed: {', '.join(map(str, asked))})"
             )
         return use
-    best = max(range(len(asked)), key=lambda i: summary["held_out"][i])
-    enough = summary["held_out"][best] - (summary["spread"][best] or 0.0)
-    return int(min(k for k, z in zip(asked, summary["held_out"], strict=True) if z >= enough))
+    return recommendation(asked, summary["held_out"], summary["spread"]).asked
 
 
 def write_fits(folder: Path, fits: Sequence[CategoryFit]) -> Path:

@@ -175,7 +175,7 @@ def optimise_histograms(
     *,
     signals: Sequence[str],
     backgrounds: Sequence[str] | None,
-    n_categories: Sequence[int],
+    n_categories: Sequence[str],
     region: str | None = None,
     method: Any = "gato",
     min_effective: float = 10.0,
@@ -197,12 +197,24 @@ def optimise_histograms(
     results = _optimiser(method)(
         chosen_histograms(path, signals=signals, backgrounds=backgrounds, region=region),
         signals=signals,
-        n_categories=list(n_categories),
+        n_categories=_counts(n_categories),
         method=method,
         constraints=Constraints(min_effective=min_effective),
     )
     write_results(output / "optimise", results)
     return {result.asked: result for result in results}
+
+
+def _counts(words: Sequence[str]) -> Any:
+    """Numbers of categories from words, or the one word auto."""
+    if list(words) == ["auto"]:
+        return "auto"
+    for word in words:
+        if not word.isdecimal() or int(word) < 1:
+            raise InputError(
+                f"n_categories: must be whole numbers above zero, or auto (got {word!r})"
+            )
+    return [int(word) for word in words]
 
 
 def _features(analysis: Analysis) -> Any:

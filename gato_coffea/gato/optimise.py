@@ -14,12 +14,14 @@ from gato_coffea.config import Constraints
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.gato.binned import FOLDS_NOTE, is_histogram, nominal_histograms
 from gato_coffea.gato.candidates import Candidate, candidates
+from gato_coffea.gato.choice import AUTO_COUNTS
 from gato_coffea.gato.constraints import merge_offenders
 from gato_coffea.gato.evaluation import (
     EventTally,
     PointTally,
     Sums,
     Tally,
+    pooled_significance,
     significance_of,
     yields_of,
 )
@@ -56,16 +58,17 @@ def parts_of(problem: Problem, sums: Sums) -> Densities:
 
 def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> Significance:
     """Pool the yields of each fold in the categories of the model that did not see it."""
-    x = search.problem.points.x
+    x, n = search.problem.points.x, full.n_categories
     reference = full.assign(x)
-    assigns = []
+    named = []
     for categories in folds:
         names = match_categories(
             categories.assign(x), reference, search.weight, n=categories.n_categories
         )
-        assigns.append(categories.relabelled(names).assign)
-    sums = search.tally.total(assigns, full.n_categories, by_fold=True)
-    return significance_of(search.problem, sums, seed=search.seed)
+        named.append(categories.relabelled(names))
+    each = [search.points.total([c.assign], n, by_fold=False) for c in named]
+    held_out = search.tally.total([c.assign for c in named], n, by_fold=True)
+    return pooled_significance(search.problem, held_out, each, seed=search.seed)
 
 
 def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) -> Result:
@@ -104,7 +107,7 @@ def optimise(
     samples: Any,
     *,
     signals: Sequence[str],
-    n_categories: int | Sequence[int] = 10,
+    n_categories: int | Sequence[int] | Literal["auto"] = 10,
     backgrounds: Sequence[str] | None = None,
     combination: Combination = "geometric",
     method: Method = "gato",
@@ -135,7 +138,8 @@ def optimise(
     signals
         Processes that count as signal, each of its own.
     n_categories
-        How many categories; a sequence gives a result for each.
+        How many categories; a sequence gives a result for each, and ``auto`` one for each of
+        `AUTO_COUNTS` (up to the number of points), of which `recommended` picks one.
     backgrounds
         Processes that count as background; all others by default.
     combination
@@ -179,10 +183,7 @@ def optimise(
         If there is no answer: a signal or the background without yield, a constant
         discriminant, fewer points than categories, constraints that cannot be met.
     """
-    single = isinstance(n_categories, int)
-    counts = (n_categories,) if isinstance(n_categories, int) else tuple(n_categories)
-    if not counts or min(counts) < 1:
-        raise OptimisationError(f"n_categories: must be at least 1 (got {n_categories!r})")
+    counts = _counts(n_categories)
     samples = nominal_histograms(samples)
     backgrounds = _check_processes(samples, signals, backgrounds)
     if kind == "edges" and method == "gato":
@@ -210,6 +211,8 @@ def optimise(
         constraints=constraints or Constraints(),
         smooth=smooth,
     )
+    if isinstance(n_categories, str):
+        counts = tuple(n for n in counts if n <= len(points)) or (1,)
     check_problem(problem, max(counts))
     binned = is_histogram(samples[signals[0]])
     search = Search(problem, tally, method, counts, restarts, epochs, seed, progress, binned)
@@ -234,7 +237,20 @@ def optimise(
         "folds": points.n_folds,
     }
     results = [_with_record(result, record) for result in results]
-    return results[0] if single else results
+    return results[0] if isinstance(n_categories, int | np.integer) else results
+
+
+def _counts(asked: Any) -> tuple[int, ...]:
+    """Numbers of categories, each once."""
+    if isinstance(asked, str):
+        found: Any = AUTO_COUNTS if asked == "auto" else ()
+    else:
+        found = tuple(dict.fromkeys(np.atleast_1d(asked).tolist()))
+    if not found or not all(isinstance(n, int) and n >= 1 for n in found):
+        raise OptimisationError(
+            f"n_categories: must be whole numbers above zero, or auto (got {asked!r})"
+        )
+    return tuple(found)
 
 
 def _with_record(result: Result, record: Mapping[str, Any]) -> Result:
