@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -147,6 +147,46 @@ class PointTally(Tally):
             total(points.count),
             moment,
         )
+
+
+def pooled_significance(
+    problem: Problem, held_out: Sums, each: Sequence[Sums], *, seed: int
+) -> Significance:
+    """Significance of pooled held-out yields, less what pooling itself costs.
+
+    Parameters
+    ----------
+    problem
+        Signals, backgrounds and objective.
+    held_out
+        Sums over the folds, each assigned by the model that did not see it.
+    each
+        Sums of all events as each fold's model assigns them. The significances of these and of
+        their mean differ by the cost of adding up categories that are not quite the same.
+    seed
+        Of the bootstrap for the spread.
+    """
+
+    def figures(sums: Sums) -> FloatArray:
+        found = significance_of(problem, sums)
+        return np.array([found.combined, *found.per_signal.values()])
+
+    mean = replace(
+        each[0],
+        sumw=np.mean([s.sumw for s in each], axis=0),
+        sumw2=np.mean([s.sumw2 for s in each], axis=0),
+        sumw_mass=None
+        if each[0].sumw_mass is None
+        else np.mean([s.sumw_mass for s in each if s.sumw_mass is not None], axis=0),
+    )
+    cost = np.mean([figures(sums) for sums in each], axis=0) - figures(mean)
+    found = significance_of(problem, held_out, seed=seed)
+    signals = zip(found.per_signal.items(), cost[1:], strict=True)
+    return Significance(
+        combined=found.combined + float(cost[0]),
+        per_signal={name: z + float(c) for (name, z), c in signals},
+        spread=found.spread,
+    )
 
 
 def significance_of(problem: Problem, sums: Sums, *, seed: int | None = None) -> Significance:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from gato_coffea.gato.evaluation import Assign, significance_of
+from gato_coffea.gato.evaluation import Assign, pooled_significance, significance_of
 from gato_coffea.gato.methods import (
     argmax_edges,
     argmax_labels,
@@ -13,7 +13,7 @@ from gato_coffea.gato.methods import (
     has_class_scores,
     match_categories,
 )
-from gato_coffea.gato.result import Yardstick
+from gato_coffea.gato.result import Significance, Yardstick
 from gato_coffea.gato.search import CEILING_CATEGORIES, Search
 from gato_coffea.samples import IntArray
 
@@ -29,8 +29,14 @@ def partition_yardstick(search: Search, labels: Sequence[IntArray]) -> Yardstick
         match_categories(label, labels[0], search.weight, n=int(label.max()) + 1)[label]
         for label in labels[1:]
     ]
-    sums = points.by_label(folds, n, by_fold=True)
-    return Yardstick(significance_of(problem, sums, seed=search.seed), training)
+    return Yardstick(held_out_by_label(search, folds, n), training)
+
+
+def held_out_by_label(search: Search, folds: Sequence[IntArray], n: int) -> Significance:
+    """Held-out significance of the categories of the points that each fold's model gives."""
+    each = [search.points.by_label([label], n, by_fold=False) for label in folds]
+    sums = search.points.by_label(folds, n, by_fold=True)
+    return pooled_significance(search.problem, sums, each, seed=search.seed)
 
 
 def fixed_yardstick(search: Search, assigns: Sequence[Assign], n: int) -> Yardstick:
