@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,6 +227,8 @@ def _run(
 def _tidy(output: Path, folder: str | None, files: list[Path]) -> None:
     """Take away what an earlier run with other settings has left, or one that was killed."""
     if folder is not None:
+        for aside in output.glob(f".{folder}.*"):
+            shutil.rmtree(aside)
         for path in set(stages.files_below(output / folder)) - set(files):
             path.unlink()
 

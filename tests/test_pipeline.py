@@ -196,7 +196,9 @@ def test_a_killed_run_leaves_nothing_half_written_and_resumes(folder: Path) -> N
     output = folder / "results"
     assert Provenance.read(output).stages == {}
     assert not (output / "process").exists()
+    (output / ".process.0123.old").mkdir()  # left by a kill at the moment of writing
     assert run_stage(job(folder), "process").skipped is False
+    assert not list(output.glob(".*"))
 
 
 def test_a_failed_stage_is_forgotten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
