@@ -156,6 +156,7 @@ def as_sample(value: Any, *, name: str) -> Sample:
         If a column is missing, of the wrong shape, or not finite.
     """
     if isinstance(value, Sample):
+        _check_finite({"x": value.x, "weight": value.weight, "mass": value.mass}, name=name)
         return value
     key = "x" if "x" in value else "NN_output"
     for needed in (key, "weight"):
@@ -176,12 +177,17 @@ def as_sample(value: Any, *, name: str) -> Sample:
     for column, array in {key: x, **columns}.items():
         if len(array) != len(x) or (column != key and array.ndim != 1):
             raise InputError(f"{name}.{column}: must have shape ({len(x)},) (got {array.shape})")
-        if not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).sum())
-            raise InputError(f"{name}.{column}: {bad} of {array.size} values are NaN or infinite")
+    _check_finite({key: x, **columns}, name=name)
     if fold is not None and fold.shape != (len(x),):
         raise InputError(f"{name}.fold: must have shape ({len(x)},) (got {fold.shape})")
     return Sample(x=x, weight=columns["weight"], mass=columns.get("mass"), fold=fold)
+
+
+def _check_finite(columns: Mapping[str, FloatArray | None], *, name: str) -> None:
+    for column, array in columns.items():
+        if array is not None and not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise InputError(f"{name}.{column}: {bad} of {array.size} values are NaN or infinite")
 
 
 def concatenate(samples: Sequence[Sample]) -> Sample:

@@ -27,6 +27,12 @@ from gato_coffea.samples import (
 MAX_BINS_1D = 1000
 """Cells of a single discriminant; more would not move a boundary by what matters."""
 
+MAX_CELLS = 100_000
+"""Cells of a grid, occupied or not: as many rows has a table of categories."""
+
+ENOUGH = 0.8
+"""Part of the largest number of points at which a grid is fine enough."""
+
 TAIL = 2e-4
 """Fraction of each process beyond the equally wide cells, at either end."""
 
@@ -35,9 +41,15 @@ def default_features(samples: Mapping[str, Sample]) -> tuple[Feature, ...]:
     """Features ``x0``, ``x1``, ... whose ranges hold all events.
 
     Values that all lie between 0 and 1 are taken as scores: range 0 to 1, stretched by a logit.
+
+    Raises
+    ------
+    InputError
+        If a process has no events or only weights of zero, or not as many columns as the first.
     """
-    low = np.min([s.x.min(axis=0) for s in samples.values() if len(s)], axis=0)
-    high = np.max([s.x.max(axis=0) for s in samples.values() if len(s)], axis=0)
+    _check_samples(samples, next(iter(samples.values())).x.shape[1])
+    low = np.min([s.x.min(axis=0) for s in samples.values()], axis=0)
+    high = np.max([s.x.max(axis=0) for s in samples.values()], axis=0)
     return tuple(
         Feature(f"x{d}", 0.0, 1.0, "logit") if a >= 0 and b <= 1 else Feature(f"x{d}", a, b)
         for d, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True))
@@ -52,21 +64,23 @@ def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -
     InputError, OptimisationError
         With the process or the discriminant.
     """
-    for name, sample in samples.items():
-        if sample.x.shape[1] != len(features):
-            raise InputError(
-                f"{name}.x: must have {len(features)} columns (got {sample.x.shape[1]})"
-            )
-        if not len(sample):
-            raise InputError(f"{name}: has no events")
-        if not sample.weight.any():
-            raise InputError(f"{name}.weight: all {len(sample)} weights are zero")
+    _check_samples(samples, len(features))
     for d, feature in enumerate(features):
         values = [s.x[:, d] for s in samples.values()]
         if max(v.max() for v in values) == min(v.min() for v in values):
             raise OptimisationError(
                 f"discriminant {feature.name}: is constant (got {values[0][0]:.6g} everywhere)"
             )
+
+
+def _check_samples(samples: Mapping[str, Sample], n_columns: int) -> None:
+    for name, sample in samples.items():
+        if sample.x.shape[1] != n_columns:
+            raise InputError(f"{name}.x: must have {n_columns} columns (got {sample.x.shape[1]})")
+        if not len(sample):
+            raise InputError(f"{name}: has no events")
+        if not sample.weight.any():
+            raise InputError(f"{name}.weight: all {len(sample)} weights are zero")
 
 
 def with_folds(samples: Mapping[str, Sample], n_folds: int) -> dict[str, Sample]:
@@ -87,24 +101,41 @@ def adapted_grid(
     Cells are equally wide, when stretched, where the events are; one more at either end takes
     what is beyond.
     """
-    ranges = []
-    for d, feature in enumerate(features):
-        ends = np.array(
-            [
-                np.quantile(feature.stretch(s.x[feature.inside(s.x[:, d]), d]), [TAIL, 1 - TAIL])
-                for s in samples.values()
-            ]
-        )
-        ranges.append((ends[:, 0].min(), ends[:, 1].max()))
-    dim = len(features)
-    n = max(2, int((3 * max_points) ** (1 / dim))) if dim > 1 else min(max_points, MAX_BINS_1D)
-    while True:
+    ranges = [_range(samples, feature, d) for d, feature in enumerate(features)]
+
+    def grid_of(n: int) -> tuple[Grid, int]:
         edges = [_edges(f, *r, n) for f, r in zip(features, ranges, strict=True)]
         grid = Grid(tuple(features), tuple(edges))
-        occupied = {int(c) for s in samples.values() for c in np.unique(grid.index(s.x)) if c >= 0}
-        if len(occupied) <= max_points or n <= 2:
-            return grid
-        n = max(2, int(0.9 * n))
+        seen = np.zeros(int(np.prod(grid.shape)) + 1, dtype=np.bool_)
+        for sample in samples.values():
+            seen[grid.index(sample.x)] = True  # outside: the last, which is no cell
+        return grid, int(seen[:-1].sum())
+
+    dim = len(features)
+    if dim == 1:
+        return grid_of(min(max_points, MAX_BINS_1D) - 2)[0]
+    n = max(2, int(max_points ** (1 / dim)) - 2)  # so few that all may be occupied
+    best, occupied = grid_of(n)
+    most = int(MAX_CELLS ** (1 / dim)) - 2
+    while occupied < ENOUGH * max_points and n < most:
+        # At most so many times more cells are occupied; fewer where events fill a sheet.
+        n = min(most, max(n + 1, int(n * min(max_points / occupied, 8.0) ** (1 / dim))))
+        finer, occupied = grid_of(n)
+        if occupied > max_points:
+            break
+        best = finer
+    return best
+
+
+def _range(samples: Mapping[str, Sample], feature: Feature, d: int) -> tuple[float, float]:
+    """Ends between which cells are equally wide."""
+    ends = []
+    for name, sample in samples.items():
+        x = sample.x[feature.inside(sample.x[:, d]), d]
+        if not len(x):
+            raise InputError(f"{name}: no event lies inside the ranges of the discriminants")
+        ends.append(np.quantile(feature.stretch(x), [TAIL, 1 - TAIL]))
+    return float(np.min(ends)), float(np.max(ends))
 
 
 def _edges(feature: Feature, low: float, high: float, n: int) -> FloatArray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.spatial import cKDTree
 
 from gato_coffea.categories import EdgeCategories
 from gato_coffea.errors import OptimisationError
@@ -193,22 +192,10 @@ def match_categories(
 
 def table_categories(problem: Problem, label: IntArray) -> EdgeCategories:
     """The categories of the points as a table over their grid; empty cells go by the nearest."""
-    points = problem.points
-    if points.grid is None or points.cell is None:
+    grid = problem.points.grid
+    if grid is None:
         raise OptimisationError("method: a table of categories needs points on a grid")
-    grid = points.grid
-    table = np.full(int(np.prod(grid.shape)), -1, dtype=np.int64)
-    table[points.cell] = label
-    empty = np.flatnonzero(table < 0)
-    if len(empty):
-        middle = [
-            f.stretch(0.5 * (e[1:] + e[:-1]))
-            for f, e in zip(grid.features, grid.edges, strict=True)
-        ]
-        index = np.unravel_index(empty, grid.shape)
-        centre = np.stack([m[i] for m, i in zip(middle, index, strict=True)], axis=-1)
-        width = np.maximum(problem.u.std(axis=0), 1e-12)
-        table[empty] = label[cKDTree(problem.u / width).query(centre / width)[1]]
+    table = label[problem.point_of_cell]
     edges = grid.edges
     if len(edges) == 1:
         change = np.flatnonzero(np.diff(table)) + 1

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
@@ -182,6 +183,25 @@ class Problem:
         """Stretched coordinates of the points, shape ``(P, D)``."""
         features = self.points.features
         return np.stack([f.stretch(self.points.x[:, d]) for d, f in enumerate(features)], axis=-1)
+
+    @cached_property
+    def point_of_cell(self) -> IntArray:
+        """Point that each cell of the grid belongs to; the nearest one where a cell has none."""
+        points, grid = self.points, self.points.grid
+        assert grid is not None
+        assert points.cell is not None
+        result = np.full(int(np.prod(grid.shape)), -1, dtype=np.int64)
+        result[points.cell] = np.arange(len(points))
+        empty = np.flatnonzero(result < 0)
+        middle = [
+            f.stretch(0.5 * (e[1:] + e[:-1]))
+            for f, e in zip(grid.features, grid.edges, strict=True)
+        ]
+        index = np.unravel_index(empty, grid.shape)
+        centre = np.stack([m[i] for m, i in zip(middle, index, strict=True)], axis=-1)
+        width = np.maximum(self.u.std(axis=0), 1e-12)
+        result[empty] = cKDTree(self.u / width).query(centre / width)[1]
+        return result
 
     def densities(self, folds: Sequence[int]) -> Densities:
         """What the events of some folds say, scaled to the yield of all events."""
