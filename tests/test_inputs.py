@@ -1,0 +1,300 @@
+"""From events, cells and histograms to points; and what cannot be made into points."""
+
+from __future__ import annotations
+
+import hist
+import numpy as np
+import pandas as pd
+import pytest
+
+from gato_coffea.errors import GatoError, InputError
+from gato_coffea.gato.inputs import (
+    MAX_BINS_1D,
+    adapted_grid,
+    as_samples,
+    check_features,
+    default_features,
+    points_from_histograms,
+    points_from_samples,
+    with_folds,
+)
+from gato_coffea.gato.window import Window
+from gato_coffea.samples import Feature, Sample
+
+
+def message(function, *args, **kwargs):
+    with pytest.raises(GatoError) as caught:
+        function(*args, **kwargs)
+    assert len(caught.value.args) == 1
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def sample(n, *, dim=1, seed=0, low=0.0, high=1.0, **more):
+    rng = np.random.default_rng(seed)
+    x = low + (high - low) * rng.beta(2, 3, (n, dim))
+    return Sample(x=x, weight=rng.uniform(0.5, 1.5, n), **more)
+
+
+def some(dim=1, n=4000):
+    return {"sig": sample(n, dim=dim, seed=1), "bkg": sample(2 * n, dim=dim, seed=2)}
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 4])
+@pytest.mark.parametrize("max_points", [100, 1000, 5000])
+def test_a_grid_never_has_more_points_than_asked(dim, max_points):
+    samples = some(dim)
+    features = default_features(samples)
+    points = points_from_samples(
+        samples, features=features, signals=("sig",), n_folds=1, max_points=max_points
+    )
+    assert len(points) <= max_points
+    if dim < 3:
+        assert len(points) > 0.4 * min(max_points, MAX_BINS_1D)
+    # Every event is somewhere.
+    np.testing.assert_allclose(points.count.sum(axis=(1, 2)), [4000, 8000])
+    np.testing.assert_allclose(
+        points.sumw.sum(axis=(1, 2)), [s.weight.sum() for s in samples.values()]
+    )
+
+
+def test_cells_are_where_the_events_are():
+    # One event far away must not take the resolution from the others.
+    crowd = sample(5000, low=100.0, high=101.0)
+    far = Sample(x=np.array([[1e6]]), weight=np.ones(1))
+    samples = {
+        "sig": crowd,
+        "bkg": Sample(x=np.concatenate([crowd.x, far.x]), weight=np.ones(5001)),
+    }
+    grid = adapted_grid(default_features(samples), samples, max_points=500)
+    cells = np.unique(grid.index(crowd.x))
+    assert len(cells) > 250
+    assert grid.index(far.x)[0] == len(grid.edges[0]) - 2
+
+
+def test_discriminants_of_very_different_scale():
+    rng = np.random.default_rng(4)
+    x = np.stack([rng.beta(2, 2, 3000), rng.uniform(0, 3000, 3000)], axis=1)
+    samples = {"sig": Sample(x=x, weight=np.ones(3000)), "bkg": Sample(x=x, weight=np.ones(3000))}
+    features = default_features(samples)
+    assert features[1].high > 2900
+    grid = adapted_grid(features, samples, max_points=400)
+    assert abs(grid.shape[0] - grid.shape[1]) <= 1
+    for d in range(2):
+        # Along each of them the events spread over most of the cells.
+        assert len(np.unique(np.searchsorted(grid.edges[d], x[:, d]))) > 0.8 * grid.shape[d]
+
+
+def test_default_features():
+    scores = {"a": sample(50), "b": sample(50, low=0.2, high=0.9)}
+    assert default_features(scores) == (Feature("x0", 0.0, 1.0, "logit"),)
+    found = default_features({"a": sample(50, low=-3, high=2), "b": sample(50, low=0, high=7)})
+    assert found[0].scale == "linear"
+    assert found[0].low == min(sample(50, low=-3, high=2).x.min(), 0.0) < 0
+    assert found[0].high <= 7
+    mixed = Sample(x=np.array([[0.1, 0.0], [0.7, 40.0]]), weight=np.ones(2))
+    assert [f.scale for f in default_features({"a": mixed})] == ["logit", "linear"]
+
+
+def test_folds_follow_identity_or_position():
+    given = sample(1000, fold=np.arange(1000) * 7 - 300)
+    found = with_folds({"a": given, "b": sample(1000)}, 5)
+    np.testing.assert_array_equal(found["a"].fold, given.fold % 5)
+    first, again = (with_folds({"b": sample(1000, seed=s)}, 5)["b"].fold for s in (1, 2))
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, found["b"].fold)
+    assert first.min() >= 0
+    # Binomial: 200 +- 13 a fold; five of them.
+    assert np.abs(np.bincount(first, minlength=5) - 200).max() < 65
+    # An event keeps its fold when others are added behind it.
+    longer = with_folds({"b": sample(1500)}, 5)["b"].fold
+    np.testing.assert_array_equal(longer[:1000], first)
+
+
+def test_points_sum_folds_and_mass():
+    rng = np.random.default_rng(6)
+    n = 3000
+    samples = {
+        name: Sample(
+            x=rng.beta(2, 2, (n, 1)),
+            weight=rng.normal(1, 0.5, n),
+            mass=rng.uniform(90, 190, n),
+            fold=rng.integers(0, 3, n),
+        )
+        for name in ("sig", "bkg")
+    }
+    points = points_from_samples(
+        samples,
+        features=default_features(samples),
+        signals=("sig",),
+        n_folds=3,
+        window=Window(100, 180, 120, 130),
+        max_points=300,
+    )
+    assert points.sumw.shape == (2, 3, len(points))
+    for f in range(3):
+        s, b = (samples[name].where(samples[name].fold == f) for name in ("sig", "bkg"))
+        inside = (s.mass >= 120) & (s.mass <= 130)
+        assert points.sumw[0, f].sum() == pytest.approx(s.weight[inside].sum())
+        assert points.sumw2[0, f].sum() == pytest.approx((s.weight[inside] ** 2).sum())
+        inside = (b.mass >= 100) & (b.mass <= 180)
+        assert points.sumw[1, f].sum() == pytest.approx(b.weight[inside].sum())
+        assert points.sumw_mass[1, f].sum() == pytest.approx((b.weight * b.mass)[inside].sum())
+
+
+def filled(axes, seed, n=5000, mean=0.5):
+    h = hist.Hist(*axes, storage=hist.storage.Weight())
+    rng = np.random.default_rng(seed)
+    columns = [rng.normal(mean, 0.2, n) for _ in axes]
+    h.fill(*columns, weight=rng.uniform(0.5, 1.5, n))
+    return h
+
+
+ONE = (hist.axis.Variable([0, 0.1, 0.3, 0.4, 0.6, 0.7, 1.0], name="score"),)
+TWO = (hist.axis.Regular(8, 0, 1, name="a"), hist.axis.Regular(5, -1, 2, name="b"))
+
+
+@pytest.mark.parametrize("axes", [ONE, TWO], ids=["1-D", "2-D"])
+def test_bins_of_histograms_are_points(axes):
+    histograms = {"sig": filled(axes, 1, mean=0.7), "bkg": filled(axes, 2)}
+    points = points_from_histograms(histograms)
+    assert points.processes == ("sig", "bkg")
+    assert [f.name for f in points.features] == [a.name for a in axes]
+    assert points.n_folds == 1
+    centre = np.stack(
+        [c.ravel() for c in np.meshgrid(*[a.centers for a in axes], indexing="ij")], axis=1
+    )
+    np.testing.assert_allclose(points.x, centre, atol=1e-12)
+    for c, h in enumerate(histograms.values()):
+        np.testing.assert_allclose(points.sumw[c, 0], h.values().ravel())
+        np.testing.assert_allclose(points.sumw2[c, 0], h.variances().ravel())
+    # A bin's point lies in the bin, so a table over the grid has its edges on the bins.
+    np.testing.assert_array_equal(points.grid.index(points.x), points.cell)
+    for f, a in zip(points.features, axes, strict=True):
+        assert (f.low, f.high) == (a.edges[0], a.edges[-1])
+
+
+def test_counts_are_histograms_too():
+    h = hist.Hist(hist.axis.Regular(4, 0, 1, name="x"), storage=hist.storage.Int64())
+    h.fill([0.1, 0.1, 0.6])
+    points = points_from_histograms({"a": h, "b": h})
+    np.testing.assert_array_equal(points.sumw2[0, 0], [2, 0, 1, 0])
+
+
+def test_histograms_that_do_not_fit():
+    other = (hist.axis.Regular(6, 0, 1, name="score"),)
+    text = message(points_from_histograms, {"a": filled(ONE, 1), "b": filled(other, 1)})
+    assert text == "histogram b: its axes differ from those of the others"
+    text = message(points_from_histograms, {"a": filled(ONE, 1), "b": filled(TWO, 1)})
+    assert text == "histogram b: its axes differ from those of the others"
+    weighted = hist.Hist(*ONE, storage=hist.storage.Double())
+    weighted.fill([0.5], weight=[0.3])
+    text = message(points_from_histograms, {"a": filled(ONE, 1), "b": weighted})
+    assert text == "histogram b: has no variances; use Weight storage"
+    bad = filled(ONE, 1)
+    bad.view().value[2] = np.nan
+    text = message(points_from_histograms, {"a": bad})
+    assert text == "histogram a: holds NaN or infinite bins"
+
+
+GOOD = {"x": np.linspace(0, 1, 9), "weight": np.ones(9)}
+BAD = np.array([0, 1, 2, np.nan, 4, np.inf, 6, 7, 8.0])
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"weight": np.ones(9)}, "bkg: column 'NN_output' is missing (got ['weight'])"),
+        ({"x": np.ones(9)}, "bkg: column 'weight' is missing (got ['x'])"),
+        ({**GOOD, "x": BAD}, "bkg.x: 2 of 9 values are NaN or infinite"),
+        ({**GOOD, "weight": BAD}, "bkg.weight: 2 of 9 values are NaN or infinite"),
+        ({**GOOD, "mass": BAD}, "bkg.mass: 2 of 9 values are NaN or infinite"),
+        (pd.DataFrame({**GOOD, "x": BAD}), "bkg.x: 2 of 9 values are NaN or infinite"),
+        ({**GOOD, "weight": np.ones(8)}, "bkg.weight: must have shape (9,) (got (8,))"),
+        ({**GOOD, "mass": np.ones((9, 2))}, "bkg.mass: must have shape (9,) (got (9, 2))"),
+        ({**GOOD, "x": np.ones((9, 2, 2))}, "bkg.x: must have shape (N,) or (N, D)"),
+        (
+            Sample(x=BAD[:, None], weight=np.ones(9)),
+            "bkg.x: 2 of 9 values are NaN or infinite",
+        ),
+        (
+            Sample(x=np.ones((9, 1)), weight=BAD),
+            "bkg.weight: 2 of 9 values are NaN or infinite",
+        ),
+    ],
+)
+def test_columns_that_are_no_numbers_of_one_shape(value, told):
+    assert message(as_samples, {"sig": GOOD, "bkg": value}).startswith(told)
+
+
+def test_no_processes_at_all():
+    assert message(as_samples, {}) == "samples: no process is given"
+
+
+def checked(samples):
+    samples = as_samples(samples)
+    check_features(samples, default_features(samples))
+
+
+@pytest.mark.parametrize(
+    ("bkg", "told"),
+    [
+        ({"x": np.zeros((0, 1)), "weight": np.zeros(0)}, "bkg: has no events"),
+        ({**GOOD, "weight": np.zeros(9)}, "bkg.weight: all 9 weights are zero"),
+        (
+            {"x": np.ones((9, 2)), "weight": np.ones(9)},
+            "bkg.x: must have 1 columns (got 2)",
+        ),
+    ],
+)
+def test_processes_that_cannot_be_used(bkg, told):
+    assert message(checked, {"sig": GOOD, "bkg": bkg}) == told
+
+
+def test_no_events_in_any_process():
+    nothing = {"x": np.zeros((0, 1)), "weight": np.zeros(0)}
+    assert message(checked, {"sig": nothing, "bkg": nothing}) == "sig: has no events"
+
+
+@pytest.mark.parametrize("value", [0.0, 0.37, 2500.0])
+def test_a_constant_discriminant(value):
+    x = np.stack([np.linspace(0, 1, 9), np.full(9, value)], axis=1)
+    one = {"x": x, "weight": np.ones(9)}
+    assert message(checked, {"sig": one, "bkg": one}) == (
+        f"discriminant x1: is constant (got {value:.6g} everywhere)"
+    )
+
+
+def test_constant_in_one_process_only_is_fine():
+    checked({"sig": {**GOOD, "x": np.full(9, 0.5)}, "bkg": GOOD})
+
+
+@pytest.mark.parametrize("what", ["sig", "bkg"])
+def test_events_outside_the_declared_range(what):
+    samples = as_samples({"sig": GOOD, "bkg": GOOD, what: {**GOOD, "x": GOOD["x"] + 5}})
+    text = message(
+        points_from_samples,
+        samples,
+        features=(Feature("score", 0.0, 1.0),),
+        signals=("sig",),
+        n_folds=1,
+    )
+    assert text == f"{what}: no event lies inside the ranges of the discriminants"
+
+
+def test_a_mass_window_needs_masses():
+    samples = as_samples({"sig": GOOD, "bkg": {**GOOD, "mass": np.full(9, 120.0)}})
+    text = message(
+        points_from_samples,
+        samples,
+        features=(Feature("score", 0.0, 1.0),),
+        signals=("sig",),
+        n_folds=1,
+        window=Window(100, 180, 120, 130),
+    )
+    assert text == "sig: column 'mass' is missing, and a mass window is used"
+
+
+def test_errors_of_input_are_errors_of_input():
+    with pytest.raises(InputError):
+        as_samples({"a": {"x": [1.0], "weight": [np.nan]}})
