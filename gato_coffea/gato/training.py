@@ -1,4 +1,4 @@
-"""Gradient descent of Gaussian-mixture categories on the expected significance.
+"""Gradient descent of categories on the expected significance.
 
 Restarts and training sets (all events, and all but one fold) are one batch, and an epoch is one
 fused step over the weighted points. Schedules act inside that step: they are functions of the
@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gato_coffea.gato import mixture
 from gato_coffea.gato.mass import window_fraction
 from gato_coffea.gato.objective import combine_z2, signal_z2
 from gato_coffea.gato.penalties import low_bkg_penalty
-from gato_coffea.gato.problem import Densities, Mixtures, Problem
+from gato_coffea.gato.problem import Mixtures, Problem
 from gato_coffea.gato.result import History
+from gato_coffea.gato.shapes import GaussianShape, Shape
 from gato_coffea.gato.targets import TrainingSet
 from gato_coffea.samples import BoolArray, FloatArray
 
@@ -45,15 +45,6 @@ PLATEAU = 1e-4
 SAFETY = 1.1
 """How much more than the constraints ask is aimed at: points are coarser than events."""
 
-MUTE = -1e6
-"""Added to the log posterior of a component that only fills up the batch."""
-
-DAMPING = 0.3
-"""Of the elements of a Cholesky factor below its diagonal."""
-
-MARGIN = 0.25
-"""How far beyond the outermost points a mean may lie, in standard deviations."""
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -63,50 +54,6 @@ class Schedule:
     learning_rate: tuple[float, float] = (0.05, 0.001)
     temperature: tuple[float, float] = (1.0, 0.05)
     penalty: float = 1.0
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Standardised coordinates: ``z = (u - centre) / width``, and where means may lie in them."""
-
-    centre: FloatArray
-    width: FloatArray
-    mean_range: FloatArray
-
-    @classmethod
-    def of(cls, densities: Densities) -> _Frame:
-        u = densities.u
-        share = densities.signal / densities.signal.sum(axis=1, keepdims=True)
-        weight = np.maximum(
-            share.sum(axis=0) + densities.background / densities.background.sum(), 0
-        )
-        centre = weight @ u / weight.sum()
-        width = np.sqrt(weight @ (u - centre) ** 2 / weight.sum())
-        width = np.where(width > 0, width, 1.0)
-        z = (u - centre) / width
-        return cls(centre, width, np.stack([z.min(axis=0) - MARGIN, z.max(axis=0) + MARGIN], -1))
-
-    def to_raw(self, start: Mixtures) -> list[FloatArray]:
-        means = (start.means - self.centre) / self.width
-        scale = start.scale_tril / self.width[:, None]
-        diagonal = np.diagonal(scale, axis1=-2, axis2=-1)
-        raw_scale = np.tril(scale, -1) / DAMPING
-        index = np.arange(len(self.width))
-        raw_scale[..., index, index] = np.log(diagonal)
-        raw = mixture.raw_means(means, mean_norm="sigmoid", mean_range=self.mean_range)
-        return [raw, raw_scale, start.log_weights]
-
-    def parameters(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Means, Cholesky factors and log weights in standardised coordinates."""
-        return (
-            mixture.effective_means(raw[0], mean_norm="sigmoid", mean_range=self.mean_range),
-            mixture.scale_tril(raw[1], sigma0=1.0, damping=DAMPING),
-            raw[2],
-        )
-
-    def to_mixtures(self, raw: Sequence[Tensor]) -> Mixtures:
-        means, scale, weights = (p.numpy().astype(np.float64) for p in self.parameters(raw))
-        return Mixtures(means * self.width + self.centre, scale * self.width[:, None], weights)
 
 
 class _Yields(NamedTuple):
@@ -127,12 +74,10 @@ class _Step:
         problem: Problem,
         sets: Sequence[TrainingSet],
         schedule: Schedule,
-        frame: _Frame,
-        alive: BoolArray,
+        shape: Shape,
     ) -> None:
-        self.problem, self.schedule, self.frame = problem, schedule, frame
-        self.alive = tf.constant(alive, tf.float32)
-        self.mute = tf.constant(np.where(alive, 0.0, MUTE), tf.float32)
+        self.problem, self.schedule, self.shape = problem, schedule, shape
+        self.alive = tf.constant(shape.alive, tf.float32)
         rows = []
         for target, raw in ((s.target, s.raw) for s in sets):
             parts = [*target.signal, target.background, target.variance]
@@ -140,7 +85,6 @@ class _Step:
             rows.append(parts if target.moment is None else [*parts, target.moment])
         self.n_signals = len(problem.signals)
         self.data = tf.constant(np.array(rows), tf.float32)
-        self.z = tf.constant((problem.u - frame.centre) / frame.width, tf.float32)
 
     def yields(self, membership: Tensor) -> _Yields:
         """Yields of the categories, the background extrapolated into the mass window."""
@@ -188,14 +132,9 @@ class _Step:
     def _shortfall(self, margin: Tensor) -> Tensor:
         return low_bkg_penalty(tf.where(self.alive > 0, margin, 1.0), threshold=1.0)
 
-    def joint(self, raw: Sequence[Tensor]) -> Tensor:
-        """Log posterior of every component that takes part, ``(G, R, P, K)``."""
-        joint = mixture.log_joint(self.z, *self.frame.parameters(raw))
-        return joint + self.mute[:, None, :]
-
     def loss(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Loss to differentiate, and a record ``(4, G, R)`` of its parts."""
-        yields = self.yields(tf.nn.softmax(self.joint(raw) / temperature, axis=-1))
+        yields = self.yields(self.shape.soft(raw, temperature))
         value = self.significance(yields)
         low, uncertain = self.penalties(yields)
         each = -value + self.schedule.penalty * (low + uncertain)
@@ -203,11 +142,10 @@ class _Step:
 
     def judge(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Hard significance, less where constraints fail, and the bias of the soft yields."""
-        joint = self.joint(raw)
-        hard = self.yields(tf.one_hot(tf.argmax(joint, axis=-1), joint.shape[-1]))
+        hard = self.yields(self.shape.hard(raw))
         value = self.significance(hard)
         low, uncertain = self.penalties(hard)
-        soft = self.yields(tf.nn.softmax(joint / temperature, axis=-1))
+        soft = self.yields(self.shape.soft(raw, temperature))
         total = tf.reduce_sum(hard.signal, axis=2) + hard.background
         other = tf.reduce_sum(soft.signal, axis=2) + soft.background
         bias = tf.abs(tf.math.divide_no_nan(total - other, total))
@@ -240,7 +178,7 @@ class _Step:
             ]
             return e + 1.0, raw, first, second, record
 
-        empty = tf.zeros((4, *raw[2].shape[:2]))
+        empty = tf.zeros((4, *raw[0].shape[:2]))
         _, raw, first, second, record = tf.while_loop(
             lambda e, *_: e < epoch + n, body, (epoch, raw, first, second, empty)
         )
@@ -280,18 +218,51 @@ def train(
         The best state of every element of the batch, and the history of each restart on the first
         training set.
     """
-    frame = _Frame.of(sets[0].target)
     if alive is None:
         alive = np.ones(start.log_weights.shape[1:], dtype=np.bool_)
-    step = _Step(problem, sets, schedule, frame, alive)
-    raw = [tf.constant(a, tf.float32) for a in frame.to_raw(start)]
+    shape = GaussianShape(problem, sets[0].target, alive)
+    raw, histories = descend(
+        problem, sets, shape, shape.to_raw(start), schedule, progress=progress
+    )
+    return shape.to_mixtures(raw), histories
+
+
+def descend(
+    problem: Problem,
+    sets: Sequence[TrainingSet],
+    shape: Shape,
+    start: Sequence[FloatArray],
+    schedule: Schedule,
+    *,
+    progress: bool = False,
+) -> tuple[list[FloatArray], list[History]]:
+    """Train a batch of categories of any shape.
+
+    Parameters
+    ----------
+    problem, sets, schedule, progress
+        As in `train`.
+    shape
+        How memberships follow from the trainable values.
+    start
+        Those to start from, arrays of shape ``(G, R, ...)``.
+
+    Returns
+    -------
+    tuple
+        The trainable values of the best state of every element of the batch, and the history of
+        each restart on the first training set.
+    """
+    step = _Step(problem, sets, schedule, shape)
+    raw = [tf.constant(a, tf.float32) for a in start]
     first, second = [tf.zeros_like(p) for p in raw], [tf.zeros_like(p) for p in raw]
     best = [p.numpy() for p in raw]
-    best_value = np.full(start.log_weights.shape[:2], -np.inf)
+    best_value = np.full(raw[0].shape[:2], -np.inf)
     rows: list[list[FloatArray]] = []
+    moving: list[list[FloatArray]] = []
     stale = 0
     with Progress(*COLUMNS, disable=not progress, transient=True) as bar:
-        sizes = sorted({int(n) for n in alive.sum(axis=1)})
+        sizes = sorted({int(n) for n in shape.alive.sum(axis=1)})
         name = f"training {', '.join(map(str, sizes))} categories"
         task = bar.add_task(name, total=schedule.epochs, figure="")
         for epoch in range(0, schedule.epochs, CHUNK):
@@ -311,16 +282,19 @@ def train(
             schedules = [temperature * constant, rate * constant]
             parts = [*record.numpy()[:, 0], value[0], *schedules, bias.numpy()[0]]
             rows.append([(epoch + n) * constant, *parts])
+            if problem.u.shape[1] == 1:
+                moving.append(shape.boundaries([p.numpy()[0] for p in raw]))
             bar.update(task, completed=epoch + n, figure=f"Z {best_value[0].max():.4f}")
             if stale >= PATIENCE:
                 break
     histories = [
-        _history(np.array(rows, dtype=np.float64)[:, :, r]) for r in range(len(best_value[0]))
+        _history(np.array(rows, dtype=np.float64)[:, :, r], tuple(m[r] for m in moving))
+        for r in range(len(best_value[0]))
     ]
-    return frame.to_mixtures([tf.constant(b) for b in best]), histories
+    return best, histories
 
 
-def _history(rows: FloatArray) -> History:
+def _history(rows: FloatArray, boundaries: tuple[FloatArray, ...]) -> History:
     epoch, loss, value, low, uncertain, hard, temperature, rate, bias = rows.T
     return History(
         epoch=epoch,
@@ -332,4 +306,5 @@ def _history(rows: FloatArray) -> History:
         temperature=temperature,
         learning_rate=rate,
         bias=bias,
+        boundaries=boundaries,
     )
