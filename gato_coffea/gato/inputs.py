@@ -27,7 +27,7 @@ from gato_coffea.samples import (
 MAX_BINS_1D = 1000
 """Cells of a single discriminant; more would not move a boundary by what matters."""
 
-MAX_CELLS = 100_000
+MAX_CELLS = 300_000
 """Cells of a grid, occupied or not: as many rows has a table of categories."""
 
 ENOUGH = 0.8
