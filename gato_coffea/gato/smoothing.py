@@ -39,7 +39,7 @@ class Basis:
     size: tuple[int, ...]
 
 
-def polynomial_basis(u: FloatArray, weight: FloatArray) -> Basis:
+def polynomial_basis(u: FloatArray, weight: FloatArray, *, max_degree: int = MAX_DEGREE) -> Basis:
     """Polynomials of the coordinates, orthonormal under the weights.
 
     Parameters
@@ -48,6 +48,8 @@ def polynomial_basis(u: FloatArray, weight: FloatArray) -> Basis:
         Stretched coordinates, shape ``(P, D)``.
     weight
         Non-negative weights, shape ``(P,)``.
+    max_degree
+        Highest degree; less where the points are few or the terms many.
     """
     total = weight.sum()
     mean = weight @ u / total
@@ -56,7 +58,7 @@ def polynomial_basis(u: FloatArray, weight: FloatArray) -> Basis:
     dim = u.shape[1]
     columns: list[FloatArray] = []
     size: list[int] = []
-    for degree in range(MAX_DEGREE + 1):
+    for degree in range(max_degree + 1):
         terms = list(itertools.combinations_with_replacement(range(dim), degree))
         if len(columns) + len(terms) > min(MAX_TERMS, max(1, len(u) // 4)):
             break
@@ -150,7 +152,8 @@ def smooth_densities(
     fraction = np.maximum(yields, 0.0)
     fraction /= fraction.sum(axis=1, keepdims=True)
     weight = fraction.T * effective
-    basis = polynomial_basis(u, weight.sum(axis=1))
+    highest = MAX_DEGREE if degree is None else degree
+    basis = polynomial_basis(u, weight.sum(axis=1), max_degree=highest)
     if degree is not None:
         degree = min(degree, len(basis.size) - 1)
         best, _ = fit_posterior(basis.values[:, : basis.size[degree]], weight)
