@@ -1,0 +1,76 @@
+"""How long the compiled training steps take, and how long their compilation."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from gato_coffea.gato import training
+
+
+@dataclass
+class Batch:
+    """One batch of trainings: its shape, and the wall time of every compiled call."""
+
+    training_sets: int
+    restarts: int
+    categories: int
+    points: int
+    chunk_s: list[float] = field(default_factory=list)
+    epochs: list[int] = field(default_factory=list)
+
+    @property
+    def compile_s(self) -> float:
+        """What the first call, which traces and compiles, took more than the others."""
+        if len(self.chunk_s) < 2:
+            return self.chunk_s[0] if self.chunk_s else 0.0
+        return max(self.chunk_s[0] - median(self.chunk_s[1:]), 0.0)
+
+    @property
+    def epoch_s(self) -> float:
+        """Time of an epoch, compilation not counted; NaN where there was one call only."""
+        later = [t / n for t, n in zip(self.chunk_s[1:], self.epochs[1:], strict=True)]
+        return median(later) if later else float("nan")
+
+
+@contextmanager
+def batches_timed() -> Iterator[list[Batch]]:
+    """The batches that are trained inside the block, as they come."""
+    batches: list[Batch] = []
+    original = training._Step
+
+    class TimedStep(original):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            restarts, categories = self.alive.shape
+            batch = Batch(self.data.shape[0], restarts, categories, self.z.shape[0])
+            batches.append(batch)
+            compiled = self.chunk
+
+            def chunk(raw: Any, first: Any, second: Any, epoch: Any, n: Any) -> Any:
+                begin = time.perf_counter()
+                result = compiled(raw, first, second, epoch, n)
+                result[3].numpy()  # wait for the result
+                batch.chunk_s.append(time.perf_counter() - begin)
+                batch.epochs.append(int(n))
+                return result
+
+            self.chunk = chunk
+
+    training._Step = TimedStep  # type: ignore[misc]
+    try:
+        yield batches
+    finally:
+        training._Step = original  # type: ignore[misc]
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far, in MB."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size / (1e6 if sys.platform == "darwin" else 1e3)
