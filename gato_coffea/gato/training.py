@@ -257,7 +257,8 @@ def descend(
     raw = [tf.constant(a, tf.float32) for a in start]
     first, second = [tf.zeros_like(p) for p in raw], [tf.zeros_like(p) for p in raw]
     best = [p.numpy() for p in raw]
-    best_value = np.full(raw[0].shape[:2], -np.inf)
+    *_, (judged, _) = step.chunk(raw, first, second, tf.constant(0.0), tf.constant(0.0))
+    best_value = judged.numpy().astype(np.float64)  # of the start: no result falls below it
     rows: list[list[FloatArray]] = []
     moving: list[list[FloatArray]] = []
     stale = 0
