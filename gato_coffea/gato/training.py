@@ -259,6 +259,7 @@ def descend(
     best = [p.numpy() for p in raw]
     *_, (judged, _) = step.chunk(raw, first, second, tf.constant(0.0), tf.constant(0.0))
     best_value = judged.numpy().astype(np.float64)  # of the start: no result falls below it
+    reached = np.full_like(best_value, -np.inf)  # by training, which leaves a good start at first
     rows: list[list[FloatArray]] = []
     moving: list[list[FloatArray]] = []
     stale = 0
@@ -273,11 +274,11 @@ def descend(
             )
             value = judged.numpy().astype(np.float64)
             better = value > best_value
-            gain = np.mean(np.maximum(value - best_value, 0.0)) if rows else np.inf
+            gain = np.mean(np.maximum(value - reached, 0.0)) if rows else np.inf
             stale = 0 if gain > PLATEAU * np.mean(np.abs(value)) else stale + 1
             for kept, new in zip(best, raw, strict=True):
                 kept[better] = new.numpy()[better]
-            best_value = np.maximum(value, best_value)
+            best_value, reached = np.maximum(value, best_value), np.maximum(value, reached)
             rate, temperature = (float(v) for v in step.at(tf.constant(float(epoch + n - 1))))
             constant = np.ones_like(value[0])
             schedules = [temperature * constant, rate * constant]
