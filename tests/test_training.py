@@ -1,0 +1,173 @@
+"""Gradient descent against the exact optimum, alone and in a batch; few runs, each compiled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gato_coffea.categories import MixtureCategories
+from gato_coffea.config import Constraints
+from gato_coffea.gato.inputs import (
+    as_samples,
+    default_features,
+    points_from_samples,
+    with_folds,
+)
+from gato_coffea.gato.methods import ExactPartition
+from gato_coffea.gato.problem import Mixtures, Objective, Problem
+from gato_coffea.gato.start import mixtures_from_labels
+from gato_coffea.gato.targets import training_sets
+from gato_coffea.gato.toys import toy_arrays
+
+EPOCHS = 80
+"""So few that training does not stop early."""
+
+
+def assigned(problem, mixtures, g, r, n):
+    own = MixtureCategories(
+        features=problem.points.features,
+        label=np.arange(n),
+        means=mixtures.means[g, r, :n],
+        scale_tril=mixtures.scale_tril[g, r, :n],
+        log_weights=mixtures.log_weights[g, r, :n],
+    )
+    return own.assign(problem.points.x)
+
+
+def value(problem, densities, label):
+    n = int(label.max()) + 1
+    return float(problem.objective.combined(densities.yields(label, n, problem.objective)))
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """A batch of two training sets and three restarts: five, three and five categories."""
+    from gato_coffea.gato import training
+
+    samples = with_folds(as_samples(toy_arrays("1d", n_signal=4000, n_bkg=20_000, seed=1)), 3)
+    points = points_from_samples(
+        samples,
+        features=default_features(samples),
+        signals=("signal",),
+        n_folds=3,
+        max_points=200,
+    )
+    backgrounds = tuple(name for name in samples if name != "signal")
+    problem = Problem(
+        points, ("signal",), backgrounds, Objective(), Constraints(min_effective=50.0)
+    )
+    sets = training_sets(problem)[:2]
+    # Training aims a little higher than the limits, because points are coarser than events.
+    aim = replace(problem, constraints=Constraints(min_effective=50.0 * training.SAFETY * 1.001))
+    exact = [ExactPartition(aim, s, n_max=5) for s in sets]
+    order, raw = np.argsort(problem.u[:, 0]), sets[0].raw
+    above = np.cumsum((raw.background**2 / np.maximum(raw.variance, 1e-12))[order][::-1])[::-1]
+    greedy = np.empty(len(points), dtype=np.int64)
+    greedy[order] = np.searchsorted([-1000, -350, -120, -25], -above)  # too few in the highest
+    labels = [[e.labels(5) for e in exact], [e.labels(3) for e in exact], [greedy, greedy]]
+    weight = sets[0].target.background / sets[0].target.background.sum()
+    weight = weight + sets[0].target.signal[0] / sets[0].target.signal.sum()
+    start = mixtures_from_labels(problem.u, labels, weight, 5)
+    alive = np.arange(5) < np.array([5, 3, 5])[:, None]
+
+    schedule = training.Schedule(epochs=EPOCHS)
+
+    def run(restarts=slice(None), n=5, **options):
+        chosen = Mixtures(
+            start.means[:, restarts, :n],
+            start.scale_tril[:, restarts, :n, :, :],
+            start.log_weights[:, restarts, :n],
+        )
+        return training.train(problem, sets, chosen, schedule, **options)
+
+    mixtures, histories = run(alive=alive)
+    return SimpleNamespace(
+        problem=problem,
+        sets=sets,
+        exact=exact,
+        labels=labels,
+        alive=alive,
+        start=start,
+        run=run,
+        schedule=schedule,
+        mixtures=mixtures,
+        histories=histories,
+    )
+
+
+@pytest.mark.parametrize("g", [0, 1])
+def test_within_a_percent_of_the_exact_optimum(toy, g):
+    """From a start that is not allowed, at the limits at which the training has arrived."""
+    target, raw, problem = toy.sets[g].target, toy.sets[g].raw, toy.problem
+    label = assigned(problem, toy.mixtures, g, 2, 5)
+    arrived = problem.satisfied(raw.yields(label, 5, problem.objective), scale=raw.scale).min()
+    limits = Constraints(min_effective=50.0 * arrived * 0.999)
+    exact = ExactPartition(replace(problem, constraints=limits), toy.sets[g], n_max=5).labels(5)
+    assert value(problem, target, label) > 0.99 * value(problem, target, exact)
+
+
+@pytest.mark.parametrize(("r", "k"), [(0, 5), (1, 3)])
+def test_never_worse_than_its_start(toy, r, k):
+    for g, s in enumerate(toy.sets):
+        before, after = (
+            value(toy.problem, s.target, assigned(toy.problem, m, g, r, k))
+            for m in (toy.start, toy.mixtures)
+        )
+        # float32 may put a point on a boundary on either side.
+        assert after > before * (1 - 1e-3)
+
+
+def test_constraints_steer(toy):
+    """A start whose highest category holds hardly any background ends with enough in each."""
+    problem, raw = toy.problem, toy.sets[0].raw
+    margin = [
+        problem.satisfied(raw.yields(assigned(problem, m, 0, 2, 5), 5, problem.objective)).min()
+        for m in (toy.start, toy.mixtures)
+    ]
+    assert margin[0] < 0.6
+    assert margin[1] > 0.9  # what is still missing is merged afterwards
+    history = toy.histories[2]
+    assert history.penalty_uncertainty[-1] < 0.02
+    assert history.hard[-1] > 0.8 * value(problem, toy.sets[0].target, toy.exact[0].labels(5))
+    np.testing.assert_array_equal(history.penalty_yield, 0)  # there is no such constraint
+
+
+def test_history_of_a_training(toy):
+    rows = len(toy.histories[0].epoch)
+    np.testing.assert_array_equal(toy.histories[0].epoch, 10 * np.arange(1, rows + 1))
+    for history in toy.histories:
+        for name in ("loss", "significance", "hard", "penalty_uncertainty", "bias"):
+            assert np.isfinite(getattr(history, name)).all()
+            assert getattr(history, name).shape == (rows,)
+        np.testing.assert_allclose(
+            history.loss, history.penalty_uncertainty - history.significance, rtol=1e-5
+        )
+        # The colder, the more do soft yields agree with the hard ones.
+        assert history.bias[-1] < 0.5 * history.bias[0]
+        assert (np.diff(history.temperature) < 0).all()
+        assert len(history.boundaries) == rows
+        assert len(history.boundaries[-1]) >= 2
+
+
+def test_alone_as_in_a_batch(toy):
+    """Components that fill up the batch change nothing."""
+    _, (history,) = toy.run(slice(1, 2), 3)
+    together = toy.histories[1]
+    rows = min(len(history.epoch), len(together.epoch))
+    assert rows >= 5
+    # The same steps in float32: differences of 1e-6 grow from epoch to epoch.
+    np.testing.assert_allclose(history.loss[:2], together.loss[:2], rtol=1e-3)
+    np.testing.assert_allclose(history.loss[:rows], together.loss[:rows], rtol=0.02)
+
+
+def test_schedules_end_at_their_final_values(toy):
+    history = toy.histories[0]
+    assert history.epoch[-1] == EPOCHS
+    # float32 all the way
+    assert history.temperature[-1] == np.float32(toy.schedule.temperature[1])
+    assert history.learning_rate[-1] == np.float32(toy.schedule.learning_rate[1])
+    middle = np.interp(EPOCHS / 2 + 0.5, history.epoch, history.temperature)
+    assert middle == pytest.approx(np.mean(toy.schedule.temperature), rel=0.05)
