@@ -13,7 +13,7 @@ from gato_coffea.categories import Categories
 from gato_coffea.config import Constraints
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.gato.binned import FOLDS_NOTE, is_histogram, nominal_histograms
-from gato_coffea.gato.candidates import Candidate, candidates
+from gato_coffea.gato.candidates import candidates
 from gato_coffea.gato.choice import AUTO_COUNTS
 from gato_coffea.gato.constraints import merge_offenders
 from gato_coffea.gato.evaluation import (
@@ -36,7 +36,7 @@ from gato_coffea.gato.inputs import (
 from gato_coffea.gato.methods import match_categories
 from gato_coffea.gato.problem import Densities, Objective, Problem, check_problem
 from gato_coffea.gato.result import Result, Significance, Yardstick
-from gato_coffea.gato.search import Method, Search
+from gato_coffea.gato.search import Candidate, Kind, Method, Search
 from gato_coffea.gato.significance import Combination
 from gato_coffea.gato.window import Window
 from gato_coffea.gato.yardsticks import ceiling, yardsticks
@@ -99,6 +99,7 @@ def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) 
         yields=yields_of(problem, sums),
         yardsticks={**yardsticks(search, asked), "ceiling": limit},
         history=candidate.history,
+        folds=() if candidate.history is None else candidate.folds,
         notes=(*candidate.notes, *notes),
     )
 
@@ -111,7 +112,8 @@ def optimise(
     backgrounds: Sequence[str] | None = None,
     combination: Combination = "geometric",
     method: Method = "gato",
-    kind: Literal["mixture", "edges"] = "mixture",
+    kind: Kind = "mixture",
+    bins_per_discriminant: Sequence[int] | None = None,
     seed: int = 0,
     restarts: int = 2,
     folds: int = 5,
@@ -125,6 +127,7 @@ def optimise(
     smooth: bool = True,
     max_points: int = 4000,
     progress: bool = False,
+    continue_from: Result | Sequence[Result] | None = None,
 ) -> Any:
     """Find the categories with the best expected significance.
 
@@ -145,9 +148,12 @@ def optimise(
     combination
         One figure from several signals: ``geometric`` mean, ``quadrature`` or ``sum``.
     method
-        ``gato`` trains a Gaussian mixture; ``exact`` and ``lloyd`` partition a fine grid.
+        ``gato`` trains by gradient descent; ``exact`` and ``lloyd`` partition a fine grid.
     kind
-        ``mixture``; ``edges`` gives a table over a grid (with ``exact`` or ``lloyd``).
+        What ``gato`` trains: a Gaussian ``mixture``, or the ``edges`` of rectangular bins, up to
+        ``n_categories`` of them.
+    bins_per_discriminant
+        Number of bins in each discriminant, for ``edges``; then ``n_categories`` is their product.
     seed
         Same seed, same result.
     restarts, folds, epochs
@@ -169,6 +175,9 @@ def optimise(
         Largest number of weighted points to train on.
     progress
         Show a progress bar.
+    continue_from
+        Results of ``gato`` to start from, with a shorter and colder schedule; one for each of
+        ``n_categories``. A note says what was gained.
 
     Returns
     -------
@@ -186,8 +195,10 @@ def optimise(
     counts = _counts(n_categories)
     samples = nominal_histograms(samples)
     backgrounds = _check_processes(samples, signals, backgrounds)
-    if kind == "edges" and method == "gato":
-        raise OptimisationError("kind: edges needs method exact or lloyd (got gato)")
+    if bins_per_discriminant is not None:
+        counts = (_product(bins_per_discriminant, kind=kind, method=method),)
+    if continue_from is not None and method != "gato":
+        raise OptimisationError(f"continue: method {method} trains nothing (allowed: gato)")
     if (window_gev is None) != (mass_range_gev is None):
         raise InputError("window_gev and mass_range_gev: give both or none")
     window = None
@@ -215,7 +226,25 @@ def optimise(
         counts = tuple(n for n in counts if n <= len(points)) or (1,)
     check_problem(problem, max(counts))
     binned = is_histogram(samples[signals[0]])
-    search = Search(problem, tally, method, counts, restarts, epochs, seed, progress, binned)
+    if bins_per_discriminant is not None and len(bins_per_discriminant) != len(points.features):
+        raise OptimisationError(
+            f"bins_per_discriminant: needs one number for each of {len(points.features)} "
+            f"discriminants (got {list(bins_per_discriminant)})"
+        )
+    search = Search(
+        problem,
+        tally,
+        method,
+        counts,
+        restarts,
+        epochs,
+        seed,
+        progress,
+        binned=binned,
+        kind=kind,
+        bins=None if bins_per_discriminant is None else tuple(bins_per_discriminant),
+        previous=_by_count(continue_from),
+    )
     if method == "exact" and not search.additive:
         raise OptimisationError(
             "method: exact needs one signal, or one discriminant and combination quadrature "
@@ -251,6 +280,27 @@ def _counts(asked: Any) -> tuple[int, ...]:
             f"n_categories: must be whole numbers above zero, or auto (got {asked!r})"
         )
     return tuple(found)
+
+
+def _product(bins: Sequence[int], *, kind: Kind, method: Method) -> int:
+    """Number of cells."""
+    if kind != "edges" or method != "gato":
+        raise OptimisationError(
+            f"bins_per_discriminant: needs kind edges and method gato (got {kind}, {method})"
+        )
+    if not bins or not all(isinstance(n, int) and n >= 1 for n in bins):
+        raise OptimisationError(
+            f"bins_per_discriminant: must be whole numbers above zero (got {list(bins)})"
+        )
+    return int(np.prod(bins))
+
+
+def _by_count(results: Result | Sequence[Result] | None) -> dict[int, Result]:
+    """Results by the number of categories that was asked for."""
+    if results is None:
+        return {}
+    each = [results] if isinstance(results, Result) else list(results)
+    return {result.asked: result for result in each}
 
 
 def _with_record(result: Result, record: Mapping[str, Any]) -> Result:

@@ -11,7 +11,6 @@ import numpy as np
 from gato_coffea.categories import EdgeCategories
 from gato_coffea.gato.methods import ExactPartition
 from gato_coffea.gato.problem import Problem
-from gato_coffea.gato.targets import TrainingSet
 from gato_coffea.samples import BoolArray, Feature, FloatArray, IntArray
 
 EVEN = 0.1
@@ -19,9 +18,6 @@ EVEN = 0.1
 
 CLOSEST = 1e-4
 """Smallest share of a bin where training starts."""
-
-JITTER = 0.5
-"""Spread of the logarithms of the widths of bins that are drawn at random."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,11 @@ class Shares:
     def at(self, share: FloatArray) -> FloatArray:
         """Values of shares."""
         return np.interp(share, self.share, self.u)
+
+    def widths(self, edges: FloatArray, n: int) -> FloatArray:
+        """Shares of ``n`` bins from the edges of as many, both ends included, or of others."""
+        share = np.interp(np.linspace(0, len(edges) - 1, n + 1), np.arange(len(edges)), edges)
+        return _widths(self.of(share[1:-1]))
 
 
 def shares_of(problem: Problem, weight: FloatArray) -> list[Shares]:
@@ -99,19 +100,7 @@ def alive_cells(bins: IntArray) -> BoolArray:
     return reduce(lambda a, b: (a[:, :, None] & b[:, None, :]).reshape(len(a), -1), parts)
 
 
-def exact_start(
-    problem: Problem, training: TrainingSet, shares: Sequence[Shares], *, n_max: int
-) -> list[ExactPartition]:
-    """The exact bins of each discriminant on its own."""
-    return [
-        ExactPartition(
-            problem, training, n_max=n_max, order=np.argsort(problem.u[:, d], kind="stable")
-        )
-        for d in range(len(shares))
-    ]
-
-
-def bin_shares(exact: ExactPartition, share: FloatArray, n: int) -> FloatArray:
+def bin_widths(exact: ExactPartition, share: FloatArray, n: int) -> FloatArray:
     """Widths of ``n`` bins: the exact ones where the constraints allow as many, else equal ones.
 
     Parameters
@@ -129,15 +118,31 @@ def bin_shares(exact: ExactPartition, share: FloatArray, n: int) -> FloatArray:
     place = np.empty(len(share), dtype=np.int64)
     place[exact.order] = np.arange(len(share))
     before = exact.order[place[first] - 1]
-    edges = 0.5 * (share[first] + share[before])
-    width = np.maximum(np.diff(np.concatenate([[0.0], edges, [1.0]])), CLOSEST)
-    return width / width.sum()
+    return _widths(0.5 * (share[first] + share[before]))
+
+
+def _widths(inner: FloatArray) -> FloatArray:
+    width = np.maximum(np.diff(np.concatenate([[0.0], inner, [1.0]])), CLOSEST)
+    return np.asarray(width / width.sum())
 
 
 def raw_widths(width: FloatArray, size: int) -> FloatArray:
-    """Trainable values of ``sigmoid.ordered_edges`` for bins, filled up to ``size`` of them."""
-    raw = np.zeros(size - 1)
-    raw[: len(width) - 1] = np.log(width[:-1]) - np.log(width[-1])
+    """Trainable values of ``sigmoid.ordered_edges`` for bins, filled up to ``size`` of them.
+
+    Parameters
+    ----------
+    width
+        Shape ``(..., bins)``, all positive.
+    size
+        Number of bins of the largest.
+
+    Returns
+    -------
+    FloatArray
+        Shape ``(..., size - 1)``.
+    """
+    raw = np.zeros((*width.shape[:-1], size - 1))
+    raw[..., : width.shape[-1] - 1] = np.log(width[..., :-1]) - np.log(width[..., -1:])
     return raw
 
 

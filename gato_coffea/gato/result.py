@@ -138,6 +138,9 @@ class Result:
         How the training went, or None for a method that does not train.
     notes
         What the user should know: merged categories, overtraining, and so on.
+    folds
+        The categories of the trainings that left one fold out each; none for a method that does
+        not train. A training that continues starts from them.
     """
 
     asked: int
@@ -148,6 +151,7 @@ class Result:
     yardsticks: Mapping[str, Yardstick]
     history: History | None = None
     notes: tuple[str, ...] = ()
+    folds: tuple[Categories, ...] = ()
 
     @property
     def n_categories(self) -> int:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from gato_coffea.categories import Categories
 from gato_coffea.gato.evaluation import PointTally, Tally
 from gato_coffea.gato.methods import ArgmaxPartition, Atoms, ExactPartition, lloyd_starts
 from gato_coffea.gato.partition import lloyd
 from gato_coffea.gato.problem import Problem
+from gato_coffea.gato.result import History, Result
 from gato_coffea.gato.targets import TrainingSet, training_sets
 from gato_coffea.samples import FloatArray, IntArray
 
 Method = Literal["gato", "exact", "lloyd"]
 
+Kind = Literal["mixture", "edges"]
+
 CEILING_CATEGORIES = 50
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Categories from all events, and those of each training set that leaves a fold out."""
+
+    full: Categories
+    folds: tuple[Categories, ...]
+    history: History | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Search:
     """A problem with its events and settings; ``binned`` where only histograms are known.
 
+    ``bins`` are those of each discriminant for ``kind`` edges, ``previous`` holds by number of
+    categories the results that training is to continue.
     ``found`` keeps the partitions that `lloyd` has reached, by number of categories.
     """
 
@@ -36,6 +53,9 @@ class Search:
     seed: int
     progress: bool
     binned: bool = False
+    kind: Kind = "mixture"
+    bins: tuple[int, ...] | None = None
+    previous: Mapping[int, Result] = field(default_factory=dict, repr=False)
     found: dict[int, list[list[IntArray]]] = field(default_factory=dict, repr=False)
 
     @cached_property

@@ -31,7 +31,10 @@ DAMPING = 0.3
 MARGIN = 0.25
 """How far beyond the outermost points a mean may lie, in standard deviations."""
 
-STEEPNESS = 4.0
+AWAY = 1e3
+"""Far outside of all shares."""
+
+STEEPNESS = 8.0
 """Of the softest edges, in units of one over the mean width of the bins."""
 
 
@@ -42,9 +45,13 @@ class Shape(ABC):
     ----------
     alive
         Which categories take part, shape ``(R, K)``: others only fill up the batch.
+    spare
+        Whether a category that fails the constraints is no fault, but adds nothing: of the cells
+        of a grid many are empty whatever its edges.
     """
 
     alive: BoolArray
+    spare: bool = False
 
     @abstractmethod
     def soft(self, raw: Sequence[Tensor], temperature: Tensor) -> Tensor:
@@ -160,11 +167,15 @@ class RectangleShape(Shape):
         self.features, self.shares, self.bins = tuple(features), tuple(shares), bins
         self.size = tuple(int(n) for n in bins.max(axis=0))
         self.dims = [d for d, n in enumerate(self.size) if n > 1]
-        self.alive = alive_cells(bins)
+        self.alive, self.spare = alive_cells(bins), len(self.dims) > 1
         self.unit = [tf.constant(shares[d].of(u[:, d]), tf.float32) for d in self.dims]
         self.mute = [
             tf.constant(np.where(alive_bins(bins[:, d])[:, :-1], 0.0, MUTE), tf.float32)
             for d in self.dims
+        ]
+        # Where there is one bin, the edges that only fill up lie below everything.
+        self.away = [
+            tf.constant(np.where(bins[:, d, None] == 1, -AWAY, 0.0), tf.float32) for d in self.dims
         ]
         self.steepness = [
             tf.constant(STEEPNESS * bins[:, d, None, None], tf.float32) for d in self.dims
@@ -172,7 +183,10 @@ class RectangleShape(Shape):
 
     def edges(self, raw: Sequence[Tensor]) -> list[Tensor]:
         """Inner edges of each discriminant that is cut, as shares, ``(..., R, bins - 1)``."""
-        return [ordered_edges(r + m) for r, m in zip(raw, self.mute, strict=True)]
+        return [
+            ordered_edges(r + m) + away
+            for r, m, away in zip(raw, self.mute, self.away, strict=True)
+        ]
 
     def soft(self, raw: Sequence[Tensor], temperature: Tensor) -> Tensor:
         """See `Shape.soft`."""

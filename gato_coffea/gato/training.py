@@ -114,23 +114,35 @@ class _Step:
         spread = (objective.systematic * yields.background) ** 2
         if objective.mc_uncertainty:
             spread += yields.variance
-        z2 = signal_z2(yields.signal, yields.background, spread)
+        signal = yields.signal
+        if self.shape.spare:
+            for margin in self.margins(yields):
+                signal *= tf.clip_by_value(margin, 0.0, 1.0)[:, :, None]
+        z2 = signal_z2(signal, yields.background, spread)
         return combine_z2(z2, objective.combination)
 
-    def penalties(self, yields: _Yields) -> tuple[Tensor, Tensor]:
-        """Penalty for too little and for too uncertain background, each ``(G, R)``."""
+    def margins(self, yields: _Yields) -> tuple[Tensor, Tensor]:
+        """What each category has of the background yield and effective entries it needs."""
         limits = self.problem.constraints
-        low = uncertain = tf.zeros(yields.background.shape[:2])
+        low = uncertain = tf.ones_like(yields.background)
         if limits.min_background > 0:
-            low = self._shortfall(yields.raw / (limits.min_background * SAFETY))
+            low = yields.raw / (limits.min_background * SAFETY)
         needed = max(limits.min_effective, (limits.max_rel_unc or np.inf) ** -2) * SAFETY
         if needed > 0:
             effective = tf.math.divide_no_nan(tf.nn.relu(yields.raw) ** 2, yields.sumw2)
-            uncertain = self._shortfall(effective / needed)
+            uncertain = effective / needed
         return low, uncertain
 
-    def _shortfall(self, margin: Tensor) -> Tensor:
-        return low_bkg_penalty(tf.where(self.alive > 0, margin, 1.0), threshold=1.0)
+    def penalties(self, yields: _Yields) -> tuple[Tensor, Tensor]:
+        """Penalty for too little and for too uncertain background, each ``(G, R)``."""
+        if self.shape.spare:
+            none = tf.zeros(yields.background.shape[:2])
+            return none, none
+        low, uncertain = (
+            low_bkg_penalty(tf.where(self.alive > 0, margin, 1.0), threshold=1.0)
+            for margin in self.margins(yields)
+        )
+        return low, uncertain
 
     def loss(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Loss to differentiate, and a record ``(4, G, R)`` of its parts."""
