@@ -149,10 +149,35 @@ class PointTally(Tally):
         )
 
 
+def _figures(problem: Problem, sums: Sums) -> FloatArray:
+    """The combined significance and that of each signal, along the last axis."""
+    yields = sums.category_yields(problem.signals, problem.backgrounds, problem.objective.window)
+    z = problem.objective.per_signal(yields)
+    combined = combine(z, problem.objective.combination)
+    return np.concatenate([combined[..., None], z], axis=-1)
+
+
+def _significance(problem: Problem, figures: FloatArray, spread: float | None) -> Significance:
+    signals = zip(problem.signals, figures[1:].tolist(), strict=True)
+    return Significance(float(figures[0]), dict(signals), spread)
+
+
+def significance_of(problem: Problem, sums: Sums, *, seed: int | None = None) -> Significance:
+    """Significance of the sums, with its spread by bootstrap where a seed is given.
+
+    Yields of each process and category are drawn as Poisson numbers of their effective entries,
+    with the mean weight; the spread is half the width of the central 68 % of the significances.
+    """
+    spread = None
+    if seed is not None:
+        spread = _spread(_figures(problem, _bootstrap(sums, np.random.default_rng(seed))))
+    return _significance(problem, _figures(problem, sums), spread)
+
+
 def pooled_significance(
     problem: Problem, held_out: Sums, each: Sequence[Sums], *, seed: int
 ) -> Significance:
-    """Significance of pooled held-out yields, less what pooling itself costs.
+    """Significance of pooled held-out yields, free of what pooling and small numbers do to it.
 
     Parameters
     ----------
@@ -164,13 +189,9 @@ def pooled_significance(
         Sums of all events as each fold's model assigns them. The significances of these and of
         their mean differ by the cost of adding up categories that are not quite the same.
     seed
-        Of the bootstrap for the spread.
+        Of the bootstrap, which gives the spread, and the bias: a convex function of yields that
+        fluctuate is high on average by as much as its bootstrap is above it.
     """
-
-    def figures(sums: Sums) -> FloatArray:
-        found = significance_of(problem, sums)
-        return np.array([found.combined, *found.per_signal.values()])
-
     mean = replace(
         each[0],
         sumw=np.mean([s.sumw for s in each], axis=0),
@@ -179,38 +200,17 @@ def pooled_significance(
         if each[0].sumw_mass is None
         else np.mean([s.sumw_mass for s in each if s.sumw_mass is not None], axis=0),
     )
-    cost = np.mean([figures(sums) for sums in each], axis=0) - figures(mean)
-    found = significance_of(problem, held_out, seed=seed)
-    signals = zip(found.per_signal.items(), cost[1:], strict=True)
-    return Significance(
-        combined=found.combined + float(cost[0]),
-        per_signal={name: z + float(c) for (name, z), c in signals},
-        spread=found.spread,
-    )
+    alone = np.mean([_figures(problem, sums) for sums in each], axis=0)
+    cost = alone - _figures(problem, mean)
+    figures = _figures(problem, held_out)
+    drawn = _figures(problem, _bootstrap(held_out, np.random.default_rng(seed)))
+    bias = drawn.mean(axis=0) - figures
+    return _significance(problem, figures + cost - bias, _spread(drawn))
 
 
-def significance_of(problem: Problem, sums: Sums, *, seed: int | None = None) -> Significance:
-    """Significance of the sums, with its spread by bootstrap where a seed is given.
-
-    Yields of each process and category are drawn as Poisson numbers of their effective entries,
-    with the mean weight; the spread is half the width of the central 68 % of the significances.
-    """
-    signals, backgrounds = problem.signals, problem.backgrounds
-    window, objective = problem.objective.window, problem.objective
-    yields = sums.category_yields(signals, backgrounds, window)
-    z = objective.per_signal(yields)
-    spread = None
-    if seed is not None:
-        rng = np.random.default_rng(seed)
-        drawn = _bootstrap(sums, rng)
-        values = objective.combined(drawn.category_yields(signals, backgrounds, window))
-        low, high = np.quantile(values, [0.159, 0.841])
-        spread = float(0.5 * (high - low))
-    return Significance(
-        combined=float(combine(z, objective.combination)),
-        per_signal={name: float(v) for name, v in zip(signals, z, strict=True)},
-        spread=spread,
-    )
+def _spread(drawn: FloatArray) -> float:
+    low, high = np.quantile(drawn[:, 0], [0.159, 0.841])
+    return float(0.5 * (high - low))
 
 
 def _bootstrap(sums: Sums, rng: np.random.Generator) -> Sums:

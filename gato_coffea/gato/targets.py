@@ -19,9 +19,6 @@ CALIBRATION_ENTRIES = 100
 
 CALIBRATION_REGIONS = 200
 
-PRIOR_ENTRIES = 10.0
-"""How many entries the estimate counts for where it is compared with the events."""
-
 MASS_PRIOR_ENTRIES = 100.0
 """How many entries the overall mean mass counts for in a region."""
 
@@ -100,6 +97,9 @@ def calibrate(
 ) -> FloatArray:
     """Scale the estimate of each class in each region towards the yield of the events there.
 
+    How far is for the regions to say (empirical Bayes): where they scatter about the estimate no
+    more than their statistics allow, it stands; else every region is drawn to its events.
+
     Parameters
     ----------
     estimate, yields
@@ -120,8 +120,18 @@ def calibrate(
         unit = effective[c] / seen.sum()
         found = np.maximum(np.bincount(region, seen, n), 0.0) * unit
         foreseen = np.bincount(region, expected, n) * unit
-        result[c] = expected * ((found + PRIOR_ENTRIES) / (foreseen + PRIOR_ENTRIES))[region]
+        scatter = _excess_scatter(found, foreseen)
+        factor = (1.0 + scatter * found) / (1.0 + scatter * foreseen)
+        result[c] = expected * factor[region]
     return result * (estimate.sum(axis=1) / result.sum(axis=1))[:, None]
+
+
+def _excess_scatter(found: FloatArray, foreseen: FloatArray) -> float:
+    """Variance of the true over the foreseen number, beyond that of Poisson numbers."""
+    size = np.maximum(found, foreseen)
+    weight = size / (size + CALIBRATION_ENTRIES)
+    excess = ((found - foreseen) ** 2 - foreseen) / np.maximum(foreseen, 1.0) ** 2
+    return float(max((weight * np.minimum(excess, 1.0)).sum() / weight.sum(), 0.0))
 
 
 def regional_mean(
