@@ -70,14 +70,19 @@ SecondPass = Annotated[
     bool, typer.Option("--second-pass", help="Fill templates by reading the events again.")
 ]
 
+Animate = Annotated[
+    bool,
+    typer.Option("--animate", help="Show the boundaries of one discriminant moving, as a GIF."),
+]
+
 
 @app.callback()
 def _options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is done.")] = False,
 ) -> None:
-    level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    logging.getLogger("gato_coffea").setLevel(level)
+    if verbose:
+        logging.getLogger("gato_coffea").setLevel(logging.INFO)
 
 
 def _console() -> Console:
@@ -96,6 +101,8 @@ def _job(
     chunksize: int = 100_000,
     quiet: bool = False,
     second_pass: bool = False,
+    continued: bool = False,
+    animate: bool = False,
 ) -> Job:
     from gato_coffea.config import read_analysis
     from gato_coffea.stages import Job
@@ -109,6 +116,8 @@ def _job(
         chunksize=chunksize,
         progress=not quiet and sys.stderr.isatty(),
         second_pass=second_pass,
+        continued=continued,
+        animate=animate,
     )
 
 
@@ -194,6 +203,9 @@ def optimise(
     ] = None,
     output: Output = None,
     quiet: Quiet = False,
+    continued: Annotated[
+        bool, typer.Option("--continue", help="Go on training from the results that are there.")
+    ] = False,
     from_histograms: Annotated[
         Path | None,
         typer.Option(help="Histograms by process (ROOT, .coffea, JSON), instead of ANALYSIS."),
@@ -218,10 +230,10 @@ def optimise(
     if from_histograms is None:
         if analysis is None:
             raise typer.BadParameter("give ANALYSIS or --from-histograms FILE")
-        _run_stage(_job(analysis, output, quiet=quiet), "optimise")
+        _run_stage(_job(analysis, output, quiet=quiet, continued=continued), "optimise")
         return
-    if analysis is not None or not signal:
-        raise typer.BadParameter("--from-histograms needs --signal, and no ANALYSIS")
+    if analysis is not None or continued or not signal:
+        raise typer.BadParameter("--from-histograms needs --signal, no ANALYSIS, no --continue")
     from gato_coffea.stages import optimise_histograms
 
     results = optimise_histograms(
@@ -275,9 +287,9 @@ def exports(analysis: AnalysisPath, output: Output = None) -> None:
 
 
 @app.command()
-def plots(analysis: AnalysisPath, output: Output = None) -> None:
+def plots(analysis: AnalysisPath, output: Output = None, animate: Animate = False) -> None:
     """Draw all figures."""
-    _run_stage(_job(analysis, output), "plots")
+    _run_stage(_job(analysis, output, animate=animate), "plots")
 
 
 @app.command()

@@ -257,6 +257,7 @@ class Optimisation(_Section):
     combination: Literal["geometric", "quadrature", "sum"] = "geometric"
     method: Literal["gato", "exact", "lloyd"] = "gato"
     kind: Literal["mixture", "edges"] = "mixture"
+    bins_per_discriminant: tuple[Count, ...] | None = None
     mass_window: bool = False
     constraints: Constraints = Constraints()
     mc_uncertainty: bool = False
@@ -271,6 +272,16 @@ class Optimisation(_Section):
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _rectangles(self) -> Self:
+        trained = self.kind == "edges" and self.method == "gato"
+        if self.bins_per_discriminant is not None and not trained:
+            raise ValueError(
+                "bins_per_discriminant needs kind: edges and method: gato "
+                f"(got {self.kind}, {self.method})"
+            )
+        return self
 
 
 class Plots(_Section):
@@ -324,6 +335,12 @@ class Analysis(_Section):
                     "count_events: true"
                 )
         self._check_processes()
+        bins = self.optimise.bins_per_discriminant
+        if bins is not None and len(bins) != len(self.discriminants):
+            raise ValueError(
+                f"optimise.bins_per_discriminant: needs {len(self.discriminants)} numbers "
+                f"(got {list(bins)})"
+            )
         if self.mass is None and self.optimise.mass_window:
             raise ValueError("optimise.mass_window needs a mass section")
         return self

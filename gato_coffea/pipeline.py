@@ -213,7 +213,8 @@ def _run(
         log.info("%s: unchanged, skipped", name)
         last = record.stages[name]
         return StageReport(name, True, last.wall_s, last.peak_mb)
-    record = record.without([name])
+    changed = [stage for stage in keys if name in _above(stage, keys)] if job.continued else []
+    record = record.without([name, *changed])
     record.write(output, seed=seed, inputs=inputs)
     write_text(output / CONFIG, _resolved(job.analysis))
     with measured() as cost:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gato_coffea.categories import Categories
+from gato_coffea.categories import Categories, from_dict
 from gato_coffea.config import Analysis
 from gato_coffea.errors import ConfigError, InputError
 from gato_coffea.files import write_text
@@ -28,8 +28,9 @@ NUMBERS = ("sumw", "sumw2", "count", "factor")
 def write_results(folder: Path, results: Sequence[Result]) -> list[Path]:
     """Write categories, figures and training history of every result, and a summary of all.
 
-    ``categories_<asked>.json``, ``result_<asked>.json``, ``history_<asked>.json`` (where there
-    was training) and ``summary.json``; the last is written last.
+    ``categories_<asked>.json``, ``result_<asked>.json``, ``history_<asked>.json`` and
+    ``folds_<asked>.json`` (where there was training; the latter holds the categories that left
+    one fold out each) and ``summary.json``; the last is written last.
 
     Returns
     -------
@@ -45,6 +46,9 @@ def write_results(folder: Path, results: Sequence[Result]) -> list[Path]:
         if result.history is not None:
             history = {name: _as_lists(value) for name, value in vars(result.history).items()}
             written.append(_write(folder / f"history_{result.asked}.json", history))
+        if result.folds:
+            folds = [categories.to_dict() for categories in result.folds]
+            written.append(_write(folder / f"folds_{result.asked}.json", folds))
     return [*written, _write(folder / SUMMARY, _summary(results))]
 
 
@@ -121,6 +125,8 @@ def _read_result(folder: Path, asked: int) -> Result:
             arrays = _read(past)
             plain = {f.name: np.asarray(arrays[f.name]) for f in fields(History)[:-1]}
             history = History(**plain, boundaries=tuple(map(np.asarray, arrays["boundaries"])))
+        parts = folder / f"folds_{asked}.json"
+        folds = tuple(map(from_dict, _read(parts))) if parts.is_file() else ()
         return Result(
             asked=content["asked"],
             categories=Categories.load(folder / f"categories_{asked}.json"),
@@ -133,8 +139,9 @@ def _read_result(folder: Path, asked: int) -> Result:
             },
             history=history,
             notes=tuple(content["notes"]),
+            folds=folds,
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
 
 
@@ -187,7 +194,7 @@ def read_fits(folder: Path) -> list[CategoryFit]:
             )
             for entry in content
         ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
 
 

@@ -45,7 +45,8 @@ class Job:
     """An analysis, its results directory, and how the events are read.
 
     ``executor`` is ``iterative``, ``futures`` or ``dask``; ``scheduler`` the address of a dask
-    cluster. None of them changes a result.
+    cluster: how events are read changes no result. With ``continued``, training goes on from the
+    results that are there; with ``animate``, plots show how boundaries moved.
     """
 
     analysis: Analysis
@@ -56,6 +57,8 @@ class Job:
     chunksize: int = 100_000
     progress: bool = True
     second_pass: bool = False
+    continued: bool = False
+    animate: bool = False
 
     @classmethod
     def of(cls, analysis: Analysis, *, output: Path | None = None, **options: Any) -> Job:
@@ -140,6 +143,7 @@ def run_optimise(job: Job) -> list[Path]:
     held: Any = processed.samples if processed.samples is not None else processed.cells
     mass = analysis.mass if settings.mass_window else None
     options = settings.model_dump(include=set(_SETTINGS)) | {"constraints": settings.constraints}
+    previous = list(load_results(job).values()) if job.continued else None
     results = _optimiser(settings.method)(
         {name: held[name] for name in (*settings.signals, *analysis.backgrounds)},
         backgrounds=analysis.backgrounds,
@@ -147,6 +151,7 @@ def run_optimise(job: Job) -> list[Path]:
         window_gev=None if mass is None else mass.window_gev,
         mass_range_gev=None if mass is None else mass.range_gev,
         progress=job.progress,
+        continue_from=previous,
         **options,
     )
     return write_results(
@@ -160,11 +165,13 @@ _SETTINGS = (
     "combination",
     "method",
     "kind",
+    "bins_per_discriminant",
     "mc_uncertainty",
     "systematic",
     "restarts",
     "folds",
     "epochs",
+    "max_points",
     "seed",
 )
 
@@ -322,6 +329,7 @@ def run_plots(job: Job) -> list[Path]:
         templates={used: load_templates(job)},
         fits={used: load_fits(job)},
         use=used,
+        animate=job.animate,
     )
     names = [str(path.relative_to(folder)) for path in written]
     write_text(folder / PLOT_LIST, json.dumps(names, indent=1) + "\n")

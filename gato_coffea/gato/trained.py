@@ -101,6 +101,8 @@ def _previous(search: Search, n: int) -> tuple[Categories, tuple[Categories, ...
     if n not in search.previous:
         known = ", ".join(map(str, sorted(search.previous)))
         raise OptimisationError(f"continue: no result with {n} categories (got {known})")
+    if search.binned:
+        raise OptimisationError("continue: needs events or cells (got histograms)")
     result: Result = search.previous[n]
     place = f"continue: result with {n} categories"
     wanted = EdgeCategories if search.kind == "edges" else MixtureCategories

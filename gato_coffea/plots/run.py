@@ -59,6 +59,7 @@ def draw_run(
     templates: Mapping[int, hist.Hist[Any]],
     fits: Mapping[int, Sequence[CategoryFit]],
     use: int,
+    animate: bool = True,
 ) -> list[Path]:
     """Draw and write every plot of a run, as PDF and PNG.
 
@@ -76,6 +77,8 @@ def draw_run(
         Category templates and sideband fits, by number of categories; not all need to be there.
     use
         The number of categories that is used; only its spectra and animation are drawn.
+    animate
+        Whether the boundaries of one discriminant are shown moving while they were trained.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def draw_run(
     ):
         written += save(figure, folder / name)
         logger.debug("drew %s", folder / name)
-    history = results[use].history if use in results else None
+    history = results[use].history if animate and use in results else None
     if history is not None and history.boundaries and len(analysis.discriminants) == 1:
         feature = results[use].categories.features[0]
         stack = discriminant_stack(
