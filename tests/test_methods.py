@@ -379,3 +379,36 @@ def test_ratio_order():
     )
     two, _ = tiny(2, dim=2)
     assert methods.rank_order(two, empty).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("method", ["exact", "lloyd"])
+def test_points_whose_events_are_all_held_out_go_by_their_neighbours(method, three_classes):
+    own, sets = three_classes
+    if method == "exact":
+        own = replace(
+            own,
+            signals=("signal1",),
+            backgrounds=tuple(n for n in own.points.processes if n != "signal1"),
+            smooth=False,
+        )
+        sets = training_sets(own)
+    lonely = np.arange(len(own.points)) % 4 == 1
+    raw, target = (
+        replace(
+            d,
+            signal=np.where(lonely, 0.0, d.signal),
+            background=np.where(lonely, 0.0, d.background),
+            variance=np.where(lonely, 0.0, d.variance),
+        )
+        for d in (sets[0].raw, sets[0].target)
+    )
+    training = TrainingSet(raw, target)
+    if method == "exact":
+        label = methods.ExactPartition(own, training, n_max=4).labels(4)
+    else:
+        atoms = methods.Atoms(own, training, seed=0)
+        label = methods.lloyd_starts(atoms, 4, own.objective, seed=0, count=1)[0]
+    width = own.u.std(axis=0)
+    for i in np.flatnonzero(lonely)[:40]:
+        distance = (((own.u - own.u[i]) / width) ** 2).sum(axis=1)
+        assert label[i] == label[np.where(lonely, np.inf, distance).argmin()]

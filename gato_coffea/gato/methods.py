@@ -54,6 +54,18 @@ def rank_order(problem: Problem, target: Densities) -> IntArray:
     return np.argsort(ratio, kind="stable")
 
 
+def stand_ins(problem: Problem, training: TrainingSet) -> IntArray:
+    """The point that speaks for each point: the nearest with events, for those without any.
+
+    A point whose events are all held out says nothing to a training, yet has a category.
+    """
+    raw, result = training.raw, np.arange(len(problem.points))
+    known = (raw.background != 0) | (raw.signal != 0).any(axis=0)
+    if not known.all():
+        result[~known] = problem.nearest(problem.u[~known], known)
+    return result
+
+
 class ExactPartition:
     """Best contiguous categories of one training set, for all numbers of them at once.
 
@@ -72,8 +84,11 @@ class ExactPartition:
         order: IntArray | None = None,
         n_runs: int = MAX_RUNS,
     ) -> None:
+        self.spoken_for = None
         if order is None:
             order = rank_order(problem, training.target)
+            if problem.u.shape[1] > 1:
+                self.spoken_for = stand_ins(problem, training)
         target, raw = training.target.ordered(order), training.raw.ordered(order)
         group = _equal_shares(target, n_runs)
         n_groups = int(group[-1]) + 1
@@ -91,7 +106,7 @@ class ExactPartition:
             raise OptimisationError("constraints: no categories of these points satisfy them")
         label = np.empty_like(self.group)
         label[self.order] = np.searchsorted(self.partitions.edges(kept), self.group, side="right")
-        return label
+        return label if self.spoken_for is None else label[self.spoken_for]
 
     def first_points(self, n: int) -> IntArray:
         """The first point of each bin but the lowest, in the order of the row."""
@@ -123,7 +138,8 @@ class Atoms:
         target, raw, objective = training.target, training.raw, problem.objective
         rng = np.random.default_rng([seed, MAX_ATOMS])
         n = min(MAX_ATOMS, len(target.background))
-        part = np.unique(seed_labels(target, n, objective, rng), return_inverse=True)[1]
+        part = seed_labels(target, n, objective, rng)[stand_ins(problem, training)]
+        part = np.unique(part, return_inverse=True)[1]
         n = int(part.max()) + 1
         yields, events = target.grouped(part, n), raw.grouped(part, n)
         label = merge_unsatisfied(problem, yields, events)

@@ -15,7 +15,7 @@ from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.result import effective_entries
 from gato_coffea.gato.significance import Combination, combine, signal_significances
 from gato_coffea.gato.window import Window, window_fraction
-from gato_coffea.samples import FloatArray, IntArray, Points
+from gato_coffea.samples import BoolArray, FloatArray, IntArray, Points
 
 
 @dataclass(frozen=True)
@@ -199,9 +199,14 @@ class Problem:
         ]
         index = np.unravel_index(empty, grid.shape)
         centre = np.stack([m[i] for m, i in zip(middle, index, strict=True)], axis=-1)
-        width = np.maximum(self.u.std(axis=0), 1e-12)
-        result[empty] = cKDTree(self.u / width).query(centre / width)[1]
+        result[empty] = self.nearest(centre, np.ones(len(points), dtype=np.bool_))
         return result
+
+    def nearest(self, u: FloatArray, known: BoolArray) -> IntArray:
+        """Which of the known points is nearest to each position, in units of their spread."""
+        width = np.maximum(self.u.std(axis=0), 1e-12)
+        rows = np.flatnonzero(known)
+        return rows[cKDTree(self.u[rows] / width).query(u / width)[1]]
 
     def densities(self, folds: Sequence[int]) -> Densities:
         """What the events of some folds say, scaled to the yield of all events."""
