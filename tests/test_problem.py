@@ -201,3 +201,24 @@ def test_an_event_more_or_less_is_no_matter_of_the_scale_of_weights():
     yields = tiny.yields(np.array([0, 1]), 2, Objective())
     np.testing.assert_allclose(yields.effective, 10)
     assert (problem(small).satisfied(yields) >= 1 - 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"min_effective": 1e6}, ["min_effective 1e+06 (got 561.9"]),
+        ({"min_background": 1e9}, ["min_background 1e+09 (got 1"]),
+        (
+            {"min_background": 1e9, "max_rel_unc": 1e-4, "min_effective": 1.0},
+            ["min_background 1e+09 (got 1", "max_rel_unc 0.0001 (got 0.042"],
+        ),
+    ],
+)
+def test_constraints_that_cannot_be_met_say_which_and_by_how_much(limits, told):
+    with pytest.raises(OptimisationError) as caught:
+        check_problem(problem(constraints=Constraints(**limits)), 2)
+    text = str(caught.value)
+    assert text.startswith("constraints: not met even by all events in one category: ")
+    for part in told:
+        assert part in text
+    assert text.count("(got ") == len(told)

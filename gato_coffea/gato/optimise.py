@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from gato_coffea import __version__
 from gato_coffea.categories import Categories
 from gato_coffea.config import Constraints
-from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.binned import FOLDS_NOTE, is_histogram, nominal_histograms
 from gato_coffea.gato.candidates import candidates
 from gato_coffea.gato.choice import AUTO_COUNTS
@@ -37,6 +37,7 @@ from gato_coffea.gato.methods import match_categories
 from gato_coffea.gato.problem import Densities, Objective, Problem, check_problem
 from gato_coffea.gato.result import Result, Significance, Yardstick
 from gato_coffea.gato.search import Candidate, Kind, Method, Search
+from gato_coffea.gato.settings import check_choice, check_fraction, check_whole, mass_window
 from gato_coffea.gato.significance import Combination
 from gato_coffea.gato.window import Window
 from gato_coffea.gato.yardsticks import ceiling, yardsticks
@@ -77,6 +78,11 @@ def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) 
     components = tally.total([full.assign], full.n_categories, by_fold=False)
     label, notes = merge_offenders(problem, parts_of(problem, components))
     full = full.relabelled(label)
+    if full.n_categories + len(notes) < asked:
+        notes.append(
+            f"{full.n_categories} categories instead of {asked}: more would not satisfy the "
+            "constraints, or add nothing"
+        )
     sums = tally.total([full.assign], full.n_categories, by_fold=False)
     training = significance_of(problem, sums)
     if candidate.folds:
@@ -193,17 +199,22 @@ def optimise(
         discriminant, fewer points than categories, constraints that cannot be met.
     """
     counts = _counts(n_categories)
+    check_choice("combination", combination, get_args(Combination))
+    check_choice("method", method, get_args(Method))
+    check_choice("kind", kind, get_args(Kind))
+    check_whole("seed", seed, least=0)
+    check_whole("restarts", restarts, least=1)
+    check_whole("folds", folds, least=1)
+    check_whole("epochs", epochs, least=1)
+    check_whole("max_points", max_points, least=100)
+    check_fraction("systematic", systematic)
     samples = nominal_histograms(samples)
     backgrounds = _check_processes(samples, signals, backgrounds)
     if bins_per_discriminant is not None:
         counts = (_product(bins_per_discriminant, kind=kind, method=method),)
     if continue_from is not None and method != "gato":
         raise OptimisationError(f"continue: method {method} trains nothing (allowed: gato)")
-    if (window_gev is None) != (mass_range_gev is None):
-        raise InputError("window_gev and mass_range_gev: give both or none")
-    window = None
-    if window_gev is not None and mass_range_gev is not None:
-        window = Window(*mass_range_gev, *window_gev)
+    window = mass_window(window_gev, mass_range_gev)
     used = {name: samples[name] for name in (*signals, *backgrounds)}
     points, tally = _prepare(
         used,
@@ -275,7 +286,8 @@ def _counts(asked: Any) -> tuple[int, ...]:
         found: Any = AUTO_COUNTS if asked == "auto" else ()
     else:
         found = tuple(dict.fromkeys(np.atleast_1d(asked).tolist()))
-    if not found or not all(isinstance(n, int) and n >= 1 for n in found):
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in found)
+    if not found or not whole:
         raise OptimisationError(
             f"n_categories: must be whole numbers above zero, or auto (got {asked!r})"
         )
@@ -333,6 +345,9 @@ def _check_processes(
                 )
     if not chosen:
         raise OptimisationError("backgrounds: no process is left as background")
+    for key, names in (("signals", signals), ("backgrounds", chosen)):
+        if len(set(names)) < len(names):
+            raise OptimisationError(f"{key}: each process counts once (got {list(names)})")
     both = set(signals) & set(chosen)
     if both:
         raise OptimisationError(f"signals: {sorted(both)} is both signal and background")

@@ -270,11 +270,23 @@ def check_problem(problem: Problem, asked: int) -> None:
             f"n_categories: {asked} categories need as many distinct points "
             f"(got {len(problem.points)})"
         )
-    everything = problem.satisfied(
-        raw.yields(np.zeros(len(raw.background), dtype=np.int64), 1, problem.objective)
-    )
-    if everything[0] < 1:
+    everything = np.zeros(len(raw.background), dtype=np.int64)
+    unmet = _unmet(problem.constraints, raw.yields(everything, 1, problem.objective))
+    if unmet:
         raise OptimisationError(
-            f"constraints: even one category of all events reaches only {everything[0]:.3g} of "
-            f"what {problem.constraints!r} asks"
+            f"constraints: not met even by all events in one category: {', '.join(unmet)}"
         )
+
+
+def _unmet(limits: Constraints, yields: CategoryYields) -> list[str]:
+    """Which limits the one category fails, and what it reaches."""
+    effective, background = float(yields.effective[0]), float(yields.background[0])
+    relative = effective**-0.5 if effective > 0 else np.inf
+    found = []
+    if effective < limits.min_effective:
+        found.append(f"min_effective {limits.min_effective:g} (got {effective:.4g})")
+    if background < limits.min_background:
+        found.append(f"min_background {limits.min_background:g} (got {background:.4g})")
+    if limits.max_rel_unc is not None and relative > limits.max_rel_unc:
+        found.append(f"max_rel_unc {limits.max_rel_unc:g} (got {relative:.3g})")
+    return found

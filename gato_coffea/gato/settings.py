@@ -1,0 +1,72 @@
+"""What may be asked of an optimisation; everything else is refused before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.gato.window import Window
+
+
+def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
+    """Refuse what is not one of the allowed words.
+
+    Raises
+    ------
+    OptimisationError
+        With the words that are allowed.
+    """
+    if value not in allowed:
+        raise OptimisationError(f"{key}: unknown (got {value!r}; allowed {', '.join(allowed)})")
+
+
+def check_whole(key: str, value: Any, *, least: int) -> None:
+    """Refuse what is not a whole number, or too small.
+
+    Raises
+    ------
+    OptimisationError
+        With the smallest number that is allowed.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise OptimisationError(f"{key}: must be a whole number from {least} on (got {value!r})")
+
+
+def check_fraction(key: str, value: float) -> None:
+    """Refuse what is not between zero, included, and one.
+
+    Raises
+    ------
+    OptimisationError
+        With the value.
+    """
+    if not 0 <= value < 1:
+        raise OptimisationError(f"{key}: must be at least 0 and below 1 (got {value!r})")
+
+
+def mass_window(
+    window_gev: Sequence[float] | None, mass_range_gev: Sequence[float] | None
+) -> Window | None:
+    """The mass window inside its range; None where no mass is used.
+
+    Raises
+    ------
+    InputError
+        If only one of both is given, or the window does not lie inside the range.
+    """
+    if window_gev is None and mass_range_gev is None:
+        return None
+    if window_gev is None or mass_range_gev is None:
+        raise InputError("window_gev and mass_range_gev: give both or none")
+    low, high = mass_range_gev
+    first, last = window_gev
+    if not low <= first < last <= high:
+        raise InputError(
+            f"window_gev: must be two increasing masses inside mass_range_gev, {low:g} to "
+            f"{high:g} GeV (got {first:g} to {last:g})"
+        )
+    return Window(low, high, first, last)
