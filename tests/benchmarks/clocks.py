@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+import tensorflow as tf
+
 from gato_coffea.gato import training
 
 
@@ -26,17 +28,19 @@ class Batch:
     epochs: list[int] = field(default_factory=list)
 
     @property
-    def compile_s(self) -> float:
-        """What the first call, which traces and compiles, took more than the others."""
-        if len(self.chunk_s) < 2:
-            return self.chunk_s[0] if self.chunk_s else 0.0
-        return max(self.chunk_s[0] - median(self.chunk_s[1:]), 0.0)
+    def epoch_s(self) -> float:
+        """Time of an epoch, compilation not counted; NaN where no later call ran any."""
+        calls = zip(self.chunk_s[1:], self.epochs[1:], strict=True)
+        later = [t / n for t, n in calls if n]
+        return median(later) if later else float("nan")
 
     @property
-    def epoch_s(self) -> float:
-        """Time of an epoch, compilation not counted; NaN where there was one call only."""
-        later = [t / n for t, n in zip(self.chunk_s[1:], self.epochs[1:], strict=True)]
-        return median(later) if later else float("nan")
+    def compile_s(self) -> float:
+        """What the first call, which traces and compiles, took more than its epochs do."""
+        if not self.chunk_s:
+            return 0.0
+        own = self.epochs[0] * self.epoch_s if self.epochs[0] else 0.0
+        return max(self.chunk_s[0] - own, 0.0)
 
 
 @contextmanager
@@ -49,16 +53,16 @@ def batches_timed() -> Iterator[list[Batch]]:
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             restarts, categories = self.alive.shape
-            batch = Batch(self.data.shape[0], restarts, categories, self.z.shape[0])
+            batch = Batch(self.data.shape[0], restarts, categories, self.data.shape[-1])
             batches.append(batch)
             compiled = self.chunk
 
-            def chunk(raw: Any, first: Any, second: Any, epoch: Any, n: Any) -> Any:
+            def chunk(*values: Any) -> Any:
                 begin = time.perf_counter()
-                result = compiled(raw, first, second, epoch, n)
-                result[3].numpy()  # wait for the result
+                result = compiled(*values)
+                tf.nest.flatten(result)[-1].numpy()  # wait for the result
                 batch.chunk_s.append(time.perf_counter() - begin)
-                batch.epochs.append(int(n))
+                batch.epochs.append(int(values[-1]))
                 return result
 
             self.chunk = chunk

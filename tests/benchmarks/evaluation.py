@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from samples import FineYields, LargeSample
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
 from gato_coffea.categories import Categories, MixtureCategories
-from gato_coffea.gato.partition import best_partitions, lloyd, merge_down, seed_labels
+from gato_coffea.gato.partition import best_partitions, merge_down, seed_labels
 from gato_coffea.gato.problem import Densities, Objective
 from gato_coffea.gato.significance import asimov_z2, combine, signal_significances
 from gato_coffea.samples import Feature, FloatArray, IntArray
@@ -26,7 +27,10 @@ CELLS_1D = 2000
 """Cells between which the exact one-dimensional optimum may cut; more do not raise it."""
 
 MIN_BACKGROUND_EVENTS = 10
-STARTS_2D = 24
+STARTS_2D = 16
+LLOYD_STEPS = 200
+BLUR = 1.0
+"""Width of the blur in cells."""
 
 
 def combined(signal: FloatArray, background: FloatArray) -> float:
@@ -153,10 +157,19 @@ def significance_of_edges(sample: LargeSample, edges: FloatArray) -> float:
     return combined(*yields_of_counts(sample, count))
 
 
+def significance_on_fine(fine: FineYields, edges: FloatArray) -> float:
+    """Combined significance of bins of one score whose edges lie on the fine grid."""
+    at = np.concatenate([[0], np.searchsorted(fine.grid.edges[0], edges)])
+    signal = np.add.reduceat(fine.signal, at, axis=1)
+    return combined(signal, np.add.reduceat(fine.background, at))
+
+
 def optimum_in_plane(fine: FineYields, n: int, *, seed: int = 0) -> tuple[Label, float]:
     """The best partition of the fine cells that Bregman-Lloyd steps reach from many starts.
 
-    For several signals there is no exact optimum, so this is what can be had at least.
+    For several signals there is no exact optimum, so this is what can be had at least. Cells are
+    assigned by slightly blurred densities, so that they do not follow their own fluctuations;
+    yields, and the choice among the starts, come from what was counted.
 
     Returns
     -------
@@ -164,31 +177,68 @@ def optimum_in_plane(fine: FineYields, n: int, *, seed: int = 0) -> tuple[Label,
         Category of an event, and the combined significance on the fine yields themselves.
     """
     grid = fine.grid
+    used = fine.background + fine.signal.sum(axis=0) > 0
+    counted = np.concatenate([fine.signal, fine.background[None]])
     middle = [
         f.stretch(0.5 * (e[1:] + e[:-1])) for f, e in zip(grid.features, grid.edges, strict=True)
     ]
     u = np.stack([c.ravel() for c in np.meshgrid(*middle, indexing="ij")], axis=-1)
-    used = fine.background + fine.signal.sum(axis=0) > 0
-    b = fine.background[used]
-    cells = Densities(u[used], fine.signal[:, used], b, b * fine.unit)
-    value, label = _best_lloyd(cells, n, seed=seed)
-    width = u[used].std(axis=0)
-    table = label[cKDTree(u[used] / width).query(u / width)[1]]
-    return lambda x: table[grid.index(x)], value
-
-
-def _best_lloyd(cells: Densities, n: int, *, seed: int) -> tuple[float, IntArray]:
-    objective = Objective("geometric")
     rng = np.random.default_rng([seed, n])
-    best = (-np.inf, np.zeros(0, dtype=np.int64))
+    best, table = -np.inf, np.zeros(0, dtype=np.int64)
+    blurred = np.stack([gaussian_filter(c.reshape(grid.shape), BLUR).ravel() for c in counted])
     for i in range(STARTS_2D):
-        if i % 2:
-            fine = min(4 * n, 80)
-            parts = seed_labels(cells, fine, objective, rng)
-            start = merge_down(cells.grouped(parts, fine), n, objective)[parts]
-        else:
-            start = seed_labels(cells, n, objective, rng)
-        label, value = lloyd(cells, start, n, objective)
-        if value > best[0]:
-            best = value, label
-    return best
+        start = _start(u[used], blurred[:, used], n, rng, merged=i % 2 == 1)
+        label, value = bregman_lloyd(blurred[:, used], counted[:, used], start, n)
+        if value > best:
+            best = value
+            width = u[used].std(axis=0)
+            table = label[cKDTree(u[used] / width).query(u / width)[1]]
+    return lambda x: table[grid.index(x)], best
+
+
+def _start(
+    u: FloatArray, yields: FloatArray, n: int, rng: np.random.Generator, *, merged: bool
+) -> IntArray:
+    cells = Densities(u, yields[:-1], yields[-1], yields[-1])
+    objective = Objective("geometric")
+    if not merged:
+        return seed_labels(cells, n, objective, rng)
+    fine = min(4 * n, 80)
+    parts = seed_labels(cells, fine, objective, rng)
+    return merge_down(cells.grouped(parts, fine), n, objective)[parts]
+
+
+def bregman_lloyd(
+    assigned: FloatArray, counted: FloatArray, label: IntArray, n: int
+) -> tuple[IntArray, float]:
+    """Move cells to where they add most until none moves; the best labels and their figure.
+
+    Parameters
+    ----------
+    assigned, counted
+        Yields of the signals and, last, of the background by which cells are assigned and those
+        that are summed, shape ``(signals + 1, cells)``.
+    label
+        Category of each cell to start from.
+    n
+        Number of categories.
+    """
+    best, found = -np.inf, label
+    for _ in range(LLOYD_STEPS):
+        total = np.stack([np.bincount(label, c, n) for c in counted])
+        signal, background = total[:-1], total[-1]
+        value = combined(signal, background)
+        if value > best:
+            best, found = value, label
+        others = np.maximum(background + signal.sum(axis=0) - signal, 1e-12)
+        weight = 1.0 / np.maximum(asimov_z2(signal, others).sum(axis=1), 1e-12)
+        ratio = signal / others
+        gain = np.log1p(ratio) * weight[:, None]
+        loss = gain - ratio * weight[:, None]
+        everything = loss.sum(axis=0)
+        score = np.concatenate([gain + everything - loss, everything[None]])
+        moved = (assigned.T @ score).argmax(axis=1)
+        if np.array_equal(moved, label):
+            break
+        label = moved
+    return found, best
