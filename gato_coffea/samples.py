@@ -158,6 +158,8 @@ def as_sample(value: Any, *, name: str) -> Sample:
     if isinstance(value, Sample):
         _check_finite({"x": value.x, "weight": value.weight, "mass": value.mass}, name=name)
         return value
+    if not hasattr(value, "keys"):
+        raise InputError(f"{name}: must be a table of columns (got {type(value).__name__})")
     key = "x" if "x" in value else "NN_output"
     for needed in (key, "weight"):
         if needed not in value:
@@ -173,7 +175,7 @@ def as_sample(value: Any, *, name: str) -> Sample:
     x = x[:, None] if x.ndim == 1 else x
     if x.ndim != 2:
         raise InputError(f"{name}.{key}: must have shape (N,) or (N, D) (got {x.shape})")
-    fold = np.asarray(value["fold"], dtype=np.int64) if "fold" in value else None
+    fold = _as_folds(value["fold"], name=name) if "fold" in value else None
     for column, array in {key: x, **columns}.items():
         if len(array) != len(x) or (column != key and array.ndim != 1):
             raise InputError(f"{name}.{column}: must have shape ({len(x)},) (got {array.shape})")
@@ -181,6 +183,13 @@ def as_sample(value: Any, *, name: str) -> Sample:
     if fold is not None and fold.shape != (len(x),):
         raise InputError(f"{name}.fold: must have shape ({len(x)},) (got {fold.shape})")
     return Sample(x=x, weight=columns["weight"], mass=columns.get("mass"), fold=fold)
+
+
+def _as_folds(values: Any, *, name: str) -> IntArray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf" or not ((array >= 0) & (array % 1 == 0)).all():
+        raise InputError(f"{name}.fold: must be whole numbers from 0 on (got {array[:3]} ...)")
+    return array.astype(np.int64)
 
 
 def _check_finite(columns: Mapping[str, FloatArray | None], *, name: str) -> None:

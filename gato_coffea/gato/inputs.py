@@ -207,6 +207,8 @@ def points_from_histograms(
     ------
     InputError
         If the axes differ, or the storage has no variances.
+    OptimisationError
+        If all yields lie in one bin.
     """
     first = next(iter(histograms.values()))
     edges = tuple(np.asarray(axis.edges, dtype=np.float64) for axis in first.axes)
@@ -230,13 +232,17 @@ def points_from_histograms(
         sumw, sumw2 = np.ravel(h.values()), np.ravel(h.variances())
         if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
             raise InputError(f"histogram {name}: holds NaN or infinite bins")
-        key = np.arange(len(sumw))
+        key = np.flatnonzero((sumw != 0) | (sumw2 != 0))
+        sumw, sumw2 = sumw[key], sumw2[key]
         # A bin stands for as many events as it has effective entries, at least one.
         entries, part = split_bins(name, sumw, sumw2, n_folds=n_folds, seed=seed)
         sums = np.zeros((len(sumw), n_folds, len(MOMENTS)))
         for m, total in enumerate((entries, sumw, sumw2)):
             sums[..., m] = total[:, None] * part
-        cells[name] = Cells(grid, key, sums, stretched * entries[:, None])
+        cells[name] = Cells(grid, key, sums, stretched[key] * entries[:, None])
+    filled = np.unique(np.concatenate([own.key for own in cells.values()]))
+    if len(filled) == 1:
+        raise OptimisationError(f"histograms: all yields lie in one bin (got bin {filled[0]})")
     return points_from_cells(cells)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gato_coffea.config import Constraints
+from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.partition import merge_unsatisfied, seed_labels
 from gato_coffea.gato.problem import Densities, Problem
 from gato_coffea.gato.result import effective_entries
@@ -44,9 +45,21 @@ def training_sets(problem: Problem) -> list[TrainingSet]:
     for fold in range(n) if n > 1 else ():
         folds = problem.training_folds(fold)
         raw = problem.densities(folds)
+        _check_fold(problem, raw, fold)
         target = _target(problem, raw, folds, degree=degree)[0] if problem.smooth else raw
         sets.append(TrainingSet(raw, target))
     return sets
+
+
+def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:
+    """Refuse a fold that holds all of a signal or of the background."""
+    names = [*problem.signals, f"background {', '.join(problem.backgrounds)}"]
+    for name, yields in zip(names, [*raw.signal, raw.background], strict=True):
+        if not yields.sum() > 0:
+            raise OptimisationError(
+                f"{name}: the yield without fold {fold} must be above zero "
+                f"(got {yields.sum():.4g}); too few events, or folds that are not even"
+            )
 
 
 def _target(

@@ -1,0 +1,115 @@
+"""What cannot be optimised: one clear line each, on the command line and from Python."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import pytest
+import uhi.io.json
+
+from gato_coffea import optimise
+from gato_coffea.cli import main
+from gato_coffea.errors import GatoError
+
+RNG = np.random.default_rng(0)
+SIGNAL = 0.1 * RNG.poisson(30, 20) * np.linspace(0, 1, 20)
+BACKGROUND = RNG.poisson(200, 20).astype(float)
+ONE = np.arange(20) == 4
+CONSTANT = {"x": np.ones(90), "weight": np.ones(90)}
+
+
+def histogram(values: Any) -> hist.Hist:
+    h = hist.Hist(hist.axis.Regular(len(values), 0, 1, name="x"), storage=hist.storage.Weight())
+    view = h.view()
+    view["value"], view["variance"] = values, np.abs(values)
+    return h
+
+
+def told(monkeypatch: Any, capsys: Any, folder: Path, contents: Any, *options: str) -> str:
+    """The one line on stderr of a command that fails."""
+    path = folder / "h.json"
+    histograms = {name: histogram(values) for name, values in contents.items()}
+    path.write_text(json.dumps(histograms, default=uhi.io.json.default))
+    fixed = ["--from-histograms", str(path), "--signal", "s", "--output", str(folder / "out")]
+    monkeypatch.setattr(
+        sys, "argv", ["gato-coffea", "optimise", *fixed, "--method", "exact", *options]
+    )
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.err.count("\n") == 1
+    assert "nan" not in shown.out.lower()
+    return str(shown.err)
+
+
+@pytest.mark.parametrize(
+    ("contents", "options", "expected"),
+    [
+        ({"s": 0 * SIGNAL, "b": BACKGROUND}, [], "signal s: the total yield must be above zero"),
+        ({"s": -SIGNAL, "b": BACKGROUND}, [], "signal s: the total yield must be above zero"),
+        ({"s": SIGNAL, "b": 0 * BACKGROUND}, [], "background b: the total yield must be above"),
+        ({"s": SIGNAL, "b": BACKGROUND * np.nan}, [], "histogram b: holds NaN"),
+        ({"s": SIGNAL, "b": BACKGROUND[:10]}, [], "histogram b: its axes differ"),
+        ({"s": SIGNAL * ONE, "b": BACKGROUND * ONE}, [], "all yields lie in one bin (got bin 4)"),
+        ({"s": SIGNAL}, [], "no background is left beside s"),
+        ({"s": SIGNAL, "b": BACKGROUND}, ["-k", "50"], "50 categories need as many distinct"),
+        ({"s": SIGNAL, "b": BACKGROUND}, ["-k", "0"], "must be whole numbers above zero, or auto"),
+        ({"s": SIGNAL, "b": BACKGROUND}, ["--min-effective", "1e6"], "constraints: "),
+        ({"s": SIGNAL, "b": BACKGROUND}, ["--background", "c"], "has no histogram 'c'"),
+        ({"s": SIGNAL, "b": BACKGROUND}, ["--region", "sr"], "has no region 'sr'"),
+        ({"s": SIGNAL, "b": BACKGROUND}, ["--method", "magic"], "method: "),
+    ],
+)
+def test_histograms(
+    monkeypatch: Any, capsys: Any, tmp_path: Path, contents: Any, options: list[str], expected: str
+) -> None:
+    assert expected in told(monkeypatch, capsys, tmp_path, contents, *options)
+
+
+def events(n: int = 400, *, weight: float = 1.0, **more: Any) -> dict[str, Any]:
+    return {"x": RNG.random(n), "weight": np.full(n, weight), **more}
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ({"s": events(1), "b": events()}, r"s: the yield without fold \d must be above zero"),
+        ({"s": events(0), "b": events()}, "s: has no events"),
+        ({"s": events(weight=0.0), "b": events()}, "s.weight: all 400 weights are zero"),
+        ({"s": events(), "b": 3.0}, r"b: must be a table of columns \(got float\)"),
+        ({"s": events(fold=np.full(400, np.nan)), "b": events()}, "s.fold: must be whole numbers"),
+        ({"s": events(fold=np.full(400, -1)), "b": events()}, "s.fold: must be whole numbers"),
+        ({"s": events(fold=np.zeros(400)), "b": events()}, "s: the yield without fold 0"),
+        ({"s": CONSTANT, "b": CONSTANT}, "x0: is constant"),
+        ([1, 2], "samples: must be a mapping"),
+    ],
+)
+def test_events(samples: Any, expected: str) -> None:
+    with pytest.raises(GatoError, match=expected) as raised:
+        optimise(samples, signals=["s"], n_categories=3, method="exact")
+    assert "\n" not in str(raised.value)
+
+
+def test_one_category_and_scales_that_differ_are_no_trouble() -> None:
+    def wide(a: int, b: int) -> Any:
+        score = RNG.beta(a, b, (900, 2)) * np.array([1.0, 3000.0])
+        return {"x": score, "weight": np.ones(900)}
+
+    one, two = optimise(
+        {"s": wide(4, 2), "b": wide(2, 4)}, signals=["s"], n_categories=[1, 3], method="exact"
+    )
+    assert one.n_categories == 1
+    assert 0 < one.held_out.combined < two.held_out.combined
+
+
+def test_empty_bins_belong_to_the_category_of_the_nearest() -> None:
+    gap = np.where((np.arange(20) > 7) & (np.arange(20) < 12), 0.0, 1.0)
+    samples = {"s": histogram(SIGNAL * gap), "b": histogram(BACKGROUND * gap)}
+    result = optimise(samples, signals=["s"], n_categories=2, method="exact")
+    assert (result.categories.assign(np.linspace(0, 1, 50)) >= 0).all()
