@@ -267,6 +267,7 @@ class Optimisation(_Section):
     epochs: Count = 250
     seed: Annotated[int, Field(ge=0)] = 0
     max_points: Annotated[int, Field(ge=100)] = 4_000
+    smooth: bool = True
 
     @field_validator("n_categories", mode="before")
     @classmethod

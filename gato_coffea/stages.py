@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from gato_coffea.config import Analysis, Constraints
 from gato_coffea.errors import InputError
 from gato_coffea.files import replacing, write_text
 from gato_coffea.preparation import make_ntuples
-from gato_coffea.provenance import PROVENANCE, require_writable
+from gato_coffea.provenance import PROVENANCE, digest, require_writable
 from gato_coffea.results import (
     chosen,
     read_fits,
@@ -154,9 +154,18 @@ def run_optimise(job: Job) -> list[Path]:
         continue_from=previous,
         **options,
     )
-    return write_results(
-        job.folder("optimise"), results if isinstance(results, list) else [results]
-    )
+    origin = {
+        "analysis_fingerprint": analysis.fingerprint(),
+        "input_fingerprint": digest(dict(processed.n_events), dict(processed.sumw)),
+    }
+    each = results if isinstance(results, list) else [results]
+    return write_results(job.folder("optimise"), [_with_origin(r, origin) for r in each])
+
+
+def _with_origin(result: Result, origin: dict[str, str]) -> Result:
+    """The result with the analysis and the events it came from in its categories file."""
+    training = {**result.categories.training, **origin}
+    return replace(result, categories=replace(result.categories, training=training))
 
 
 _SETTINGS = (
@@ -172,6 +181,7 @@ _SETTINGS = (
     "folds",
     "epochs",
     "max_points",
+    "smooth",
     "seed",
 )
 
