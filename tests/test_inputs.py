@@ -173,6 +173,8 @@ def test_filled_bins_of_histograms_are_points(axes):
     np.testing.assert_array_equal(points.grid.index(points.x), points.cell)
     for f, a in zip(points.features, axes, strict=True):
         assert (f.low, f.high) == (a.edges[0], a.edges[-1])
+        # From 0 to 1 is a score, as where events are given.
+        assert f.scale == ("linear" if a.name == "b" else "logit")
 
 
 def test_counts_are_histograms_too():

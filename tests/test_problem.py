@@ -12,6 +12,7 @@ from gato_coffea.gato.problem import (
     Objective,
     Problem,
     check_problem,
+    steady,
     window_yields,
 )
 from gato_coffea.gato.significance import cowan_z2
@@ -222,3 +223,15 @@ def test_constraints_that_cannot_be_met_say_which_and_by_how_much(limits, told):
     for part in told:
         assert part in text
     assert text.count("(got ") == len(told)
+
+
+def test_sums_in_another_order_are_the_same_sums():
+    rng = np.random.default_rng(0)
+    values = rng.normal(1, 2, (200, 500)) * np.logspace(-8, 8, 200)[:, None]
+    shuffled = rng.permuted(values, axis=1)
+    assert (values.sum(axis=1) != shuffled.sum(axis=1)).any()
+    # One in some ten thousand lies where the digits that are kept end.
+    np.testing.assert_array_equal(steady(values.sum(axis=1)), steady(shuffled.sum(axis=1)))
+    np.testing.assert_allclose(steady(values), values, rtol=2e-11)
+    np.testing.assert_array_equal(steady(steady(values)), steady(values))
+    np.testing.assert_array_equal(steady(np.array([0.0, -1.5, 3.0])), [0.0, -1.5, 3.0])

@@ -51,9 +51,14 @@ def default_features(samples: Mapping[str, Sample]) -> tuple[Feature, ...]:
     low = np.min([s.x.min(axis=0) for s in samples.values()], axis=0)
     high = np.max([s.x.max(axis=0) for s in samples.values()], axis=0)
     return tuple(
-        Feature(f"x{d}", 0.0, 1.0, "logit") if a >= 0 and b <= 1 else Feature(f"x{d}", a, b)
+        _feature(f"x{d}", 0.0, 1.0) if a >= 0 and b <= 1 else Feature(f"x{d}", a, b)
         for d, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True))
     )
+
+
+def _feature(name: str, low: float, high: float) -> Feature:
+    """What reaches from 0 to 1 is a score."""
+    return Feature(name, low, high, "logit" if (low, high) == (0.0, 1.0) else "linear")
 
 
 def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -> None:
@@ -199,7 +204,8 @@ def points_from_histograms(
     ----------
     histograms
         Process to histogram (anything with the UHI protocol), all with the same axes, one or
-        more; bins are cells, so categories have their edges on the bins.
+        more; bins are cells, so categories have their edges on the bins. An axis from 0 to 1 is
+        taken as that of a score.
     n_folds, seed
         In how many folds the bins' entries are split (`binned.split_bins`), and how.
 
@@ -213,7 +219,7 @@ def points_from_histograms(
     first = next(iter(histograms.values()))
     edges = tuple(np.asarray(axis.edges, dtype=np.float64) for axis in first.axes)
     features = tuple(
-        Feature(getattr(axis, "name", "") or f"x{d}", float(e[0]), float(e[-1]))
+        _feature(getattr(axis, "name", "") or f"x{d}", float(e[0]), float(e[-1]))
         for d, (axis, e) in enumerate(zip(first.axes, edges, strict=True))
     )
     grid = Grid(features, edges)

@@ -17,6 +17,9 @@ from gato_coffea.gato.significance import Combination, combine, signal_significa
 from gato_coffea.gato.window import Window, window_fraction
 from gato_coffea.samples import BoolArray, FloatArray, IntArray, Points
 
+DIGITS = 36
+"""Binary digits that `steady` keeps: a relative precision of 1e-11."""
+
 
 @dataclass(frozen=True)
 class CategoryYields:
@@ -154,6 +157,15 @@ def window_yields(
     return CategoryYields(signal, background * factor, variance * factor**2, effective, factor)
 
 
+def steady(values: FloatArray) -> FloatArray:
+    """Values without the digits in which sums of the same numbers in another order differ.
+
+    A search that is decided by the last digit would go another way for another order of chunks.
+    """
+    mantissa, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, DIGITS)), exponent - DIGITS))
+
+
 @dataclass(frozen=True)
 class Mixtures:
     """A batch of Gaussian mixtures in stretched coordinates.
@@ -181,8 +193,8 @@ class Problem:
     @cached_property
     def u(self) -> FloatArray:
         """Stretched coordinates of the points, shape ``(P, D)``."""
-        features = self.points.features
-        return np.stack([f.stretch(self.points.x[:, d]) for d, f in enumerate(features)], axis=-1)
+        features, x = self.points.features, self.points.x
+        return steady(np.stack([f.stretch(x[:, d]) for d, f in enumerate(features)], axis=-1))
 
     @cached_property
     def point_of_cell(self) -> IntArray:
@@ -217,12 +229,14 @@ class Problem:
         def total(array: FloatArray, rows: IntArray) -> FloatArray:
             return np.asarray(array[rows][:, chosen].sum(axis=1))
 
-        moment = None if points.sumw_mass is None else total(points.sumw_mass, b).sum(0) * scale
+        moment = None
+        if points.sumw_mass is not None:
+            moment = steady(total(points.sumw_mass, b).sum(axis=0) * scale)
         return Densities(
             u=self.u,
-            signal=total(points.sumw, s) * scale,
-            background=total(points.sumw, b).sum(0) * scale,
-            variance=total(points.sumw2, b).sum(0) * scale**2,
+            signal=steady(total(points.sumw, s) * scale),
+            background=steady(total(points.sumw, b).sum(axis=0) * scale),
+            variance=steady(total(points.sumw2, b).sum(axis=0) * scale**2),
             moment=moment,
             scale=scale,
         )

@@ -113,9 +113,9 @@ class Search:
             self.found[n] = rows
         return self.found[n]
 
-    def partitions(self, n: int) -> list[list[IntArray]]:
+    def partitions(self, n: int, count: int) -> list[list[IntArray]]:
         """The best partitions of the points, like `lloyd`; first the exact one, if there is."""
         found = [[e.labels(n) for e in self.exact]] if self.additive else []
-        if len(found) < self.restarts:
+        if len(found) < count:
             found += self.lloyd(n)
-        return found[: self.restarts]
+        return found[:count]

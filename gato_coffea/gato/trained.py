@@ -81,13 +81,12 @@ def _figure(search: Search, candidate: Candidate) -> float:
 def _gained(search: Search, n: int, candidate: Candidate) -> Candidate:
     """The better of a candidate and the categories that it continues, and what was gained."""
     full, folds = _previous(search, n)
-    before = Candidate(full, folds, candidate.history)
-    old, new = _figure(search, before), _figure(search, candidate)
+    old, new = _figure(search, Candidate(full, folds)), _figure(search, candidate)
     if new > old:
         note = f"continued: held-out Z on the points went from {old:.4f} to {new:.4f}"
         return Candidate(candidate.full, candidate.folds, candidate.history, (note,))
     note = f"continued: nothing was gained, held-out Z on the points stays at {old:.4f}"
-    return Candidate(full, folds, candidate.history, (note,))
+    return Candidate(full, folds, search.previous[n].history, (note,))
 
 
 def _previous(search: Search, n: int) -> tuple[Categories, tuple[Categories, ...]]:
@@ -121,7 +120,7 @@ def _previous(search: Search, n: int) -> tuple[Categories, tuple[Categories, ...
 def _mixture_starts(search: Search, n: int) -> Mixtures:
     """Mixtures to start from, on every training set: the previous ones, or from partitions."""
     if not search.previous:
-        rows = search.partitions(n)
+        rows = search.partitions(n, search.restarts)
         size = max(int(labels[0].max()) + 1 for labels in rows)
         return mixtures_from_labels(search.problem.u, rows, search.weight, size)
     full, folds = _previous(search, n)

@@ -54,7 +54,7 @@ def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
     problem = search.problem
     found = {}
     exact = "exact" if search.additive else "lloyd"
-    found[exact] = partition_yardstick(search, search.partitions(n)[0])
+    found[exact] = partition_yardstick(search, search.partitions(n, 1)[0])
     if has_class_scores(problem):
         if n > len(problem.signals):
             optimal = [a.edges(n) for a in search.argmax]
@@ -73,4 +73,4 @@ def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
 
 def ceiling(search: Search) -> Yardstick:
     """Significance of very many categories: the limit of finer and finer ones, cross-validated."""
-    return partition_yardstick(search, search.partitions(CEILING_CATEGORIES)[0])
+    return partition_yardstick(search, search.partitions(CEILING_CATEGORIES, 1)[0])
