@@ -14,6 +14,9 @@ import numpy as np
 from gato_coffea.samples import FloatArray
 
 NEWTON_STEPS = 12
+CONVERGED = 1e-9
+"""Change of the slope times the width of the range at which Newton's method ends."""
+
 MAX_SLOPE = 60.0
 """Steepest spectrum considered: slope times the width of the range."""
 
@@ -59,7 +62,9 @@ def window_fraction(mean_mass: FloatArray, window: Window) -> FloatArray:
     for _ in range(NEWTON_STEPS):
         half = 0.5 * np.where(np.abs(k) < 1e-3, 1e-3, k)
         slope = -0.25 / half**2 + 0.25 / np.sinh(half) ** 2
-        k = np.clip(k - (_mean(k) - offset) / slope, -MAX_SLOPE, MAX_SLOPE)
+        previous, k = k, np.clip(k - (_mean(k) - offset) / slope, -MAX_SLOPE, MAX_SLOPE)
+        if (np.abs(k - previous) < CONVERGED).all():
+            break
     a = (window.window_low - window.low) / width
     b = (window.window_high - window.low) / width
     small = np.abs(k) < 1e-6
