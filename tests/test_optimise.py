@@ -49,7 +49,7 @@ def run(samples, **options):
         "n_categories": 4,
         "method": "exact",
         "folds": FOLDS,
-        "max_points": 400,
+        "max_points": 250,
         **options,
     }
     return optimise(samples, **given)
@@ -479,6 +479,12 @@ def test_trained_with_two_signals_and_a_mass(resonance):
     assert result.n_categories == 3
     assert (result.yields.effective_background >= 10).all()
     assert result.training.combined > 0.9 * result.yardsticks["lloyd"].training.combined
-    again = run(resonance, **options)
-    assert again.to_dict() == result.to_dict()
-    np.testing.assert_array_equal(again.categories.means, result.categories.means)
+
+
+def test_same_seed_same_result(score):
+    first, again = run(score, method="lloyd"), run(score, method="lloyd")
+    assert again.to_dict() == first.to_dict()
+    other = run(score, method="lloyd", seed=1)
+    assert other.to_dict() != first.to_dict()
+    # Many starts: another seed finds categories that are about as good.
+    assert other.training.combined == pytest.approx(first.training.combined, rel=0.05)

@@ -154,13 +154,16 @@ def test_history_of_a_training(toy):
 
 def test_alone_as_in_a_batch(toy):
     """Components that fill up the batch change nothing."""
-    _, (history,) = toy.run(slice(1, 2), 3)
+    mixtures, (history,) = toy.run(slice(1, 2), 3)
     together = toy.histories[1]
     rows = min(len(history.epoch), len(together.epoch))
     assert rows >= 5
     # The same steps in float32: differences of 1e-6 grow from epoch to epoch.
     np.testing.assert_allclose(history.loss[:2], together.loss[:2], rtol=1e-3)
     np.testing.assert_allclose(history.loss[:rows], together.loss[:rows], rtol=0.02)
+    again, (other,) = toy.run(slice(1, 2), 3)
+    np.testing.assert_array_equal(history.loss, other.loss)  # and the same once more
+    np.testing.assert_array_equal(mixtures.means, again.means)
 
 
 def test_schedules_end_at_their_final_values(toy):
