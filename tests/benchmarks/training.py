@@ -247,14 +247,16 @@ def main() -> None:
         cache=cache,
     )
     machine = tables.machine()
-    found = [compare(TOYS[name], settings) for name in options.toys]
-    values = {
-        "machine": machine,
-        "settings": {k: str(v) for k, v in asdict(settings).items()},
-        "toys": found,
-    }
-    text = tables.described(machine) + "\n" + training_tables.all_tables(found, FULL_EPOCHS)
-    tables.write(options.output, text, values)
+    found: list[dict[str, Any]] = []
+    for name in options.toys:  # written after each: the peer takes long
+        found.append(compare(TOYS[name], settings))
+        values = {
+            "machine": machine,
+            "settings": {k: str(v) for k, v in asdict(settings).items()},
+            "toys": found,
+        }
+        text = tables.described(machine) + "\n" + training_tables.all_tables(found, FULL_EPOCHS)
+        tables.write(options.output, text, values)
 
 
 if __name__ == "__main__":
