@@ -156,13 +156,16 @@ class MixtureCategories(Categories):
     """The component of a Gaussian mixture with the largest posterior.
 
     Means ``(K, D)``, lower Cholesky factors ``(K, D, D)`` and log weights ``(K,)`` stand in the
-    stretched coordinates of the features (`Feature.stretch`).
+    stretched coordinates of the features (`Feature.stretch`). Where ``support`` ``(D, 2)`` gives
+    the range that they were trained on, an event beyond it counts as at its border: far out, the
+    broadest component would win, whatever it stands for.
     """
 
     kind: ClassVar[str] = "mixture"
     means: FloatArray
     scale_tril: FloatArray
     log_weights: FloatArray
+    support: FloatArray | None = None
 
     def log_posterior(self, u: FloatArray) -> FloatArray:
         """Log of weight times density, up to a common constant.
@@ -190,6 +193,8 @@ class MixtureCategories(Categories):
         for start in range(0, len(x), BLOCK):
             block = x[start : start + BLOCK]
             u = np.stack([f.stretch(block[:, d]) for d, f in enumerate(self.features)], axis=-1)
+            if self.support is not None:
+                u = np.clip(u, *self.support.T)
             result[start : start + BLOCK] = self.log_posterior(u).argmax(axis=1)
         return result
 
@@ -198,6 +203,7 @@ class MixtureCategories(Categories):
             "means": self.means.tolist(),
             "scale_tril": self.scale_tril.tolist(),
             "log_weights": self.log_weights.tolist(),
+            "support": None if self.support is None else self.support.tolist(),
             "label": self.label.tolist(),
         }
 
@@ -300,7 +306,14 @@ def from_dict(content: Mapping[str, Any]) -> Categories:
                 raise ValueError(f"{name} must be finite, of shape {shapes[name]}")
         if (np.diagonal(arrays["scale_tril"], axis1=1, axis2=2) <= 0).any():
             raise ValueError("the diagonal of scale_tril must be above zero")
-        return MixtureCategories(features=features, label=label, training=training, **arrays)
+        support = parameters.get("support")
+        if support is not None:
+            support = np.asarray(support, dtype=np.float64)
+            if support.shape != (d, 2) or not (support[:, 0] <= support[:, 1]).all():
+                raise ValueError(f"support must be increasing pairs, of shape {(d, 2)}")
+        return MixtureCategories(
+            features=features, label=label, training=training, support=support, **arrays
+        )
     if content["kind"] == EdgeCategories.kind:
         edges = _decode_edges(parameters, features)
         if label.size != np.prod([len(e) - 1 for e in edges]):

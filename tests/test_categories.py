@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import multivariate_normal
 
 from gato_coffea.categories import Categories, EdgeCategories, MixtureCategories, from_dict
 from gato_coffea.errors import InputError
+from gato_coffea.exports import as_edges
 from gato_coffea.samples import Feature, Grid
 
 SCORE = Feature("score", 0.0, 1.0)
@@ -306,3 +308,22 @@ def test_applying_categories_needs_numpy_alone(tmp_path):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout == "(1,)\n"
+
+
+def test_beyond_the_trained_range_the_border_decides():
+    # The broad component wins far out on both sides, though it stands for the middle.
+    feature = Feature("score", -10.0, 10.0)
+    own = MixtureCategories(
+        features=(feature,),
+        label=np.array([1, 0, 2]),
+        means=np.array([[0.4], [0.5], [0.6]]),
+        scale_tril=np.array([[[0.02]], [[0.2]], [[0.02]]]),
+        log_weights=np.zeros(3),
+    )
+    x = np.array([-9.0, -2.0, 2.0, 9.0])
+    assert own.assign(x).tolist() == [0, 1, 2, 0]
+    clipped = replace(own, support=feature.stretch(np.array([[-2.0, 2.0]])))
+    assert clipped.assign(x).tolist() == [1, 1, 2, 2]
+    again = from_dict(clipped.to_dict())
+    assert again.assign(x).tolist() == [1, 1, 2, 2]
+    assert as_edges(clipped).assign(x).tolist() == [1, 1, 2, 2]

@@ -164,6 +164,9 @@ def _train_mixtures(search: Search, counts: Sequence[int]) -> _Batch:
         progress=search.progress,
     )
 
+    u = search.problem.u
+    support = np.stack([u.min(axis=0), u.max(axis=0)], axis=-1)
+
     def categories(g: int, r: int) -> Categories:
         n = int(sizes[owner[r]])
         return MixtureCategories(
@@ -172,6 +175,7 @@ def _train_mixtures(search: Search, counts: Sequence[int]) -> _Batch:
             means=mixtures.means[g, r, :n],
             scale_tril=mixtures.scale_tril[g, r, :n],
             log_weights=mixtures.log_weights[g, r, :n],
+            support=support,
         )
 
     return _Batch(owner, categories, histories)
