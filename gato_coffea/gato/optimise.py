@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from gato_coffea import __version__
 from gato_coffea.categories import Categories
@@ -261,11 +262,13 @@ def optimise(
             "method: exact needs one signal, or one discriminant and combination quadrature "
             f"(got {len(signals)} signals, combination {combination}); allowed here: gato, lloyd"
         )
-    limit = ceiling(search)
-    results = [
-        _finish(search, candidate, n, limit)
-        for candidate, n in zip(candidates(search), counts, strict=True)
-    ]
+    # The matrices are small: more threads of the linear algebra only wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        limit = ceiling(search)
+        results = [
+            _finish(search, candidate, n, limit)
+            for candidate, n in zip(candidates(search), counts, strict=True)
+        ]
     record = {
         "package": "gato_coffea",
         "version": __version__,

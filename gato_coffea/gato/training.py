@@ -42,6 +42,9 @@ PATIENCE = 4
 PLATEAU = 1e-4
 """Relative gain of a chunk, on average over the batch, that does not count as one."""
 
+LIMIT = 1.01
+"""How much more than the constraints ask a state must have to be kept."""
+
 SAFETY = 1.1
 """How much more than the constraints ask is aimed at: points are coarser than events."""
 
@@ -133,13 +136,16 @@ class _Step:
             uncertain = effective / needed
         return low, uncertain
 
-    def penalties(self, yields: _Yields) -> tuple[Tensor, Tensor]:
-        """Penalty for too little and for too uncertain background, each ``(G, R)``."""
+    def penalties(self, yields: _Yields, *, aim: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Penalty for too little and for too uncertain background, each ``(G, R)``.
+
+        A category is short of background where a margin of it is below ``aim``.
+        """
         if self.shape.spare:
             none = tf.zeros(yields.background.shape[:2])
             return none, none
         low, uncertain = (
-            low_bkg_penalty(tf.where(self.alive > 0, margin, 1.0), threshold=1.0)
+            low_bkg_penalty(tf.where(self.alive > 0, margin / aim, 1.0), threshold=1.0)
             for margin in self.margins(yields)
         )
         return low, uncertain
@@ -156,7 +162,7 @@ class _Step:
         """Hard significance, less where constraints fail, and the bias of the soft yields."""
         hard = self.yields(self.shape.hard(raw))
         value = self.significance(hard)
-        low, uncertain = self.penalties(hard)
+        low, uncertain = self.penalties(hard, aim=LIMIT / SAFETY)
         soft = self.yields(self.shape.soft(raw, temperature))
         total = tf.reduce_sum(hard.signal, axis=2) + hard.background
         other = tf.reduce_sum(soft.signal, axis=2) + soft.background
