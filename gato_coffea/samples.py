@@ -8,88 +8,46 @@ weights there.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.errors import InputError
+from gato_coffea.grids import (
+    BoolArray,
+    Feature,
+    FloatArray,
+    Grid,
+    IntArray,
+    Scale,
+    bin_index,
+)
+from gato_coffea.identity import event_fold, text_identity
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-Scale = Literal["linear", "logit", "log"]
-
-LOGIT_LIMIT = 12.0
-"""A score closer to an end of its range than the logistic of this many units counts as there."""
+__all__ = [
+    "MOMENTS",
+    "BoolArray",
+    "Cells",
+    "Feature",
+    "FloatArray",
+    "Grid",
+    "IntArray",
+    "Points",
+    "Sample",
+    "Scale",
+    "as_sample",
+    "bin_index",
+    "concatenate",
+    "event_fold",
+    "points_from_cells",
+    "text_identity",
+]
 
 MOMENTS = ("count", "sumw", "sumw2", "sumw_window", "sumw2_window", "sumw_mass")
 """What a cell sums, for each fold. The mass moments are zero where there is no mass."""
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One discriminant: its name, its closed range, and the coordinate in which it is even.
-
-    ``scale`` is ``linear``, ``logit`` (scores that crowd at both ends of the range) or ``log``
-    (positive quantities over decades).
-    """
-
-    name: str
-    low: float
-    high: float
-    scale: Scale = "linear"
-
-    def inside(self, x: FloatArray) -> npt.NDArray[np.bool_]:
-        """Whether each value lies in the closed range; NaN does not."""
-        return (x >= self.low) & (x <= self.high)
-
-    def stretch(self, x: FloatArray) -> FloatArray:
-        """Coordinate in which cells are of equal width; increases with ``x``."""
-        unit = (np.asarray(x, dtype=np.float64) - self.low) / (self.high - self.low)
-        if self.scale == "logit":
-            unit = np.clip(unit, 0.0, 1.0)
-            with np.errstate(divide="ignore"):
-                logit: FloatArray = np.log(unit) - np.log1p(-unit)
-            return np.clip(logit, -LOGIT_LIMIT, LOGIT_LIMIT)
-        if self.scale == "log":
-            return np.asarray(np.log(np.clip(x, self.low, self.high)), dtype=np.float64)
-        return np.asarray(unit)
-
-    def unstretch(self, u: FloatArray) -> FloatArray:
-        """Inverse of `stretch`; the ends of the stretched range give the ends of the range."""
-        u = np.asarray(u, dtype=np.float64)
-        if self.scale == "log":
-            return np.clip(np.exp(u), self.low, self.high)
-        if self.scale == "logit":
-            unit = 1.0 / (1.0 + np.exp(-u))
-            unit = np.where(u <= -LOGIT_LIMIT, 0.0, np.where(u >= LOGIT_LIMIT, 1.0, unit))
-        else:
-            unit = u
-        return np.clip(self.low + unit * (self.high - self.low), self.low, self.high)
-
-    def edges(self, n: int) -> FloatArray:
-        """``n + 1`` edges in ``x`` of ``n`` cells that are equally wide when stretched."""
-        ends = self.stretch(np.array([self.low, self.high]))
-        result = self.unstretch(np.linspace(ends[0], ends[1], n + 1))
-        result[0], result[-1] = self.low, self.high
-        return result
-
-
-def bin_index(x: FloatArray, edges: FloatArray) -> IntArray:
-    """Bin of each value, the last bin closed at its upper edge; -1 outside and for NaN.
-
-    >>> bin_index(np.array([0.0, 0.5, 1.0, 1.1, np.nan]), np.array([0.0, 0.5, 1.0]))
-    array([ 0,  1,  1, -1, -1])
-    """
-    x = np.asarray(x, dtype=np.float64)
-    index = np.searchsorted(edges, x, side="right").astype(np.int64) - 1
-    index[x == edges[-1]] = len(edges) - 2
-    index[~((x >= edges[0]) & (x <= edges[-1]))] = -1
-    return index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,72 +175,6 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
         fold=join(s.fold for s in samples),
         variations={n: join(s.variations.get(n, s.weight) for s in samples) for n in names},
     )
-
-
-def _mix(value: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """SplitMix64 finaliser: a fixed bijection of 64-bit integers (Steele et al. 2014)."""
-    value = value ^ (value >> np.uint64(30))  # a new array, changed in place from here on
-    value *= np.uint64(0xBF58476D1CE4E5B9)
-    value ^= value >> np.uint64(27)
-    value *= np.uint64(0x94D049BB133111EB)
-    value ^= value >> np.uint64(31)
-    return value
-
-
-def event_fold(identity: Sequence[npt.ArrayLike], *, n_folds: int) -> IntArray:
-    """Fold of each event from integers that identify it, the same on every machine.
-
-    Parameters
-    ----------
-    identity
-        Integer arrays of shape ``(N,)``, such as run, lumi and event.
-    n_folds
-        Number of folds; the result lies in ``0 .. n_folds - 1``.
-    """
-    total: npt.NDArray[np.uint64] | None = None
-    for part in identity:
-        value = np.asarray(part).astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        total = _mix(value) if total is None else _mix(total ^ value)
-    assert total is not None
-    return (total % np.uint64(n_folds)).astype(np.int64)
-
-
-def text_identity(text: str) -> int:
-    """A 63-bit integer that stands for a text, such as a file's UUID, on every machine."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A rectangular grid over the features: edges in ``x`` for each of them."""
-
-    features: tuple[Feature, ...]
-    edges: tuple[FloatArray, ...]
-
-    @classmethod
-    def fine(cls, features: Sequence[Feature], *, n_cells: Sequence[int] | None = None) -> Self:
-        """Cells of equal width in the stretched coordinates; by default 2000 in one dimension.
-
-        In more dimensions the default keeps the number of all cells below a quarter million.
-        """
-        dim = len(features)
-        if n_cells is None:
-            n_cells = [2000 if dim == 1 else min(150, int(250_000 ** (1 / dim)))] * dim
-        return cls(
-            tuple(features), tuple(f.edges(n) for f, n in zip(features, n_cells, strict=True))
-        )
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of cells along each feature."""
-        return tuple(len(e) - 1 for e in self.edges)
-
-    def index(self, x: FloatArray) -> IntArray:
-        """Flat cell index of each event, shape ``(N,)``; -1 outside or for NaN."""
-        parts = [bin_index(x[:, d], e) for d, e in enumerate(self.edges)]
-        outside = np.any([p < 0 for p in parts], axis=0)
-        flat = np.ravel_multi_index([np.maximum(p, 0) for p in parts], self.shape)
-        return np.where(outside, -1, flat).astype(np.int64)
 
 
 @dataclass(frozen=True)

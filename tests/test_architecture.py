@@ -9,7 +9,19 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gato_coffea"
 
-SHARED = {"", "errors", "config", "samples", "categories", "files", "axes", "gato.result"}
+SHARED = {
+    "",
+    "errors",
+    "sections",
+    "config",
+    "grids",
+    "identity",
+    "samples",
+    "categories",
+    "files",
+    "axes",
+    "gato.result",
+}
 EVENT = {
     "datasets",
     "layout",
@@ -28,7 +40,18 @@ EVENT = {
     "ntuples",
 }
 RESULTS = {"sidebands", "exports", "plots", "report"}
-TOP = {"provenance", "preparation", "results", "stages", "pipeline", "tables", "cli", "__main__"}
+TOP = {
+    "provenance",
+    "preparation",
+    "results",
+    "stages",
+    "from_histograms",
+    "pipeline",
+    "tables",
+    "options",
+    "cli",
+    "__main__",
+}
 
 TENSORFLOW = {"tensorflow", "tensorflow_probability", "tf_keras", "keras"}
 COFFEA = {"coffea", "awkward", "dask", "distributed", "uproot"}

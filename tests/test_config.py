@@ -45,11 +45,6 @@ def test_single_values_stand_for_lists(make_analysis: Any) -> None:
     assert analysis.weight.nominal == ("pileup",)
 
 
-def test_masses_in_other_units(make_analysis: Any) -> None:
-    assert make_analysis({"mass.unit": "MeV"}).mass.to_gev == 1e-3
-    assert make_analysis({"mass.unit": "TeV"}).mass.to_gev == 1e3
-
-
 def test_the_fingerprint_follows_content_and_functions(make_analysis: Any, tmp_path: Path) -> None:
     before = make_analysis().fingerprint()
     assert make_analysis().fingerprint() == before

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import reduce
 from operator import add
 from typing import Any
@@ -12,23 +10,15 @@ import pytest
 
 from gato_coffea.errors import InputError
 from gato_coffea.samples import (
-    LOGIT_LIMIT,
     MOMENTS,
     Cells,
     Feature,
     Grid,
     Sample,
     as_sample,
-    bin_index,
     concatenate,
-    event_fold,
     points_from_cells,
-    text_identity,
 )
-
-LINEAR = Feature("x", -2.0, 3.0)
-LOGIT = Feature("score", 0.0, 1.0, "logit")
-LOG = Feature("pt", 10.0, 1000.0, "log")
 
 
 def some(n: int, *, seed: int, d: int = 1) -> Sample:
@@ -40,44 +30,6 @@ def some(n: int, *, seed: int, d: int = 1) -> Sample:
         fold=rng.integers(0, 3, n),
         variations={"wUp": rng.normal(0.4, 1, n)},
     )
-
-
-@pytest.mark.parametrize("feature", [LINEAR, LOGIT, LOG], ids=lambda f: f.scale)
-def test_stretch_increases_and_has_an_inverse(feature: Feature) -> None:
-    x = np.linspace(feature.low, feature.high, 1001)[1:-1]
-    u = feature.stretch(x)
-    assert (np.diff(u) > 0).all()
-    np.testing.assert_allclose(feature.unstretch(u), x, rtol=1e-12, atol=1e-12)
-    ends = np.array([feature.low, feature.high])
-    np.testing.assert_allclose(feature.unstretch(feature.stretch(ends)), ends, rtol=1e-15)
-
-
-@pytest.mark.parametrize("feature", [LINEAR, LOGIT, LOG], ids=lambda f: f.scale)
-def test_edges(feature: Feature) -> None:
-    edges = feature.edges(17)
-    assert edges[0] == feature.low
-    assert edges[-1] == feature.high
-    assert (np.diff(edges) > 0).all()
-    steps = np.diff(feature.stretch(edges))
-    np.testing.assert_allclose(steps, steps[0], rtol=1e-9)
-
-
-def test_scores_at_the_very_ends() -> None:
-    u = LOGIT.stretch(np.array([0.0, 1.0, 1e-300]))
-    np.testing.assert_array_equal(u, [-LOGIT_LIMIT, LOGIT_LIMIT, -LOGIT_LIMIT])
-
-
-def test_closed_ranges() -> None:
-    x = np.array([-2.0, 3.0, -2.1, 3.1, np.nan, np.inf])
-    np.testing.assert_array_equal(LINEAR.inside(x), [True, True] + [False] * 4)
-
-
-def test_bin_index_against_numpy() -> None:
-    rng = np.random.default_rng(2)
-    edges = np.sort(rng.uniform(0, 1, 12))
-    x = np.concatenate([rng.uniform(-0.1, 1.1, 2000), edges])
-    counts = np.bincount(bin_index(x, edges) + 1, minlength=12)[1:]
-    np.testing.assert_array_equal(counts, np.histogram(x, edges)[0])
 
 
 def test_scaled_and_where() -> None:
@@ -128,33 +80,6 @@ def test_samples_from_what_people_hold(value: Any) -> None:
 def test_what_is_no_sample(value: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"^{message}"):
         as_sample(value, name="p")
-
-
-def test_folds_are_fixed_even_and_the_same_in_another_process() -> None:
-    # the numbers are the contract: a new version must deal the events in the same way
-    identity = [np.array([1, 1, 2]), np.array([5, 5, 5]), np.array([10, 11, 10])]
-    code = (
-        "import numpy as np; from gato_coffea.samples import event_fold, text_identity;"
-        "print(*event_fold([[1,1,2],[5,5,5],[10,11,10]], n_folds=1000), text_identity('a'))"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert [int(v) for v in shown[:3]] == event_fold(identity, n_folds=1000).tolist()
-    assert int(shown[3]) == text_identity("a")
-    assert event_fold(identity, n_folds=1000).tolist() == FIXED_FOLDS
-    counts = np.bincount(event_fold([np.arange(100_000)], n_folds=5))
-    assert np.abs(counts - 20_000).max() < 600  # five standard deviations of 126
-
-
-FIXED_FOLDS = [65, 332, 100]
-
-
-def test_negative_and_32_bit_identities() -> None:
-    small = np.array([-1, 3], dtype=np.int32)
-    np.testing.assert_array_equal(
-        event_fold([small], n_folds=7), event_fold([small.astype(np.int64)], n_folds=7)
-    )
 
 
 def test_cells_are_sums_of_events() -> None:

@@ -1,0 +1,279 @@
+"""The sections of the analysis file, each checked in itself.
+
+What must hold between sections is checked by `gato_coffea.config.Analysis`, which they make up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Range = tuple[float, float]
+
+RESERVED_AXES = {"weight", "sample", "threads", "process", "variation", "category"}
+
+
+class Section(BaseModel):
+    """A part of the analysis file: frozen, without unknown keys, infinities or NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _increasing(value: Range) -> Range:
+    if not value[0] < value[1]:
+        raise ValueError(f"the lower end must be below the upper end (got {list(value)})")
+    return value
+
+
+class SumOfWeights(Section):
+    """Where the sum of generator weights of all generated events of a file is found.
+
+    Exactly one of: ``branch`` (summed over the events that are read, before any selection),
+    ``tree`` with ``entry`` (a ``Runs``-like tree whose branch ``entry`` is summed), or
+    ``count_events`` (every entry counts one).
+    """
+
+    branch: str | None = None
+    tree: str | None = None
+    entry: str | None = None
+    count_events: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = (self.branch is not None) + (self.tree is not None) + self.count_events
+        if ways != 1:
+            raise ValueError("give exactly one of branch, tree (with entry), count_events: true")
+        if (self.tree is None) != (self.entry is None):
+            raise ValueError("tree and entry go together")
+        return self
+
+
+class Dataset(Section):
+    """Files of one process that share a cross section.
+
+    Exactly one of ``cross_section_pb``, ``data: true`` and ``already_normalised: true`` says how
+    the events are weighted: scaled to cross section times luminosity over the sum of generator
+    weights, one each, or by their weights as they stand.
+    """
+
+    files: tuple[str, ...] = Field(min_length=1)
+    process: Name
+    tree: str | None = None
+    cross_section_pb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    data: bool = False
+    already_normalised: bool = False
+    sum_of_weights: SumOfWeights | None = None
+    weight: tuple[str, ...] | None = None
+    year: str | None = None
+
+    @field_validator("files", "weight", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_normalisation(self) -> Self:
+        ways = (self.cross_section_pb is not None) + self.data + self.already_normalised
+        if ways == 0:
+            raise ValueError(
+                "cross_section_pb is missing; simulation needs one (or data: true, or "
+                "already_normalised: true)"
+            )
+        if ways > 1:
+            raise ValueError("give only one of cross_section_pb, data, already_normalised")
+        if self.cross_section_pb is None and self.sum_of_weights is not None:
+            raise ValueError("sum_of_weights goes with cross_section_pb only")
+        if self.data and self.weight is not None:
+            raise ValueError("data has weight 1; weight is not allowed with data: true")
+        return self
+
+
+class Discriminant(Section):
+    """A classifier score: its source, its range and the bins of its fine histogram."""
+
+    name: Name
+    source: str | None = None
+    range: Range
+    bins: Annotated[int, Field(ge=2, le=100_000)] = 200
+    scale: Literal["linear", "logit", "log"] = "linear"
+    label: str | None = None
+
+    _range = field_validator("range")(_increasing)
+
+    @model_validator(mode="after")
+    def _axis_name(self) -> Self:
+        if self.name in RESERVED_AXES:
+            raise ValueError(f"name {self.name!r} is reserved; choose another")
+        if self.scale == "log" and self.range[0] <= 0:
+            raise ValueError(f"scale log needs a range above zero (got {list(self.range)})")
+        return self
+
+    @property
+    def expression(self) -> str:
+        """The source, which is the branch of the same name where none is given."""
+        return self.source if self.source is not None else self.name
+
+
+class Mass(Section):
+    """The mass that separates signal window from sidebands, in GeV after ``scale``."""
+
+    source: str
+    unit: Literal["GeV", "MeV", "TeV"]
+    range_gev: Range
+    bins: Annotated[int, Field(ge=4, le=10_000)] = 80
+    window_gev: Range
+    sidebands_gev: tuple[Range, ...] | None = Field(default=None, min_length=1)
+    blinded: bool = True
+    functions: tuple[Literal["exponential", "power", "bernstein", "laurent"], ...] = Field(
+        default=("exponential", "power", "bernstein", "laurent"), min_length=1
+    )
+    label: str = "Mass"
+
+    _ranges = field_validator("range_gev", "window_gev")(_increasing)
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        low, high = self.range_gev
+        if not low < self.window_gev[0] < self.window_gev[1] < high:
+            raise ValueError(
+                f"window_gev {list(self.window_gev)} must lie inside range_gev "
+                f"{list(self.range_gev)} with a sideband on both sides"
+            )
+        for band in self.sidebands:
+            if not low <= band[0] < band[1] <= high:
+                raise ValueError(f"sidebands_gev: {list(band)} is not inside {[low, high]}")
+            if band[0] < self.window_gev[1] and band[1] > self.window_gev[0]:
+                raise ValueError(f"sidebands_gev: {list(band)} overlaps the window")
+        for first, second in pairwise(self.sidebands):
+            if second[0] < first[1]:
+                raise ValueError(
+                    f"sidebands_gev: must be in increasing order without overlap "
+                    f"(got {[list(band) for band in self.sidebands]})"
+                )
+        if not self.sidebands[0][0] < self.window_gev[0] < self.sidebands[-1][1]:
+            raise ValueError(
+                "sidebands_gev: one must lie below the window and one above "
+                f"(got {[list(band) for band in self.sidebands]})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _on_bin_edges(self) -> Self:
+        for key, value in self._cuts():
+            if not self._aligned(value, self.bins):
+                fitting = (
+                    n
+                    for n in range(self.bins + 1, 20 * self.bins)
+                    if all(self._aligned(v, n) for _, v in self._cuts())
+                )
+                hint = next((f"; bins: {n} would do" for n in fitting), "")
+                raise ValueError(f"{key}: {value:g} GeV lies inside one of {self.bins} bins{hint}")
+        return self
+
+    def _cuts(self) -> list[tuple[str, float]]:
+        bands = [("sidebands_gev", edge) for band in self.sidebands for edge in band]
+        return [*(("window_gev", edge) for edge in self.window_gev), *bands]
+
+    def _aligned(self, value: float, bins: int) -> bool:
+        position = bins * (value - self.range_gev[0]) / (self.range_gev[1] - self.range_gev[0])
+        return abs(position - round(position)) < 1e-6
+
+    @property
+    def sidebands(self) -> tuple[Range, ...]:
+        """The fitted mass intervals in GeV; all of the range outside the window by default."""
+        if self.sidebands_gev is not None:
+            return self.sidebands_gev
+        return (self.range_gev[0], self.window_gev[0]), (self.window_gev[1], self.range_gev[1])
+
+    @property
+    def to_gev(self) -> float:
+        """Factor from the unit of the source to GeV."""
+        return {"GeV": 1.0, "MeV": 1e-3, "TeV": 1e3}[self.unit]
+
+
+class Weight(Section):
+    """The event weight: a product of sources, and replacements of it by variation name."""
+
+    nominal: tuple[str, ...] = ()
+    variations: Mapping[Name, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("nominal", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("variations", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
+
+    @field_validator("variations")
+    @classmethod
+    def _up_down(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        for name in value:
+            if not name.endswith(("Up", "Down")):
+                raise ValueError(f"{name!r} must end in Up or Down, as in pileupUp")
+        return value
+
+
+class Constraints(Section):
+    """What every category must satisfy, exactly, in the result."""
+
+    min_effective: Annotated[float, Field(ge=0)] = 10.0
+    min_background: Annotated[float, Field(ge=0)] = 0.0
+    max_rel_unc: Positive | None = None
+
+
+class Optimisation(Section):
+    """What to optimise and how."""
+
+    signals: tuple[Name, ...] = Field(min_length=1)
+    backgrounds: tuple[Name, ...] | None = None
+    n_categories: tuple[Count, ...] | Literal["auto"] = (5,)
+    use: int | None = None
+    combination: Literal["geometric", "quadrature", "sum"] = "geometric"
+    method: Literal["gato", "exact", "lloyd"] = "gato"
+    kind: Literal["mixture", "edges"] = "mixture"
+    bins_per_discriminant: tuple[Count, ...] | None = None
+    mass_window: bool = False
+    constraints: Constraints = Constraints()
+    mc_uncertainty: bool = False
+    systematic: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    restarts: Count = 2
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    epochs: Count = 250
+    seed: Annotated[int, Field(ge=0)] = 0
+    max_points: Annotated[int, Field(ge=100)] = 4_000
+    smooth: bool = True
+
+    @field_validator("n_categories", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _rectangles(self) -> Self:
+        trained = self.kind == "edges" and self.method == "gato"
+        if self.bins_per_discriminant is not None and not trained:
+            raise ValueError(
+                "bins_per_discriminant needs kind: edges and method: gato "
+                f"(got {self.kind}, {self.method})"
+            )
+        return self
+
+
+class Plots(Section):
+    """How plots look: an experiment's style and what stands beside its name."""
+
+    style: Literal["CMS", "ATLAS", "LHCb", "plain"] = "CMS"
+    label: str = "Simulation"
+    com_tev: Positive = 13.0
+    signal_scale: Positive | None = None
