@@ -1,9 +1,10 @@
 """All stages in order; a stage whose inputs are unchanged is not run again.
 
 What a stage depends on is summed up in a key: the sections of the analysis file that matter to
-it, ``analysis.py``, the version of the package, and the keys of the stages it builds on; for the
-events, the input files. Keys stand in ``provenance.json`` with the files of the stage. A stage is
-forgotten there before it starts, so a run that is killed leaves nothing that looks complete.
+it, ``analysis.py``, the version of the package and its sources, and the keys of the stages it
+builds on; for the events, the input files. Keys stand in ``provenance.json`` with the files of
+the stage. A stage is forgotten there before it starts, so a run that is killed leaves nothing
+that looks complete.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from gato_coffea.provenance import (
     measured,
     require_writable,
     sizes,
+    source_hashes,
 )
 from gato_coffea.stages import Job
 
+PACKAGE = Path(__file__).parent
 CONFIG = "config.json"
 EVENTS = (
     "schema",
@@ -90,6 +93,14 @@ STAGES: dict[str, Stage] = {
     "plots": Stage(stages.run_plots, "plots", (*RESULTS, "sidebands"), LOOKS),
     "report": Stage(stages.run_report, None, (*RESULTS, "sidebands", "plots"), LOOKS),
 }
+FIRST_USE = {
+    "gato": "optimise",
+    "exports": "categorise",
+    "sidebands": "sidebands",
+    "plots": "plots",
+    "report.py": "report",
+}
+"""Parts of the package that no stage before this one uses: an edit of a plot trains nothing."""
 
 
 def input_fingerprints(analysis: Analysis) -> dict[str, dict[str, Any]]:
@@ -120,8 +131,14 @@ def stage_keys(analysis: Analysis, inputs: dict[str, Any]) -> dict[str, str]:
         if stage.when(analysis):
             above = [keys[need] for need in stage.needs if need in keys]
             own = analysis.fingerprint(*stage.sections)
-            keys[name] = digest(name, __version__, own, extra.get(name), above)
+            keys[name] = digest(name, __version__, _sources(name), own, extra.get(name), above)
     return keys
+
+
+def _sources(name: str) -> dict[str, str]:
+    """Hashes of the sources that a stage is the first to depend on, and of those of all stages."""
+    hashes = source_hashes(PACKAGE).items()
+    return {path: h for path, h in hashes if FIRST_USE.get(path.split("/")[0], name) == name}
 
 
 def run_stage(job: Job, name: str, *, force: bool = True) -> StageReport:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,15 @@ def file_fingerprint(path: str) -> dict[str, Any]:
         return {}
     status = Path(path).stat()
     return {"size": status.st_size, "modified_ns": status.st_mtime_ns}
+
+
+@cache
+def source_hashes(package: Path) -> Mapping[str, str]:
+    """Short hash of every Python file in a folder by its path there; read once a process."""
+    return {
+        path.relative_to(package).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        for path in sorted(package.rglob("*.py"))
+    }
 
 
 def digest(*parts: Any) -> str:

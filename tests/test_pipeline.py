@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,9 +14,9 @@ import yaml
 from gato_coffea import pipeline, stages
 from gato_coffea.config import read_analysis
 from gato_coffea.errors import ConfigError, InputError, OutputError
-from gato_coffea.pipeline import STAGES, run_all, run_stage, stage_keys
+from gato_coffea.pipeline import FIRST_USE, PACKAGE, STAGES, run_all, run_stage, stage_keys
 from gato_coffea.preparation import make_ntuples
-from gato_coffea.provenance import Provenance, StageRecord, measured
+from gato_coffea.provenance import Provenance, StageRecord, measured, source_hashes
 from gato_coffea.results import chosen
 from gato_coffea.stages import Job
 
@@ -165,6 +166,61 @@ def test_keys_depend_on_functions_and_input_files(folder: Path) -> None:
     assert before != stage_keys(analysis, {"a.root": {"size": 2}})
     (folder / "analysis.py").write_text(FUNCTIONS + "\n# other\n")
     assert before != stage_keys(analysis, {"a.root": {"size": 1}})
+
+
+def python(package: Path, code: str, *arguments: str) -> str:
+    """What a fresh interpreter prints that imports the package from a folder."""
+    at = os.environ | {"PYTHONPATH": str(package.parent)}
+    command = [sys.executable, "-P", "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=at).stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "first"),
+    [
+        ("pipeline.py", "process"),
+        ("gato/result.py", "optimise"),
+        ("sidebands/fits.py", "sidebands"),
+        ("plots/run.py", "plots"),
+        ("report.py", "report"),
+    ],
+)
+def test_keys_change_from_the_stage_that_uses_a_changed_source(
+    folder: Path, source: str, first: str
+) -> None:
+    package = folder / "copied" / "gato_coffea"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import json, sys; from gato_coffea import pipeline, config;"
+        "print(json.dumps(pipeline.stage_keys(config.read_analysis(sys.argv[1]), {})))"
+    )
+    before = json.loads(python(package, code, str(folder)))
+    assert before == stage_keys(read_analysis(folder), {})  # a copy is no change
+    with (package / source).open("a") as file:
+        file.write("# changed\n")
+    after = json.loads(python(package, code, str(folder)))
+    assert next(name for name in before if before[name] != after[name]) == first
+    assert before["report"] != after["report"]
+
+
+def test_reading_events_loads_no_source_that_counts_later() -> None:
+    code = "import sys; import gato_coffea.run, gato_coffea.output; print(*sys.modules)"
+    loaded = {name.split(".")[1] for name in python(PACKAGE, code).split() if "coffea." in name}
+    assert loaded.isdisjoint(part.removesuffix(".py") for part in FIRST_USE)
+
+
+def test_hashes_of_sources_follow_content_and_names(tmp_path: Path) -> None:
+    def hashes(name: str, **files: str) -> dict[str, str]:
+        (tmp_path / name / "inner").mkdir(parents=True)
+        for path, text in files.items():
+            (tmp_path / name / path.replace("_", "/", 1)).with_suffix(".py").write_text(text)
+        (tmp_path / name / "notes.txt").write_text(name)
+        return dict(source_hashes(tmp_path / name))
+
+    first = hashes("a", one="x = 1", inner_two="y = 2")
+    assert set(first) == {"one.py", "inner/two.py"}
+    assert hashes("b", one="x = 1", inner_two="y = 2") == first
+    assert hashes("c", one="x = 1", inner_two="y = 3")["inner/two.py"] != first["inner/two.py"]
 
 
 def test_an_analysis_without_mass_has_no_sidebands(folder: Path) -> None:
