@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from gato_coffea import options as opt
 from gato_coffea.errors import GatoError
 
 if TYPE_CHECKING:
@@ -29,51 +29,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Executor(StrEnum):
-    """How chunks of events are worked on."""
-
-    iterative = "iterative"
-    futures = "futures"
-    dask = "dask"
-
-
-class Toy(StrEnum):
-    """Toys that can be written as ntuples."""
-
-    one = "1d"
-    three = "three-class"
-    diphoton = "diphoton"
-
-
-AnalysisPath = Annotated[
-    Path, typer.Argument(metavar="ANALYSIS", help="An analysis file, or the folder it is in.")
-]
-Output = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", help="Results directory [results beside the analysis file]."),
-]
-ExecutorOption = Annotated[
-    Executor, typer.Option("--executor", help="One process, several, or a dask cluster.")
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Worker processes [one a core].")
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option("--scheduler", help="Address of a dask cluster that runs already."),
-]
-Chunksize = Annotated[int, typer.Option("--chunksize", min=1, help="Events in a chunk.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
-SecondPass = Annotated[
-    bool, typer.Option("--second-pass", help="Fill templates by reading the events again.")
-]
-
-Animate = Annotated[
-    bool,
-    typer.Option("--animate", help="Show the boundaries of one discriminant moving, as a GIF."),
-]
 
 
 @app.callback()
@@ -95,7 +50,7 @@ def _job(
     path: Path,
     output: Path | None,
     *,
-    executor: Executor = Executor.iterative,
+    executor: opt.Executor = opt.Executor.iterative,
     workers: int | None = None,
     scheduler: str | None = None,
     chunksize: int = 100_000,
@@ -122,7 +77,7 @@ def _job(
 
 
 @app.command()
-def check(analysis: AnalysisPath) -> None:
+def check(analysis: opt.AnalysisPath) -> None:
     """Compare an analysis file with the files that it names."""
     from gato_coffea.config import load_functions, read_analysis
     from gato_coffea.inspect import check_analysis
@@ -156,7 +111,7 @@ def inspect(file: Annotated[str, typer.Argument(metavar="FILE", help="A ROOT fil
 
 @app.command()
 def toy(
-    kind: Annotated[Toy, typer.Argument(help="Which toy.")],
+    kind: Annotated[opt.Toy, typer.Argument(help="Which toy.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the ntuples go.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same events.")] = 42,
 ) -> None:
@@ -172,13 +127,13 @@ def toy(
 
 @app.command()
 def process(
-    analysis: AnalysisPath,
-    output: Output = None,
-    executor: ExecutorOption = Executor.iterative,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    chunksize: Chunksize = 100_000,
-    quiet: Quiet = False,
+    analysis: opt.AnalysisPath,
+    output: opt.Output = None,
+    executor: opt.ExecutorOption = opt.Executor.iterative,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    chunksize: opt.Chunksize = 100_000,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Read the events: histograms, columns, cut flow."""
     job = _job(
@@ -198,43 +153,39 @@ def process(
 
 @app.command()
 def optimise(
-    analysis: Annotated[
-        Path | None, typer.Argument(metavar="[ANALYSIS]", help="An analysis file, or its folder.")
-    ] = None,
-    output: Output = None,
-    quiet: Quiet = False,
-    continued: Annotated[
-        bool, typer.Option("--continue", help="Go on training from the results that are there.")
-    ] = False,
-    from_histograms: Annotated[
-        Path | None,
-        typer.Option(help="Histograms by process (ROOT, .coffea, JSON), instead of ANALYSIS."),
-    ] = None,
-    signal: Annotated[
-        list[str] | None, typer.Option(help="Signal histograms, with --from-histograms.")
-    ] = None,
-    background: Annotated[
-        list[str] | None,
-        typer.Option(help="Background histograms [all others but data and variations]."),
-    ] = None,
-    region: Annotated[
-        str | None, typer.Option(help="Take the names REGION/... or REGION_... of the file.")
-    ] = None,
-    n_categories: Annotated[
-        list[str] | None, typer.Option("-k", help="Numbers of categories, or auto [3 5 10].")
-    ] = None,
-    method: Annotated[str, typer.Option(help="gato, exact or lloyd.")] = "gato",
-    min_effective: Annotated[float, typer.Option(min=0, help="Effective entries needed.")] = 10.0,
+    context: typer.Context,
+    analysis: opt.MaybeAnalysis = None,
+    output: opt.Output = None,
+    quiet: opt.Quiet = False,
+    continued: opt.Continue = False,
+    from_histograms: opt.FromHistograms = None,
+    signal: opt.Signal = None,
+    background: opt.Background = None,
+    region: opt.Region = None,
+    n_categories: opt.NCategories = None,
+    method: opt.Method = "gato",
+    kind: opt.Kind = "mixture",
+    combination: opt.Combination = "geometric",
+    min_effective: opt.MinEffective = 10.0,
+    min_background: opt.MinBackground = 0.0,
+    max_rel_unc: opt.MaxRelUnc = None,
+    mc_uncertainty: opt.McUncertainty = False,
+    systematic: opt.Systematic = 0.0,
+    folds: opt.Folds = 5,
+    restarts: opt.Restarts = 2,
+    epochs: opt.Epochs = 250,
+    seed: opt.Seed = 0,
 ) -> None:
     """Find the categories, and say how good they are on events they were not trained on."""
     if from_histograms is None:
+        _refuse_binned_options(context)
         if analysis is None:
             raise typer.BadParameter("give ANALYSIS or --from-histograms FILE")
         _run_stage(_job(analysis, output, quiet=quiet, continued=continued), "optimise")
         return
-    if analysis is not None or continued or not signal:
-        raise typer.BadParameter("--from-histograms needs --signal, no ANALYSIS, no --continue")
-    from gato_coffea.stages import optimise_histograms
+    if analysis is not None or not signal:
+        raise typer.BadParameter("--from-histograms needs --signal, and no ANALYSIS")
+    from gato_coffea.from_histograms import counts_of, limits_of, optimise_histograms
 
     results = optimise_histograms(
         from_histograms,
@@ -242,23 +193,50 @@ def optimise(
         signals=signal,
         backgrounds=background or None,
         region=region,
-        n_categories=n_categories or ["3", "5", "10"],
+        continued=continued,
+        n_categories=counts_of(n_categories or ["3", "5", "10"]),
         method=method,
-        min_effective=min_effective,
+        kind=kind,
+        combination=combination,
+        constraints=limits_of(
+            min_effective=min_effective, min_background=min_background, max_rel_unc=max_rel_unc
+        ),
+        mc_uncertainty=mc_uncertainty,
+        systematic=systematic,
+        folds=folds,
+        restarts=restarts,
+        epochs=epochs,
+        seed=seed,
+        progress=not quiet and sys.stderr.isatty(),
     )
     _print_optimised(results, _console())
 
 
+def _refuse_binned_options(context: typer.Context) -> None:
+    """An analysis file says these things itself: an option beside it would be ignored."""
+    given = []
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        binned = getattr(option, "rich_help_panel", None) == opt.HISTOGRAMS
+        if binned and source is not None and source.name == "COMMANDLINE":
+            given.append(option.opts[0])
+    if given:
+        raise typer.BadParameter(
+            f"{', '.join(given)} only with --from-histograms: the section optimise of the "
+            "analysis file says this"
+        )
+
+
 @app.command()
 def categorise(
-    analysis: AnalysisPath,
-    output: Output = None,
-    second_pass: SecondPass = False,
-    executor: ExecutorOption = Executor.iterative,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    chunksize: Chunksize = 100_000,
-    quiet: Quiet = False,
+    analysis: opt.AnalysisPath,
+    output: opt.Output = None,
+    second_pass: opt.SecondPass = False,
+    executor: opt.ExecutorOption = opt.Executor.iterative,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    chunksize: opt.Chunksize = 100_000,
+    quiet: opt.Quiet = False,
 ) -> None:
     """Fill the templates of the categories."""
     job = _job(
@@ -275,38 +253,40 @@ def categorise(
 
 
 @app.command()
-def sidebands(analysis: AnalysisPath, output: Output = None) -> None:
+def sidebands(analysis: opt.AnalysisPath, output: opt.Output = None) -> None:
     """Fit the mass sidebands of every category."""
     _run_stage(_job(analysis, output), "sidebands")
 
 
 @app.command()
-def exports(analysis: AnalysisPath, output: Output = None) -> None:
+def exports(analysis: opt.AnalysisPath, output: opt.Output = None) -> None:
     """Write the results in the forms that combine, pyhf and others read."""
     _run_stage(_job(analysis, output), "exports")
 
 
 @app.command()
-def plots(analysis: AnalysisPath, output: Output = None, animate: Animate = False) -> None:
+def plots(
+    analysis: opt.AnalysisPath, output: opt.Output = None, animate: opt.Animate = False
+) -> None:
     """Draw all figures."""
     _run_stage(_job(analysis, output, animate=animate), "plots")
 
 
 @app.command()
-def report(analysis: AnalysisPath, output: Output = None) -> None:
+def report(analysis: opt.AnalysisPath, output: opt.Output = None) -> None:
     """Write one HTML page about the results."""
     _run_stage(_job(analysis, output), "report")
 
 
 @app.command()
 def run(
-    analysis: AnalysisPath,
-    output: Output = None,
-    executor: ExecutorOption = Executor.iterative,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    chunksize: Chunksize = 100_000,
-    quiet: Quiet = False,
+    analysis: opt.AnalysisPath,
+    output: opt.Output = None,
+    executor: opt.ExecutorOption = opt.Executor.iterative,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    chunksize: opt.Chunksize = 100_000,
+    quiet: opt.Quiet = False,
     force: Annotated[bool, typer.Option("--force", help="Run every stage again.")] = False,
 ) -> None:
     """Do everything that is not up to date, in order."""

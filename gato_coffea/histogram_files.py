@@ -12,12 +12,14 @@ from typing import Any
 import hist
 import numpy as np
 
-from gato_coffea.axes import NOMINAL, by_process
+from gato_coffea.axes import NOMINAL, PROCESS_AXES, VARIATION_AXES, by_process
 from gato_coffea.errors import InputError
 from gato_coffea.rootfiles import nearest, opened
 
 DATA = re.compile(r"(pseudo_?)?data(_obs)?|observed|asimov", re.IGNORECASE)
 VARIED = ("up", "down", "var")
+TAKEN = {*PROCESS_AXES, *VARIATION_AXES, "weight", "threads"}
+"""Names that an axis of numbers cannot have."""
 Histograms = dict[str, "hist.Hist[Any]"]
 
 log = logging.getLogger(__name__)
@@ -27,12 +29,13 @@ def read_histograms(path: str | Path) -> Histograms:
     """Histograms of a file by name.
 
     ``.root``: every one- or two-dimensional histogram, by its path in the file; of a folder with
-    one called ``nominal`` that one alone, by the folder's path. ``.coffea``
-    (which is unpickled: only open your own) and ``.json`` (UHI): one histogram, or histograms in
-    nested mappings, whose keys are joined by ``/``. A category axis called process, dataset or
-    sample is split into names; of an axis called variation, systematic or syst the nominal entry
-    is taken. JSON with plain ``edges`` and ``contents``, flow included or not, is read also; it
-    has no variances, so that the bins are taken for counts, with a warning.
+    one called ``nominal`` that one alone, by the folder's path; axes go by their titles where
+    these are single words. ``.coffea`` (which is unpickled: only open your own) and ``.json``
+    (UHI): one histogram, or histograms in nested mappings, whose keys are joined by ``/``. A
+    category axis called process, dataset or sample is split into names; of an axis called
+    variation, systematic or syst the nominal entry is taken. JSON with plain ``edges`` and
+    ``contents``, flow included or not, is read also; it has no variances, so that the bins are
+    taken for counts, with a warning.
 
     Raises
     ------
@@ -128,7 +131,16 @@ def _from_root(path: Path) -> Iterator[tuple[str, Any]]:
         for name in names:
             parent = _nominal_of(name)
             if parent is not None or name.rpartition("/")[0] not in varied:
-                yield parent or name, file[name].to_hist()
+                yield parent or name, _titled(file[name].to_hist())
+
+
+def _titled(histogram: Any) -> Any:
+    """Axes go by their titles where these can be names: in ROOT they are all called xaxis."""
+    titles = list(histogram.axes.label)
+    free = all(title.isidentifier() and title not in TAKEN for title in titles)
+    if free and len(set(titles)) == len(titles):
+        histogram.axes.name = titles
+    return histogram
 
 
 def _nominal_of(name: str) -> str | None:

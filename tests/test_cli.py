@@ -96,6 +96,20 @@ def test_optimise_needs_an_analysis_or_histograms_with_signals(arguments: list[s
     assert RUNNER.invoke(app, ["optimise", *arguments]).exit_code == 2
 
 
+@pytest.mark.parametrize("option", ["--method", "-k", "--min-effective", "--seed", "--signal"])
+def test_what_the_analysis_file_says_is_no_option(folder: Path, option: str) -> None:
+    done = RUNNER.invoke(app, ["optimise", str(folder), option, "3"])
+    assert done.exit_code == 2
+    assert f"{option} only with --from-histograms" in done.output
+
+
+def test_help_keeps_what_stands_in_brackets() -> None:
+    told = RUNNER.invoke(app, ["optimise", "--help"], env={"COLUMNS": "150"}).output
+    assert "results beside ANALYSIS, or here" in told
+    assert "all but signals, data and variations" in told
+    assert "gato|exact|lloyd" in told
+
+
 def test_check_prints_what_the_files_hold(folder: Path) -> None:
     done = RUNNER.invoke(app, ["check", str(folder)])
     assert done.exit_code == 0

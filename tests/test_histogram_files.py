@@ -53,6 +53,7 @@ def test_every_form_gives_the_nominal_histogram_of_each_process(
         np.testing.assert_array_equal(one.values(), expected.values())
         np.testing.assert_array_equal(one.variances(), expected.variances())
         np.testing.assert_allclose(one.axes[0].edges, expected.axes[0].edges)
+        assert one.axes.name == ("score",)
 
 
 def test_one_histogram_alone_is_named_by_its_processes(tmp_path: Path) -> None:
