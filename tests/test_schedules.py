@@ -1,5 +1,3 @@
-import logging
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,10 +68,27 @@ def test_learning_rate_acts_inside_a_compiled_step():
     assert float(x) == -0.625
 
 
-def test_verbose_logs(caplog):
-    caplog.set_level(logging.INFO)
+def test_verbose_prints(capsys):
     TemperatureScheduler(GaussianMixtureModel(2, 1), 1.0, 0.25, verbose=True).update(50)
-    assert "epoch 50: temperature 0.5" in caplog.text
+    SteepnessScheduler(SigmoidModel([{"bins": 2, "range": (0, 1)}]), 5.0, 20.0).update(50)
+    LearningRateScheduler(tf.keras.optimizers.SGD(), mode="exponential", verbose=True).update(0)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["epoch 50: temperature 0.5", "epoch 0: learning rate 0.5"]
+
+
+def test_a_variable_stays_the_one_that_a_compiled_step_has_seen():
+    class Model(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.temperature = tf.Variable(1.0)
+
+    model = Model()
+    seen = tf.function(lambda: 2.0 * model.temperature)
+    assert float(seen()) == 2.0
+    scheduler = TemperatureScheduler(model, 1.0, 0.25, total_epochs=2)
+    assert scheduler.update(1) == 0.5
+    assert float(seen()) == 1.0
+    assert isinstance(model.temperature, tf.Variable)
 
 
 @pytest.mark.parametrize(

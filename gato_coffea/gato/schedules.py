@@ -6,9 +6,10 @@ training step reads it.
 
 from __future__ import annotations
 
-import logging
 import math
-from typing import Any, Literal
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -16,8 +17,6 @@ from gato_coffea.errors import InputError
 from gato_coffea.samples import FloatArray
 
 Mode = Literal["exponential", "cosine"]
-
-log = logging.getLogger(__name__)
 
 
 def annealed(
@@ -73,20 +72,59 @@ def schedule(n: int, start: float, end: float, *, mode: Mode = "exponential") ->
     return np.array([*values[:-1], float(end)] if n else [])
 
 
+@dataclass(frozen=True)
+class _Course:
+    """What the schedulers share: the way of a quantity from epoch to epoch."""
+
+    quantity: str
+    start: float
+    end: float
+    total: int
+    mode: Mode
+    verbose: bool
+
+    def __post_init__(self) -> None:
+        self._at(0)  # complains at once
+
+    def _at(self, epoch: int) -> float:
+        return annealed(epoch, self.start, self.end, total=self.total, mode=self.mode)
+
+    def value(self, epoch: int) -> float:
+        value = self._at(epoch)
+        if self.verbose:
+            print(f"epoch {epoch}: {self.quantity} {value:.5g}")  # is what verbose means
+        return value
+
+
+def _updated(current: Any, value: float) -> Any:
+    """What replaces ``current``: itself with the new value where it is a variable."""
+    if isinstance(current, Real):
+        return value
+    current.assign(value)
+    return current
+
+
 class TemperatureScheduler:
     """Anneals the temperature of a model; call `update` once an epoch.
 
     Parameters
     ----------
     model
-        Anything with an attribute ``temperature`` that can be set.
+        Anything with a ``temperature``: a number that can be set, or a variable.
     t_initial, t_final
         Temperature at epoch 0, and from ``total_epochs`` on.
     total_epochs, mode
-        As in `annealed`.
+        Length of the schedule, and its form as in `annealed`.
     verbose
-        Whether every new value is logged.
+        Whether every new value is printed.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
     """
+
+    quantity: ClassVar[str] = "temperature"
 
     def __init__(
         self,
@@ -98,27 +136,17 @@ class TemperatureScheduler:
         mode: Mode = "exponential",
         verbose: bool = False,
     ) -> None:
-        annealed(0, t_initial, t_final, total=total_epochs, mode=mode)  # complains at once
         self.model = model
-        self.t_initial = float(t_initial)
-        self.t_final = float(t_final)
-        self.total_epochs = total_epochs
-        self.mode = mode
-        self.verbose = verbose
-
-    def _value(self, epoch: int, name: str) -> float:
-        value = annealed(
-            epoch, self.t_initial, self.t_final, total=self.total_epochs, mode=self.mode
-        )
-        if self.verbose:
-            log.info("epoch %d: %s %.5g", epoch, name, value)
-        return value
+        self._course = _Course(self.quantity, t_initial, t_final, total_epochs, mode, verbose)
 
     def update(self, epoch: int) -> float:
-        """Set the temperature for an epoch and return it."""
-        value = self._value(epoch, "temperature")
-        self.model.temperature = value
+        """Set the value of an epoch and return it."""
+        value = self._course.value(epoch)
+        self._put(value)
         return value
+
+    def _put(self, value: float) -> None:
+        self.model.temperature = _updated(self.model.temperature, value)
 
 
 class SteepnessScheduler(TemperatureScheduler):
@@ -127,16 +155,11 @@ class SteepnessScheduler(TemperatureScheduler):
     The arguments are those of `TemperatureScheduler`; a steepness usually rises.
     """
 
-    def update(self, epoch: int) -> float:
-        """Set the steepness of every variable for an epoch and return it."""
-        value = self._value(epoch, "steepness")
+    quantity = "steepness"
+
+    def _put(self, value: float) -> None:
         for variable in self.model.var_cfg:
-            steepness = variable["k"]
-            if isinstance(steepness, int | float):
-                variable["k"] = value
-            else:
-                steepness.assign(value)
-        return value
+            variable["k"] = _updated(variable["k"], value)
 
 
 class LearningRateScheduler:
@@ -148,10 +171,13 @@ class LearningRateScheduler:
         A Keras optimiser.
     lr_initial, lr_final
         Learning rate at epoch 0, and from ``total_epochs`` on.
-    total_epochs, mode
-        As in `annealed`.
-    verbose
-        Whether every new value is logged.
+    total_epochs, mode, verbose
+        As in `TemperatureScheduler`.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
     """
 
     def __init__(
@@ -164,20 +190,11 @@ class LearningRateScheduler:
         mode: Mode = "cosine",
         verbose: bool = False,
     ) -> None:
-        annealed(0, lr_initial, lr_final, total=total_epochs, mode=mode)  # complains at once
         self.optimizer = optimizer
-        self.lr_initial = float(lr_initial)
-        self.lr_final = float(lr_final)
-        self.total_epochs = total_epochs
-        self.mode = mode
-        self.verbose = verbose
+        self._course = _Course("learning rate", lr_initial, lr_final, total_epochs, mode, verbose)
 
     def update(self, epoch: int) -> float:
         """Set the learning rate for an epoch and return it."""
-        value = annealed(
-            epoch, self.lr_initial, self.lr_final, total=self.total_epochs, mode=self.mode
-        )
+        value = self._course.value(epoch)
         self.optimizer.learning_rate = value
-        if self.verbose:
-            log.info("epoch %d: learning rate %.5g", epoch, value)
         return value
