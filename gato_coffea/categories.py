@@ -24,7 +24,7 @@ from gato_coffea.files import write_text
 from gato_coffea.samples import Feature, FloatArray, Grid, IntArray, Scale
 
 SCHEMA_VERSION = 1
-BLOCK = 100_000
+BLOCK = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +180,17 @@ class MixtureCategories(Categories):
         FloatArray
             Shape ``(N, K)``.
         """
+        # A quadratic form: one matrix product of the monomials of u with its coefficients.
         inverse = np.linalg.inv(self.scale_tril)
-        constant = self.log_weights - np.log(np.diagonal(self.scale_tril, axis1=1, axis2=2)).sum(1)
-        result = np.empty((len(u), len(self.means)))
-        for k, (mean, factor) in enumerate(zip(self.means, inverse, strict=True)):
-            residual = (u - mean) @ factor.T
-            result[:, k] = constant[k] - 0.5 * np.einsum("nd,nd->n", residual, residual)
-        return result
+        precision = np.einsum("kij,kil->kjl", inverse, inverse)
+        slope = np.einsum("kij,kj->ki", precision, self.means)
+        diagonal = np.diagonal(self.scale_tril, axis1=1, axis2=2)
+        constant = self.log_weights - np.log(diagonal).sum(axis=1)
+        constant -= 0.5 * (slope * self.means).sum(axis=1)
+        i, j = np.tril_indices(u.shape[1])
+        second = np.where(i == j, -0.5, -1.0) * precision[:, i, j]
+        monomials = np.concatenate([u[:, i] * u[:, j], u, np.ones((len(u), 1))], axis=1)
+        return monomials @ np.concatenate([second, slope, constant[:, None]], axis=1).T
 
     def _component(self, x: FloatArray) -> IntArray:
         result = np.empty(len(x), dtype=np.int64)

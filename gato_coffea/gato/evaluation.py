@@ -37,6 +37,17 @@ class Sums:
     count: FloatArray
     sumw_mass: FloatArray | None
 
+    def relabelled(self, label: IntArray, n: int) -> Sums:
+        """The sums over ``n`` categories when category ``k`` becomes ``label[k]``."""
+
+        def total(array: FloatArray) -> FloatArray:
+            result = np.zeros((len(array), n))
+            np.add.at(result, (slice(None), label), array)
+            return result
+
+        moment = None if self.sumw_mass is None else total(self.sumw_mass)
+        return Sums(self.processes, total(self.sumw), total(self.sumw2), total(self.count), moment)
+
     def category_yields(
         self, signals: Sequence[str], backgrounds: Sequence[str], window: Window | None
     ) -> CategoryYields:
@@ -129,15 +140,16 @@ class PointTally(Tally):
     def by_label(self, labels: Sequence[IntArray], n: int, *, by_fold: bool) -> Sums:
         """Sum with the category of each point given: once, or once for each fold."""
         points = self.points
+        # Category n collects the points of none.
+        each = np.array(labels[: points.n_folds if by_fold else 1])
+        each = np.where(each < 0, n, each)
+        folds, shape = len(each), (len(points.processes), n + 1)
+        bins = np.arange(shape[0])[:, None, None] * shape[1] + each
 
         def total(array: FloatArray) -> FloatArray:
-            result = np.zeros((len(points.processes), n))
-            for f in range(points.n_folds):
-                label = labels[f if by_fold else 0]
-                keep = label >= 0
-                for c in range(len(result)):
-                    result[c] += np.bincount(label[keep], array[c, f, keep], n)
-            return result
+            parts = array if folds > 1 else array.sum(axis=1, keepdims=True)
+            sums = np.bincount(bins.ravel(), parts.ravel(), shape[0] * shape[1])
+            return sums.reshape(shape)[:, :n]
 
         moment = None if points.sumw_mass is None else total(points.sumw_mass)
         return Sums(

@@ -155,9 +155,15 @@ class Atoms:
 
 
 def lloyd_starts(
-    atoms: Atoms, n: int, objective: Objective, *, seed: int, count: int
+    atoms: Atoms,
+    n: int,
+    objective: Objective,
+    *,
+    seed: int,
+    count: int,
+    starts: int = LLOYD_STARTS,
 ) -> list[IntArray]:
-    """The best partitions that `lloyd` reaches from many starts, best first.
+    """The best ``count`` partitions that `lloyd` reaches from many starts, best first.
 
     Every other start is a fine partition that is merged down; the rest are drawn.
 
@@ -170,7 +176,7 @@ def lloyd_starts(
     target, n = atoms.target, min(n, atoms.size)
     fine = min(FINE_PER_CATEGORY * n, MAX_FINE, atoms.size)
     found = []
-    for i in range(LLOYD_STARTS):
+    for i in range(max(starts, count)):
         if i % 2 == 0 and fine > n:
             parts = seed_labels(target, fine, objective, rng)
             start = merge_down(target.grouped(parts, fine), n, objective)[parts]

@@ -84,7 +84,7 @@ def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) 
             f"{full.n_categories} categories instead of {asked}: more would not satisfy the "
             "constraints, or add nothing"
         )
-    sums = tally.total([full.assign], full.n_categories, by_fold=False)
+    sums = components.relabelled(label, full.n_categories)
     training = significance_of(problem, sums)
     if candidate.folds:
         held_out = _held_out(search, candidate.folds, full)

@@ -8,7 +8,7 @@ are intervals of the signal-to-background ratio (Burshtein et al., IEEE Trans. I
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -199,12 +199,23 @@ def merge_down(parts: Densities, n: int, objective: Objective) -> IntArray:
     IntArray
         Category of each part.
     """
-    label = np.arange(len(parts.background))
-    while len(parts.background) > n:
-        first, second = np.triu_indices(len(parts.background), k=1)
-        best = _cheapest(parts, first, second, objective)
-        parts, label = _merged(parts, label, first[best], second[best])
-    return label
+    rows, m = _rows(parts), len(parts.signal)
+    size = rows.shape[1]
+    label = np.arange(size)
+    alone = _squares(rows, m, objective)
+    pairs = (rows[:, :, None] + rows[:, None, :]).reshape(len(rows), -1)
+    together = _squares(pairs, m, objective).reshape(m, size, size)
+    allowed = np.triu(np.ones((size, size), dtype=np.bool_), k=1)
+    for _ in range(size - n):
+        value = _after(alone, alone[:, :, None] + alone[:, None, :], together, objective)
+        one, other = np.unravel_index(np.where(allowed, value, -np.inf).argmax(), value.shape)
+        rows[:, one] += rows[:, other]
+        alone[:, one], alone[:, other] = together[:, one, other], 0.0
+        label[label == other] = one
+        allowed[other], allowed[:, other] = False, False
+        update = _squares(rows + rows[:, one, None], m, objective)
+        together[:, one, :] = together[:, :, one] = update
+    return np.unique(label, return_inverse=True)[1]
 
 
 def merge_unsatisfied(problem: Problem, parts: Densities, events: Densities) -> IntArray:
@@ -224,60 +235,54 @@ def merge_unsatisfied(problem: Problem, parts: Densities, events: Densities) -> 
     IntArray
         New label of each part.
     """
-    label = np.arange(len(parts.background))
-    while len(parts.background) > 1:
-        yields = window_yields(
-            events.signal,
-            events.background,
-            events.variance,
-            events.moment,
-            problem.objective.window,
-        )
-        margin = problem.satisfied(yields, scale=events.scale)
+    rows, seen, m = _rows(parts), _rows(events), len(parts.signal)
+    objective = problem.objective
+    label = np.arange(rows.shape[1])
+    alone = _squares(rows, m, objective)
+    margin = problem.satisfied(_yields(seen, m, objective), scale=events.scale)
+    left = np.ones(len(label), dtype=np.bool_)
+    for _ in range(len(label) - 1):
         worst = int(margin.argmin())
         if margin[worst] >= 1:
             break
-        others = np.delete(np.arange(len(margin)), worst)
-        fixed = np.full_like(others, worst)
-        other = int(others[_cheapest(parts, fixed, others, problem.objective)])
-        events = _merged(events, label, worst, other)[0]
-        parts, label = _merged(parts, label, worst, other)
-    return label
+        together = _squares(rows + rows[:, worst, None], m, objective)
+        value = _after(alone, alone + alone[:, worst, None], together, objective)
+        left[worst] = False
+        other = int(np.where(left, value, -np.inf).argmax())
+        left[worst], left[other] = True, False
+        rows[:, worst] += rows[:, other]
+        seen[:, worst] += seen[:, other]
+        alone[:, worst], alone[:, other] = together[:, other], 0.0
+        label[label == other] = worst
+        merged = _yields(seen[:, worst, None], m, objective)
+        margin[worst] = problem.satisfied(merged, scale=events.scale)[0]
+        margin[other] = np.inf
+    return np.unique(label, return_inverse=True)[1]
 
 
-def _merged(parts: Densities, label: IntArray, one: int, other: int) -> tuple[Densities, IntArray]:
-    """Parts with two of them merged, and the labels of the original parts."""
-    size = len(parts.background)
-    new = np.arange(size)
-    new[other] = one
-    new = np.unique(new, return_inverse=True)[1]
-    return parts.grouped(new, size - 1), new[label]
+def _rows(parts: Densities) -> FloatArray:
+    """Signals, background, its variance and, where there is one, its moment; ``(rows, parts)``."""
+    rows = [*parts.signal, parts.background, parts.variance]
+    return np.array(rows if parts.moment is None else [*rows, parts.moment])
 
 
-def _cheapest(parts: Densities, first: IntArray, second: IntArray, objective: Objective) -> int:
-    """Index of the pair of parts whose merger leaves the objective highest."""
-    alone = _squares(parts, objective)
-    one, other = parts.ordered(first), parts.ordered(second)
-    together = replace(
-        one,
-        signal=one.signal + other.signal,
-        background=one.background + other.background,
-        variance=one.variance + other.variance,
-        moment=_sum(one.moment, other.moment),
-    )
-    left = alone.sum(axis=1, keepdims=True) - alone[:, first] - alone[:, second]
-    left = np.maximum(left + _squares(together, objective), 0.0)
-    return int(combine(np.sqrt(left).T, objective.combination).argmax())
+def _yields(rows: FloatArray, m: int, objective: Objective) -> CategoryYields:
+    """Yields of parts with ``m`` signals that are given by `_rows`."""
+    moment = rows[m + 2] if len(rows) > m + 2 else None
+    return window_yields(rows[:m], rows[m], rows[m + 1], moment, objective.window)
 
 
-def _squares(parts: Densities, objective: Objective) -> FloatArray:
+def _squares(rows: FloatArray, m: int, objective: Objective) -> FloatArray:
     """Squared significance of each signal in each part, shape ``(signals, parts)``."""
-    yields = window_yields(
-        parts.signal, parts.background, parts.variance, parts.moment, objective.window
-    )
+    yields = _yields(rows, m, objective)
     variance = objective.variance(yields.background, yields.variance)
     return category_z2(yields.signal, yields.background, variance)
 
 
-def _sum(one: FloatArray | None, other: FloatArray | None) -> FloatArray | None:
-    return None if one is None or other is None else one + other
+def _after(
+    alone: FloatArray, apart: FloatArray, together: FloatArray, objective: Objective
+) -> FloatArray:
+    """The objective when pairs with the squares ``apart`` have those ``together`` instead."""
+    whole = alone.sum(axis=1).reshape(-1, *(1,) * (apart.ndim - 1))
+    squares = np.maximum(whole - apart + together, 0.0)
+    return combine(np.sqrt(np.moveaxis(squares, 0, -1)), objective.combination)

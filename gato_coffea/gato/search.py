@@ -11,7 +11,13 @@ import numpy as np
 
 from gato_coffea.categories import Categories
 from gato_coffea.gato.evaluation import PointTally, Tally
-from gato_coffea.gato.methods import ArgmaxPartition, Atoms, ExactPartition, lloyd_starts
+from gato_coffea.gato.methods import (
+    LLOYD_STARTS,
+    ArgmaxPartition,
+    Atoms,
+    ExactPartition,
+    lloyd_starts,
+)
 from gato_coffea.gato.partition import lloyd
 from gato_coffea.gato.problem import Problem
 from gato_coffea.gato.result import History, Result
@@ -23,6 +29,8 @@ Method = Literal["gato", "exact", "lloyd"]
 Kind = Literal["mixture", "edges"]
 
 CEILING_CATEGORIES = 50
+CEILING_STARTS = 4
+"""Categories of the ceiling, and starts of `lloyd` for it: so many are all about as good."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,18 @@ class Search:
     def lloyd(self, n: int) -> list[list[IntArray]]:
         """Partitions by `lloyd`, the best first: for each, one for each training set."""
         if n not in self.found:
-            objective, count = self.problem.objective, self.restarts
+            objective = self.problem.objective
+            asked = n in self.counts
+            labels = lloyd_starts(
+                self.atoms[0],
+                n,
+                objective,
+                seed=self.seed,
+                count=self.restarts if asked else 1,
+                starts=LLOYD_STARTS if asked else CEILING_STARTS,
+            )
             rows = []
-            for label in lloyd_starts(self.atoms[0], n, objective, seed=self.seed, count=count):
+            for label in labels:
                 row = [label]
                 for atoms in self.atoms[1:]:
                     start = atoms.of_points(label, self.weight)

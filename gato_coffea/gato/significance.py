@@ -23,8 +23,13 @@ SERIES = [(-1.0) ** n / ((n + 1) * (n + 2)) for n in range(9)]
 def _curvature(r: FloatArray) -> FloatArray:
     """``[(1 + r) ln(1 + r) - r] / r**2`` for ``r >= 0``; one half at zero."""
     small = r < SERIES_BELOW
-    series = np.polynomial.polynomial.polyval(np.where(small, r, 0.0), SERIES)
-    result = np.array(series, dtype=np.float64)
+    few = r[small]
+    series = np.full_like(few, SERIES[-1])
+    for coefficient in SERIES[-2::-1]:
+        series *= few
+        series += coefficient
+    result = np.empty_like(r)
+    result[small] = series
     large = r[~small]
     result[~small] = ((1 + large) * np.log1p(large) - large) / large / large
     return result
@@ -77,8 +82,11 @@ def cowan_z2(s: Any, b: Any, v: Any) -> FloatArray:
     valid = (s > 0) & (b > 0)
     s, b = np.where(valid, s, 0.0), np.where(valid, b, 1.0)
     r = s / b
-    t = v / (b + v)
-    return np.where(valid, 2 * s * r * (_curvature(r) - t * _curvature(r * t)), 0.0)
+    shape = _curvature(r)
+    if v.any():
+        t = v / (b + v)
+        shape = shape - t * _curvature(r * t)
+    return np.where(valid, 2 * s * r * shape, 0.0)
 
 
 def combine(z: FloatArray, combination: Combination) -> FloatArray:

@@ -42,11 +42,11 @@ def held_out_by_label(search: Search, folds: Sequence[IntArray], n: int) -> Sign
 def fixed_yardstick(search: Search, assigns: Sequence[Assign], n: int) -> Yardstick:
     """Categories given as functions: the first from all events, the others for each fold."""
     problem, tally = search.problem, search.tally
-    training = significance_of(problem, tally.total(assigns, n, by_fold=False))
-    if len(assigns) == 1:
-        assigns = [assigns[0]] * (1 + tally.n_folds)
-    sums = tally.total(assigns[1:], n, by_fold=True)
-    return Yardstick(significance_of(problem, sums, seed=search.seed), training)
+    whole = tally.total(assigns, n, by_fold=False)
+    # What learns nothing from the events is held out as it is.
+    pooled = whole if len(assigns) == 1 else tally.total(assigns[1:], n, by_fold=True)
+    held_out = significance_of(problem, pooled, seed=search.seed)
+    return Yardstick(held_out, significance_of(problem, whole))
 
 
 def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
