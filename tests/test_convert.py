@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from gato_coffea.errors import InputError
 from gato_coffea.gato import convert
-from gato_coffea.gato.toys import (
+from gato_coffea.gato.toy_frames import (
     generate_resonance_toy_data,
     generate_toy_data_1D,
     generate_toy_data_3class_3D,

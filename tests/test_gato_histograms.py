@@ -3,7 +3,7 @@ import pytest
 
 from gato_coffea.errors import InputError
 from gato_coffea.gato import histograms
-from gato_coffea.gato.toys import generate_resonance_toy_data
+from gato_coffea.gato.toy_frames import generate_resonance_toy_data
 
 
 def test_weights_and_closed_upper_edge():

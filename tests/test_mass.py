@@ -12,7 +12,7 @@ from gato_coffea.gato.mass import (
     window_fraction,
 )
 from gato_coffea.gato.model import gato_gmm_model
-from gato_coffea.gato.toys import generate_resonance_toy_data
+from gato_coffea.gato.toy_frames import generate_resonance_toy_data
 
 RANGE = (100.0, 180.0)
 WINDOW = (123.5, 126.5)

@@ -9,7 +9,8 @@ from gato_coffea.errors import InputError
 from gato_coffea.gato.convert import df_dict_to_tensors
 from gato_coffea.gato.model import GaussianMixtureModel, gato_gmm_model
 from gato_coffea.gato.significance import signal_significances
-from gato_coffea.gato.toys import generate_toy_data_1D, toy_arrays
+from gato_coffea.gato.toy_frames import generate_toy_data_1D
+from gato_coffea.gato.toys import toy_arrays
 from gato_coffea.samples import Feature
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from gato_coffea import gato
 from gato_coffea.categories import MixtureCategories
 from gato_coffea.errors import InputError
-from gato_coffea.gato.toys import generate_resonance_toy_data, generate_toy_data_1D
+from gato_coffea.gato.toy_frames import generate_resonance_toy_data, generate_toy_data_1D
 from gato_coffea.samples import Feature
 
 

@@ -109,22 +109,12 @@ def test_truncated_exponential_needs_an_interval():
         toys.sample_truncated_exponential(np.random.default_rng(), 1.0, 3, low=2.0, high=2.0)
 
 
-def test_frames_of_the_documented_functions():
-    one = toys.generate_toy_data_1D(n_signal=30, n_bkg=50, seed=1)
-    assert list(one) == ["signal", *toys.BACKGROUNDS]
-    assert list(one["signal"].columns) == ["NN_output", "weight"]
-    three = toys.generate_toy_data_3class_3D(30, 20, 50, seed=1)
-    assert {name: len(frame) for name, frame in three.items()}["signal2"] == 20
-    assert np.stack(three["signal1"]["NN_output"]).shape == (30, 3)
-    resonance = toys.generate_resonance_toy_data(30, 20, 50)
-    assert list(resonance["bkg1"].columns) == ["NN_output", "weight", "mass"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"kind": "1d", "n_signal": 0}, "toy 1d: needs a positive number of events"),
         ({"kind": "three-class", "n_signal": (1, 2, 3)}, "toy three-class: needs a positive"),
+        ({"kind": "diphoton", "background_slopes": ()}, "background_slopes must not be empty"),
         ({"kind": "1d", "means": {"ggH": (0, 0, 0)}}, r"no such process \(got \['ggH'\]\)"),
     ],
 )

@@ -24,12 +24,12 @@ _MODULES = {
     "penalties": ("high_bkg_uncertainty_penalty", "low_bkg_penalty"),
     "schedules": ("LearningRateScheduler", "SteepnessScheduler", "TemperatureScheduler"),
     "sigmoid": ("SigmoidModel", "gato_sigmoid_model", "safe_sigmoid"),
-    "toys": (
+    "toy_frames": (
         "generate_resonance_toy_data",
         "generate_toy_data_1D",
         "generate_toy_data_3class_3D",
-        "sample_truncated_exponential",
     ),
+    "toys": ("sample_truncated_exponential",),
 }
 _PLOTS = (
     "assign_bins_and_order",

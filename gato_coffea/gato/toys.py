@@ -2,8 +2,7 @@
 
 Every process is a three-dimensional Gaussian; all share one covariance. Each coordinate is then
 smeared by a factor, and the scores are ratios of the unsmeared densities at the smeared point, so
-they are good but not perfect discriminants. `toy_arrays` gives plain arrays; the ``generate_``
-functions give one DataFrame per process.
+they are good but not perfect discriminants. NumPy only; `toy_frames` gives the same as tables.
 
 The construction and its figures are those of the published example (arXiv:2601.07756).
 """
@@ -15,7 +14,6 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from gato_coffea.errors import InputError
 from gato_coffea.samples import FloatArray
@@ -201,7 +199,7 @@ def toy_arrays(
     Raises
     ------
     InputError
-        If a number of events is not positive or a process has no such name.
+        If a number of events is not positive, a process has no such name, or there are no slopes.
     """
     means = MEANS if means is None else {**MEANS, **means}
     cross_sections = {**CROSS_SECTIONS_PB, **(cross_sections_pb or {})}
@@ -210,7 +208,9 @@ def toy_arrays(
         raise InputError(f"toy {kind}: no such process (got {sorted(unknown)})")
     noise = NOISE_SCALE[kind] if noise_scale is None else noise_scale
     counts = _counts(kind, n_signal, n_bkg, cross_sections)
-    slopes = tuple(background_slopes or CONTINUUM_SLOPES)
+    slopes = CONTINUUM_SLOPES if background_slopes is None else tuple(background_slopes)
+    if not slopes:
+        raise InputError(f"toy {kind}: background_slopes must not be empty")
     streams = np.random.SeedSequence(seed).spawn(2 * len(counts))
     result: Arrays = {}
     for i, (process, n) in enumerate(counts.items()):
@@ -279,152 +279,3 @@ def sample_truncated_exponential(
         return np.asarray(low + width * uniform)
     # The inverse of the cumulative distribution, in a form that holds for small slopes too.
     return np.clip(low - np.log1p(uniform * np.expm1(-slope * width)) / slope, low, high)
-
-
-def _frames(arrays: Arrays) -> dict[str, pd.DataFrame]:
-    frames = {}
-    for process, columns in arrays.items():
-        x = columns["x"]
-        score = x if x.ndim == 1 else pd.Series(list(x), dtype=object)
-        rest = {name: column for name, column in columns.items() if name != "x"}
-        frames[process] = pd.DataFrame({"NN_output": score, **rest})
-    return frames
-
-
-def generate_toy_data_1D(  # noqa: N802  (the documented name)
-    n_signal: int = 100_000,
-    n_bkg: int = 100_000,
-    *,
-    xs_signal: float = 0.5,
-    xs_bkg1: float = 100.0,
-    xs_bkg2: float = 80.0,
-    xs_bkg3: float = 50.0,
-    xs_bkg4: float = 20.0,
-    xs_bkg5: float = 10.0,
-    lumi: float = LUMINOSITY_PER_PB,
-    noise_scale: float = 0.3,
-    means: Means | None = None,
-    seed: int | None = 42,
-) -> dict[str, pd.DataFrame]:
-    """One signal and five backgrounds in one score between 0 and 1.
-
-    Parameters
-    ----------
-    n_signal, n_bkg
-        Number of signal events, and of background events in all.
-    xs_signal, xs_bkg1, xs_bkg2, xs_bkg3, xs_bkg4, xs_bkg5
-        Cross sections in pb.
-    lumi
-        Integrated luminosity in 1/pb.
-    noise_scale, means, seed
-        As in `toy_arrays`.
-
-    Returns
-    -------
-    dict[str, pd.DataFrame]
-        Columns ``NN_output`` and ``weight`` of ``signal`` and of ``bkg1`` to ``bkg5``.
-    """
-    values = (xs_bkg1, xs_bkg2, xs_bkg3, xs_bkg4, xs_bkg5)
-    cross_sections = dict(zip(BACKGROUNDS, values, strict=True))
-    arrays = toy_arrays(
-        "1d",
-        n_signal=n_signal,
-        n_bkg=n_bkg,
-        seed=seed,
-        noise_scale=noise_scale,
-        means=means,
-        cross_sections_pb={"signal": xs_signal, **cross_sections},
-        luminosity_per_pb=lumi,
-    )
-    return _frames(arrays)
-
-
-def generate_toy_data_3class_3D(  # noqa: N802  (the documented name)
-    n_signal1: int = 100_000,
-    n_signal2: int = 100_000,
-    n_bkg: int = 500_000,
-    *,
-    xs_signal1: float = 0.5,
-    xs_signal2: float = 0.1,
-    xs_bkg1: float = 100.0,
-    xs_bkg2: float = 80.0,
-    xs_bkg3: float = 50.0,
-    xs_bkg4: float = 20.0,
-    xs_bkg5: float = 10.0,
-    lumi: float = LUMINOSITY_PER_PB,
-    noise_scale: float = 0.3,
-    means: Means | None = None,
-    seed: int | None = 42,
-) -> dict[str, pd.DataFrame]:
-    """Two signals and five backgrounds, each event with three class probabilities.
-
-    Parameters
-    ----------
-    n_signal1, n_signal2, n_bkg
-        Numbers of events; the background's in all.
-    xs_signal1, xs_signal2, xs_bkg1, xs_bkg2, xs_bkg3, xs_bkg4, xs_bkg5
-        Cross sections in pb.
-    lumi
-        Integrated luminosity in 1/pb.
-    noise_scale, means, seed
-        As in `toy_arrays`.
-
-    Returns
-    -------
-    dict[str, pd.DataFrame]
-        Columns ``NN_output`` (an array of three a row: signal1, signal2, background) and
-        ``weight`` of ``signal1``, ``signal2`` and of ``bkg1`` to ``bkg5``.
-    """
-    values = (xs_bkg1, xs_bkg2, xs_bkg3, xs_bkg4, xs_bkg5)
-    cross_sections = dict(zip(BACKGROUNDS, values, strict=True))
-    arrays = toy_arrays(
-        "three-class",
-        n_signal=(n_signal1, n_signal2),
-        n_bkg=n_bkg,
-        seed=seed,
-        noise_scale=noise_scale,
-        means=means,
-        cross_sections_pb={"signal1": xs_signal1, "signal2": xs_signal2, **cross_sections},
-        luminosity_per_pb=lumi,
-    )
-    return _frames(arrays)
-
-
-def generate_resonance_toy_data(
-    n_signal1: int = 60_000,
-    n_signal2: int = 60_000,
-    n_bkg: int = 400_000,
-    *,
-    noise_scale: float = 0.2,
-    mass_sigma: float = 1.5,
-    seed: int | None = 7,
-    background_slopes: Sequence[float] | None = None,
-    means: Means | None = None,
-) -> dict[str, pd.DataFrame]:
-    """The three-class toy with a mass: resonant signals over a falling continuum.
-
-    Parameters
-    ----------
-    n_signal1, n_signal2, n_bkg
-        Numbers of events; the background's in all.
-    noise_scale, seed, background_slopes, means
-        As in `toy_arrays`.
-    mass_sigma
-        Width of the resonance in GeV.
-
-    Returns
-    -------
-    dict[str, pd.DataFrame]
-        As `generate_toy_data_3class_3D`, with a column ``mass`` in GeV between 100 and 180.
-    """
-    arrays = toy_arrays(
-        "diphoton",
-        n_signal=(n_signal1, n_signal2),
-        n_bkg=n_bkg,
-        seed=seed,
-        noise_scale=noise_scale,
-        means=means,
-        mass_sigma_gev=mass_sigma,
-        background_slopes=background_slopes,
-    )
-    return _frames(arrays)
