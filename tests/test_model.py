@@ -303,6 +303,17 @@ def test_restore_checks_what_it_reads(tmp_path):
     file.write_text(json.dumps(content | {"means": [[1.0]]}))
     with pytest.raises(InputError, match="is damaged"):
         gato_gmm_model(4, 1).restore(tmp_path)
+    for change in (
+        {"temperature": -1.0},
+        {"sigma0": [0.1, 0.1]},
+        {"mixture_logits": [float("nan")] * 4},
+    ):
+        file.write_text(json.dumps(content | change))
+        model = gato_gmm_model(4, 1)
+        before = model.get_effective_parameters()
+        with pytest.raises(InputError, match="is damaged"):
+            model.restore(tmp_path)
+        assert model.get_effective_parameters() == before
     file.write_text("{")
     with pytest.raises(InputError, match="is damaged"):
         gato_gmm_model(4, 1).restore(tmp_path)

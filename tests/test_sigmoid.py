@@ -143,9 +143,12 @@ def test_save_restore_and_pickle(two, tmp_path):
     with pytest.raises(FileNotFoundError):
         other.restore(tmp_path / "elsewhere")
     file = tmp_path / "model.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"raw": [[1.0], [2.0]]}))
-    with pytest.raises(InputError, match="is damaged"):
-        other.restore(tmp_path)
+    content = json.loads(file.read_text())
+    for change in ({"raw": [[1.0], [2.0]]}, {"k": [5.0]}, {"k": [5.0, 0.0]}):
+        file.write_text(json.dumps(content | change))
+        with pytest.raises(InputError, match="is damaged"):
+            other.restore(tmp_path)
+    np.testing.assert_array_equal(other.get_probs(x), two.get_probs(x))
 
 
 @pytest.mark.parametrize(

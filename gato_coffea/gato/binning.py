@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import tensorflow as tf
 from gato_coffea.errors import InputError
 from gato_coffea.gato.convert import column, each_process, matrix
 from gato_coffea.gato.objective import safe_sqrt, signal_z2
+from gato_coffea.gato.saving import damaged, read_model, write_model
 from gato_coffea.gato.significance import signal_significances
 from gato_coffea.samples import FloatArray, IntArray
 
@@ -38,6 +40,38 @@ class BinningModel(tf.Module):
     def _hard(self, x: Tensor) -> Tensor:
         """Category ``(N,)`` of events ``(N, D)`` in float64, none of them NaN."""
         raise NotImplementedError
+
+    def _make(self) -> dict[str, Any]:
+        """What a saved model must have in common with this one, as JSON."""
+        raise NotImplementedError
+
+    def _state(self) -> dict[str, Any]:
+        """What training changes, as JSON."""
+        raise NotImplementedError
+
+    def _set_state(self, state: Mapping[str, Any]) -> None:
+        """Take on a state; one that cannot be is an error and changes nothing."""
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> None:
+        """Write everything that defines the categories to ``model.json`` in a folder."""
+        write_model(path, self._make() | self._state())
+
+    def restore(self, path: str | Path) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            If nothing is there.
+        InputError
+            If it is damaged, or belongs to a model of another make.
+        """
+        content = read_model(path, self._make())
+        try:
+            self._set_state(content)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(path, error) from None
 
     def call(self, data_dict: Mapping[str, Any]) -> Any:
         """Loss of one training step; a subclass defines it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from gato_coffea.gato import mixture
 from gato_coffea.gato.binning import BinningModel, by_falling
 from gato_coffea.gato.boundaries import mixture_boundaries
 from gato_coffea.gato.initial import crowded_means, information_start, spread_means
-from gato_coffea.gato.saving import damaged, read_model, write_model
 from gato_coffea.samples import Feature, FloatArray, IntArray
 
 Tensor = Any
@@ -361,7 +359,7 @@ class GaussianMixtureModel(BinningModel):
             log_weights=self.get_mixture_weight().numpy().astype(np.float64),
         )
 
-    def _structure(self) -> dict[str, Any]:
+    def _make(self) -> dict[str, Any]:
         return {
             "kind": "mixture",
             "n_cats": self.n_cats,
@@ -371,35 +369,19 @@ class GaussianMixtureModel(BinningModel):
             "cov_offdiag_damping": self.cov_offdiag_damping,
         }
 
-    def save(self, path: str | Path) -> None:
-        """Write everything that defines the categories to ``model.json`` in a folder."""
-        content = self._structure() | {
-            "sigma0": list(self.sigma0),
-            "temperature": float(self._temperature),
-        }
-        content |= {name: getattr(self, name).numpy().tolist() for name in VARIABLES}
-        write_model(path, content)
+    def _state(self) -> dict[str, Any]:
+        scalars = {"sigma0": list(self.sigma0), "temperature": float(self._temperature)}
+        return scalars | {name: getattr(self, name).numpy().tolist() for name in VARIABLES}
 
-    def restore(self, path: str | Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-            If nothing is there.
-        InputError
-            If it is damaged, or belongs to a model of another make.
-        """
-        content = read_model(path, self._structure())
-        try:
-            values = {name: np.asarray(content[name], dtype=np.float32) for name in VARIABLES}
-            sigma0 = tuple(float(s) for s in content["sigma0"])
-            temperature = float(content["temperature"])
-            for name, value in values.items():
-                if value.shape != tuple(getattr(self, name).shape):
-                    raise ValueError(f"{name} has shape {value.shape}")
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(path, error) from None
+    def _set_state(self, state: Mapping[str, Any]) -> None:
+        values = {name: np.asarray(state[name], dtype=np.float32) for name in VARIABLES}
+        sigma0 = tuple(float(s) for s in state["sigma0"])
+        temperature = float(state["temperature"])
+        for name, value in values.items():
+            if value.shape != tuple(getattr(self, name).shape):
+                raise ValueError(f"{name} has shape {value.shape}")
+        if len(sigma0) != self.dim or not min(*sigma0, temperature) > 0:
+            raise ValueError(f"sigma0 {sigma0}, temperature {temperature}")
         for name, value in values.items():
             getattr(self, name).assign(value)
         self.sigma0, self.temperature = sigma0, temperature

@@ -18,6 +18,10 @@ def write_model(path: str | Path, content: Mapping[str, Any]) -> None:
     write_text(Path(path) / FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+def _refused(constant: str) -> float:
+    raise ValueError(f"holds {constant}")
+
+
 def damaged(path: str | Path, problem: Exception) -> InputError:
     """The error that says what is wrong with a saved model."""
     return InputError(f"{Path(path) / FILE}: is damaged ({type(problem).__name__}: {problem})")
@@ -37,7 +41,7 @@ def read_model(path: str | Path, structure: Mapping[str, Any]) -> dict[str, Any]
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no saved model")
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(), parse_constant=_refused)
         if not isinstance(content, dict):
             raise TypeError("is no mapping")
     except (TypeError, ValueError) as error:

@@ -96,8 +96,8 @@ class _Course:
         return value
 
 
-def _updated(current: Any, value: float) -> Any:
-    """What replaces ``current``: itself with the new value where it is a variable."""
+def updated(current: Any, value: float) -> Any:
+    """What replaces ``current``: the value, or itself with the value where it is a variable."""
     if isinstance(current, Real):
         return value
     current.assign(value)
@@ -146,7 +146,7 @@ class TemperatureScheduler:
         return value
 
     def _put(self, value: float) -> None:
-        self.model.temperature = _updated(self.model.temperature, value)
+        self.model.temperature = updated(self.model.temperature, value)
 
 
 class SteepnessScheduler(TemperatureScheduler):
@@ -159,7 +159,7 @@ class SteepnessScheduler(TemperatureScheduler):
 
     def _put(self, value: float) -> None:
         for variable in self.model.var_cfg:
-            variable["k"] = _updated(variable["k"], value)
+            variable["k"] = updated(variable["k"], value)
 
 
 class LearningRateScheduler:

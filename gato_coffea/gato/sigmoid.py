@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import tensorflow as tf
 from gato_coffea.categories import EdgeCategories
 from gato_coffea.errors import InputError
 from gato_coffea.gato.binning import BinningModel
-from gato_coffea.gato.saving import damaged, read_model, write_model
+from gato_coffea.gato.schedules import updated
 from gato_coffea.samples import Feature, FloatArray
 
 Tensor = Any
@@ -87,6 +86,9 @@ def soft_bins(unit: Tensor, edges: Tensor, steepness: Any) -> Tensor:
 
 class SigmoidModel(BinningModel):
     """Categories as the cells between ordered edges of one or more variables.
+
+    Its methods take and return what those of `gato_coffea.gato.model.GaussianMixtureModel` do;
+    ``steepness_scale``, a factor on the steepness of every variable, stands for the temperature.
 
     Parameters
     ----------
@@ -164,58 +166,20 @@ class SigmoidModel(BinningModel):
         return index
 
     def get_probs(self, data: Any, *, steepness_scale: Any = None) -> Any:
-        """Soft memberships.
-
-        Parameters
-        ----------
-        data
-            Events ``(N, D)`` or ``(N,)``, or a mapping of them, or of tables with ``NN_output``.
-        steepness_scale
-            Factor on the steepness of every variable.
-
-        Returns
-        -------
-        Tensor or dict of them
-            Shape ``(N, K)``, in the form of ``data``.
-        """
+        """Soft memberships, as of a mixture; the steepness of every variable may be scaled."""
         return self._memberships(data, steepness_scale)
 
     def get_bin_indices(self, data: Any, *, steepness_scale: Any = None) -> Any:
         """Categories of events: the cell between the edges, whatever the steepness.
 
-        Parameters
-        ----------
-        data
-            As in `get_probs`. A value beyond the range belongs to the bin at that end.
-        steepness_scale
-            Changes nothing.
-
-        Returns
-        -------
-        Tensor or dict of them
-            int32, shape ``(N,)``, in the form of ``data``; -1 for an event with a NaN.
+        As of a mixture. A value beyond the range belongs to the bin at that end.
         """
         return self._bins(data)
 
     def get_bias(
         self, data_dict: Mapping[str, Any], *, steepness_scale: Any = None, eps: float = 1e-8
     ) -> FloatArray:
-        """How far soft yields are off the hard ones: ``(hard - soft) / hard``.
-
-        Parameters
-        ----------
-        data_dict
-            For each process ``NN_output`` and ``weight``; yields are those of all processes.
-        steepness_scale
-            Factor on the steepness of every variable.
-        eps
-            A category with a smaller hard yield is empty: its bias is -1, all of it is soft.
-
-        Returns
-        -------
-        FloatArray
-            Shape ``(K,)``.
-        """
+        """How far soft yields are off the hard ones, as of a mixture."""
         return self._bias(data_dict, steepness_scale, eps)
 
     def compute_hard_bkg_stats(
@@ -226,14 +190,7 @@ class SigmoidModel(BinningModel):
     ) -> tuple[FloatArray, FloatArray]:
         """Background yield of each category and its relative statistical uncertainty.
 
-        Parameters
-        ----------
-        data_dict
-            For each process ``NN_output`` and ``weight``.
-        signal_labels
-            The signals; processes whose name starts with ``signal`` by default.
-        eps
-            A smaller yield counts as none; it is uncertain by 1.
+        As of a mixture, but in the order of the categories, ``(K,)`` each.
         """
         return self._hard_background(data_dict, signal_labels, eps)[:2]
 
@@ -258,46 +215,29 @@ class SigmoidModel(BinningModel):
             features=tuple(features), edges=tuple(edges), label=np.arange(self.n_cats)
         )
 
-    def _structure(self) -> dict[str, Any]:
+    def _make(self) -> dict[str, Any]:
         keys = ("name", "bins", "lo", "hi")
         return {
             "kind": "sigmoid",
             "variables": [{key: cfg[key] for key in keys} for cfg in self.var_cfg],
         }
 
-    def save(self, path: str | Path) -> None:
-        """Write everything that defines the categories to ``model.json`` in a folder."""
-        content = self._structure() | {
+    def _state(self) -> dict[str, Any]:
+        return {
             "raw": [cfg["raw"].numpy().tolist() for cfg in self.var_cfg],
             "k": [float(cfg["k"]) for cfg in self.var_cfg],
         }
-        write_model(path, content)
 
-    def restore(self, path: str | Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-            If nothing is there.
-        InputError
-            If it is damaged, or belongs to a model of another make.
-        """
-        content = read_model(path, self._structure())
-        try:
-            raws = [np.asarray(raw, dtype=np.float32) for raw in content["raw"]]
-            ks = [float(k) for k in content["k"]]
-            if [len(raw) for raw in raws] != [cfg["bins"] - 1 for cfg in self.var_cfg]:
-                raise ValueError("raw has the wrong length")
-            pairs = list(zip(self.var_cfg, raws, ks, strict=True))
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(path, error) from None
-        for cfg, raw, k in pairs:
+    def _set_state(self, state: Mapping[str, Any]) -> None:
+        raws = [np.asarray(raw, dtype=np.float32) for raw in state["raw"]]
+        ks = [float(k) for k in state["k"]]
+        if [raw.shape for raw in raws] != [(cfg["bins"] - 1,) for cfg in self.var_cfg]:
+            raise ValueError("raw has the wrong length")
+        if not min(ks) > 0:
+            raise ValueError(f"k {ks}")
+        for cfg, raw, k in list(zip(self.var_cfg, raws, ks, strict=True)):
             cfg["raw"].assign(raw)
-            if isinstance(cfg["k"], tf.Variable):
-                cfg["k"].assign(k)
-            else:
-                cfg["k"] = k
+            cfg["k"] = updated(cfg["k"], k)
 
 
 def _variable(
