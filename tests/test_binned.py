@@ -38,7 +38,10 @@ def test_one_histogram_and_a_mapping_of_them_are_the_same(together: hist.Hist) -
     one = nominal_histograms(together)
     varied = {name: together[name, ...] for name in ("sig", "bkg")}
     plain = {name: together[name, "nominal", :] for name in ("sig", "bkg")}
-    for found in (one, nominal_histograms(varied), nominal_histograms(plain)):
+    nested = {name: {"score": h, "cutflow": {"all": 4000}} for name, h in varied.items()}
+    assert list(one) == ["sig", "bkg"]
+    for samples in ({"score": together}, {"score": {"a": together}}, varied, plain, nested):
+        found = nominal_histograms(samples)
         assert list(found) == ["sig", "bkg"]
         for name, h in found.items():
             np.testing.assert_array_equal(h.values(), plain[name].values())
@@ -49,8 +52,11 @@ def test_what_is_no_set_of_histograms(together: hist.Hist) -> None:
     assert nominal_histograms(events) is events
     with pytest.raises(InputError, match="one alone needs an axis called process"):
         nominal_histograms(together["sig", "nominal", :])
+    two = {"a": together, "b": together}
     with pytest.raises(InputError, match="histogram a: has an axis of processes of its own"):
-        nominal_histograms({"a": together})
+        nominal_histograms(two)
+    with pytest.raises(InputError, match=r"sig: holds 2 histograms \(got a, b\); give the one"):
+        nominal_histograms({"sig": two, "bkg": two})
     with pytest.raises(InputError, match=r"must be a mapping of process to events \(got list\)"):
         nominal_histograms([1, 2])
 

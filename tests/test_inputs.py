@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import awkward as ak
 import hist
 import numpy as np
 import pandas as pd
 import pytest
+import uproot
+from coffea import processor
+from coffea.nanoevents import BaseSchema
 
+from gato_coffea import optimise
 from gato_coffea.errors import GatoError, InputError
 from gato_coffea.gato.inputs import (
     MAX_BINS_1D,
@@ -188,17 +193,28 @@ def test_counts_are_histograms_too():
 def test_histograms_that_do_not_fit():
     other = (hist.axis.Regular(6, 0, 1, name="score"),)
     text = message(points_from_histograms, {"a": filled(ONE, 1), "b": filled(other, 1)})
-    assert text == "histogram b: its axes differ from those of the others"
+    assert text == (
+        "histogram b: its axes differ from those of a (got others of as many bins; needed "
+        "score: 6 bins from 0 to 1)"
+    )
     text = message(points_from_histograms, {"a": filled(ONE, 1), "b": filled(TWO, 1)})
-    assert text == "histogram b: its axes differ from those of the others"
+    assert text == (
+        "histogram b: its axes differ from those of a (got a: 8 bins from 0 to 1, "
+        "b: 5 bins from -1 to 2; needed score: 6 bins from 0 to 1)"
+    )
+    named = (hist.axis.StrCategory(["sr", "cr"], name="region"), *ONE)
+    h = hist.Hist(*named, storage=hist.storage.Weight())
+    assert message(points_from_histograms, {"a": h}) == (
+        "histogram a: axis 'region' holds names, which are no discriminant; pick one (got sr, cr)"
+    )
     weighted = hist.Hist(*ONE, storage=hist.storage.Double())
     weighted.fill([0.5], weight=[0.3])
     text = message(points_from_histograms, {"a": filled(ONE, 1), "b": weighted})
-    assert text == "histogram b: has no variances; use Weight storage"
+    assert text == "histogram b: has weights but no variances; fill one with hist.storage.Weight()"
     bad = filled(ONE, 1)
     bad.view().value[2] = np.nan
     text = message(points_from_histograms, {"a": bad})
-    assert text == "histogram a: holds NaN or infinite bins"
+    assert text == "histogram a: 1 of 6 bins are NaN or infinite"
 
 
 GOOD = {"x": np.linspace(0, 1, 9), "weight": np.ones(9)}
@@ -208,7 +224,11 @@ BAD = np.array([0, 1, 2, np.nan, 4, np.inf, 6, 7, 8.0])
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"weight": np.ones(9)}, "bkg: column 'NN_output' is missing (got ['weight'])"),
+        (
+            pd.DataFrame({"a": [1.0], "weight": [1.0]}),
+            "bkg: column 'x' is missing (got a, weight; allowed: x of shape (N,) or (N, D), ",
+        ),
+        ((GOOD["x"], GOOD["weight"]), "bkg: must be a table of columns, x and weight (got tuple)"),
         ({"x": np.ones(9)}, "bkg: column 'weight' is missing (got ['x'])"),
         ({**GOOD, "x": BAD}, "bkg.x: 2 of 9 values are NaN or infinite"),
         ({**GOOD, "weight": BAD}, "bkg.weight: 2 of 9 values are NaN or infinite"),
@@ -229,6 +249,80 @@ BAD = np.array([0, 1, 2, np.nan, 4, np.inf, 6, 7, 8.0])
 )
 def test_columns_that_are_no_numbers_of_one_shape(value, told):
     assert message(as_samples, {"sig": GOOD, "bkg": value}).startswith(told)
+
+
+class Columns(processor.ProcessorABC):
+    """A processor that keeps columns in coffea's accumulators."""
+
+    def process(self, events):
+        x, w = np.asarray(events.score), np.asarray(events.genWeight)
+        keep = processor.column_accumulator
+        return {events.metadata["dataset"]: {"x": keep(x), "weight": keep(w), "n": len(x)}}
+
+    def postprocess(self, accumulator):
+        return accumulator
+
+
+class Filled(processor.ProcessorABC):
+    """One that fills a histogram by process and variation, and one for each dataset."""
+
+    def process(self, events):
+        name, storage = events.metadata["dataset"], hist.storage.Weight()
+        axis = hist.axis.Regular(50, 0, 1, name="score")
+        labels = [
+            hist.axis.StrCategory([], growth=True, name=n) for n in ("dataset", "systematic")
+        ]
+        together, alone = (
+            hist.Hist(*labels, axis, storage=storage),
+            hist.Hist(axis, storage=storage),
+        )
+        for variation, factor in (("scaleUp", 2.0), ("nominal", 1.0)):
+            together.fill(name, variation, events.score, weight=factor * events.genWeight)
+        alone.fill(events.score, weight=events.genWeight)
+        return {"together": {"score": together}, "alone": {name: {"score": alone}}}
+
+    def postprocess(self, accumulator):
+        return accumulator
+
+
+@pytest.fixture(scope="module")
+def fileset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("n")
+    files = {}
+    for name, (a, b) in {"ggH": (5, 2), "cont": (2, 4)}.items():
+        path = folder / f"{name}.root"
+        rng = np.random.default_rng(a)
+        with uproot.recreate(path) as file:
+            file.mktree("Events", {"score": "float64", "genWeight": "float64"})
+            for _ in range(2):
+                x = rng.beta(a, b, 1500)
+                file["Events"].extend({"score": x, "genWeight": np.full(1500, 0.1)})
+        files[name] = {"files": {str(path): "Events"}}
+    return files
+
+
+def run(fileset, instance):
+    runner = processor.Runner(
+        executor=processor.IterativeExecutor(status=False), schema=BaseSchema, chunksize=1000
+    )
+    return runner(fileset, processor_instance=instance)
+
+
+def test_what_coffea_hands_back_is_optimised_in_one_call(fileset):
+    options = {"signals": ["ggH"], "n_categories": 3, "method": "exact"}
+    columns = run(fileset, Columns())
+    from_columns = optimise(columns, **options)
+    plain = {n: {k: t[k].value for k in ("x", "weight")} for n, t in columns.items()}
+    assert from_columns.held_out == optimise(plain, **options).held_out
+    filled = run(fileset, Filled())
+    together, alone = (optimise(filled[key], **options) for key in ("together", "alone"))
+    assert together.held_out == alone.held_out
+    assert together.training.combined == pytest.approx(from_columns.training.combined, rel=0.05)
+
+
+def test_records_of_awkward_are_tables():
+    found = as_samples({"a": ak.Array({"x": GOOD["x"], "weight": GOOD["weight"]})})["a"]
+    np.testing.assert_array_equal(found.x[:, 0], GOOD["x"])
 
 
 def test_no_processes_at_all():
@@ -283,7 +377,10 @@ def test_events_outside_the_declared_range(what):
         signals=("sig",),
         n_folds=1,
     )
-    assert text == f"{what}: no event lies inside the ranges of the discriminants"
+    assert text == (
+        f"{what}: no event lies inside the ranges of the discriminants (got score 5 to 6; "
+        "allowed score 0 to 1)"
+    )
 
 
 def test_a_mass_window_needs_masses():

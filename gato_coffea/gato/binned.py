@@ -32,12 +32,13 @@ def nominal_histograms(samples: Any) -> Any:
     ----------
     samples
         One histogram with a process axis, or a mapping of process to histogram, which may have
-        an axis of variations (`gato_coffea.axes.by_process`).
+        an axis of variations (`gato_coffea.axes.by_process`). A mapping with one entry counts as
+        that entry: a coffea output of one histogram, or of one for each dataset.
 
     Raises
     ------
     InputError
-        If the one histogram has no process axis, or one of a mapping has.
+        If the one histogram has no process axis, one of several has, or a process has several.
     """
     if is_histogram(samples):
         found = dict(by_process("", samples))
@@ -47,15 +48,37 @@ def nominal_histograms(samples: Any) -> Any:
     if not isinstance(samples, Mapping):
         kind = type(samples).__name__
         raise InputError(f"samples: must be a mapping of process to events (got {kind})")
-    if not samples or not all(is_histogram(value) for value in samples.values()):
+    held = {name: _only_histogram(str(name), value) for name, value in samples.items()}
+    if not held or not all(is_histogram(value) for value in held.values()):
         return samples
     result = {}
-    for name, histogram in samples.items():
+    for name, histogram in held.items():
         split = dict(by_process(name, histogram))
-        if list(split) != [name]:
-            raise InputError(f"histogram {name}: has an axis of processes of its own")
-        result[name] = split[name]
+        if list(split) == [name]:
+            result[name] = split[name]
+        elif len(held) == 1:
+            return nominal_histograms(histogram)
+        else:
+            raise InputError(
+                f"histogram {name}: has an axis of processes of its own (got one of "
+                f"{len(held)} histograms; give this one alone)"
+            )
     return result
+
+
+def _only_histogram(name: str, value: Any) -> Any:
+    """The one histogram that a mapping holds; anything else is left as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    found = [key for key, inner in value.items() if is_histogram(inner)]
+    if not found or {"x", "weight"} & set(value):
+        return value
+    if len(found) > 1:
+        raise InputError(
+            f"{name}: holds {len(found)} histograms (got {', '.join(map(str, found))}); "
+            "give the one to optimise"
+        )
+    return value[found[0]]
 
 
 def split_bins(

@@ -138,9 +138,24 @@ def _range(samples: Mapping[str, Sample], feature: Feature, d: int) -> tuple[flo
     for name, sample in samples.items():
         x = sample.x[feature.inside(sample.x[:, d]), d]
         if not len(x):
-            raise InputError(f"{name}: no event lies inside the ranges of the discriminants")
+            raise _none_inside(name, sample, (feature,), [d])
         ends.append(np.quantile(feature.stretch(x), [TAIL, 1 - TAIL]))
     return float(np.min(ends)), float(np.max(ends))
+
+
+def _none_inside(
+    name: str, sample: Sample, features: Sequence[Feature], columns: Sequence[int]
+) -> InputError:
+    """What there is instead of events inside the ranges."""
+    got = [
+        f"{f.name} {sample.x[:, d].min():.4g} to {sample.x[:, d].max():.4g}"
+        for f, d in zip(features, columns, strict=True)
+    ]
+    allowed = [f"{f.name} {f.low:.4g} to {f.high:.4g}" for f in features]
+    return InputError(
+        f"{name}: no event lies inside the ranges of the discriminants (got {', '.join(got)}; "
+        f"allowed {', '.join(allowed)})"
+    )
 
 
 def _edges(feature: Feature, low: float, high: float, n: int) -> FloatArray:
@@ -191,7 +206,7 @@ def points_from_samples(
             grid, sample, n_folds=n_folds, window=in_window, mass_range=mass_range
         )
         if not len(cells[name].key):
-            raise InputError(f"{name}: no event lies inside the ranges of the discriminants")
+            raise _none_inside(name, sample, features, range(len(features)))
     return points_from_cells(cells, in_window=None if window is None else signals)
 
 
@@ -216,7 +231,13 @@ def points_from_histograms(
     OptimisationError
         If all yields lie in one bin.
     """
-    first = next(iter(histograms.values()))
+    first_name, first = next(iter(histograms.items()))
+    for axis in first.axes:
+        if not getattr(axis.traits, "ordered", True):
+            raise InputError(
+                f"histogram {first_name}: axis {axis.name!r} holds names, which are no "
+                f"discriminant; pick one (got {', '.join(map(str, axis))})"
+            )
     edges = tuple(np.asarray(axis.edges, dtype=np.float64) for axis in first.axes)
     features = tuple(
         _feature(getattr(axis, "name", "") or f"x{d}", float(e[0]), float(e[-1]))
@@ -232,12 +253,21 @@ def points_from_histograms(
         own = [np.asarray(axis.edges) for axis in h.axes]
         same = len(own) == len(edges) and all(map(np.array_equal, own, edges))
         if not same:
-            raise InputError(f"histogram {name}: its axes differ from those of the others")
+            got, needed = _axes(h), _axes(first)
+            got = "others of as many bins" if got == needed else got
+            raise InputError(
+                f"histogram {name}: its axes differ from those of {first_name} "
+                f"(got {got}; needed {needed})"
+            )
         if h.variances() is None:
-            raise InputError(f"histogram {name}: has no variances; use Weight storage")
+            raise InputError(
+                f"histogram {name}: has weights but no variances; fill one with "
+                "hist.storage.Weight()"
+            )
         sumw, sumw2 = np.ravel(h.values()), np.ravel(h.variances())
         if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
-            raise InputError(f"histogram {name}: holds NaN or infinite bins")
+            bad = int((~np.isfinite(sumw) | ~np.isfinite(sumw2)).sum())
+            raise InputError(f"histogram {name}: {bad} of {sumw.size} bins are NaN or infinite")
         key = np.flatnonzero((sumw != 0) | (sumw2 != 0))
         sumw, sumw2 = sumw[key], sumw2[key]
         # A bin stands for as many events as it has effective entries, at least one.
@@ -252,8 +282,26 @@ def points_from_histograms(
     return points_from_cells(cells)
 
 
+def _axes(histogram: Any) -> str:
+    """Axes in words, as ``score: 20 bins from 0 to 1``."""
+    return ", ".join(
+        f"{getattr(axis, 'name', '') or 'x'}: {len(axis)} bins from {axis.edges[0]:g} to "
+        f"{axis.edges[-1]:g}"
+        for axis in histogram.axes
+    )
+
+
+COLUMNS = ("x", "NN_output", "weight", "mass", "fold")
+
+
 def as_samples(samples: Mapping[str, Any]) -> dict[str, Sample]:
     """Every process as a checked `Sample`.
+
+    Parameters
+    ----------
+    samples
+        Process to a `Sample`, a DataFrame, an awkward array of records or a mapping of columns,
+        each an array or one of coffea's accumulators of a column.
 
     Raises
     ------
@@ -262,4 +310,24 @@ def as_samples(samples: Mapping[str, Any]) -> dict[str, Sample]:
     """
     if not samples:
         raise InputError("samples: no process is given")
-    return {name: as_sample(value, name=name) for name, value in samples.items()}
+    return {name: as_sample(_table(name, value), name=name) for name, value in samples.items()}
+
+
+def _table(name: str, value: Any) -> Any:
+    """A sample, or a table with the columns that one needs as arrays."""
+    if isinstance(value, Sample):
+        return value
+    if hasattr(value, "fields") and hasattr(value, "__getitem__"):  # an awkward array
+        value = {column: value[column] for column in value.fields}
+    if not hasattr(value, "keys"):
+        raise InputError(
+            f"{name}: must be a table of columns, x and weight (got {type(value).__name__})"
+        )
+    known = {column: value[column] for column in COLUMNS if column in value}
+    if not {"x", "NN_output"} & set(known):
+        raise InputError(
+            f"{name}: column 'x' is missing (got {', '.join(map(str, value.keys()))}; allowed: "
+            "x of shape (N,) or (N, D), weight, mass, fold)"
+        )
+    # An accumulator of coffea holds its array as value.
+    return {column: getattr(array, "value", array) for column, array in known.items()}
