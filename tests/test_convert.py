@@ -21,6 +21,24 @@ def test_scalar_scores_stay_flat():
     np.testing.assert_allclose(tensors["bkg1"]["weight"], data["bkg1"]["weight"], rtol=1e-6)
 
 
+def test_short_names_also_inside_a_compiled_function():
+    tensors = convert.df_dict_to_tensors(generate_toy_data_1D(20, 30))
+    signal = tensors["signal"]
+    assert signal["x"] is signal["NN_output"]
+    assert signal["w"] is signal["weight"]
+    assert list(signal) == ["NN_output", "weight"]
+    with pytest.raises(KeyError, match="mass"):
+        _ = signal["mass"]
+
+    @tf.function
+    def total(data):
+        return tf.reduce_sum(data["signal"]["w"]) + 0.0 * tf.reduce_sum(data["signal"]["x"])
+
+    assert float(total(tensors)) == pytest.approx(50)
+    assert float(total(tensors)) == pytest.approx(50)
+    assert total.experimental_get_tracing_count() == 1
+
+
 def test_vector_scores_and_masses():
     data = generate_resonance_toy_data(20, 20, 60)
     tensors = convert.convert_mass_data_to_tensors(data)

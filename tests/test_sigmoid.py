@@ -35,6 +35,11 @@ def test_safe_sigmoid():
         value = safe_sigmoid(z, 1e30)
     np.testing.assert_allclose(value, [0, 0, 0, 0.5, 1, 1, 1], atol=1e-30)
     assert np.isfinite(tape.gradient(value, z).numpy()).all()
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = safe_sigmoid(z, np.inf)
+    np.testing.assert_allclose(value, [0, 0, 0, 0.5, 1, 1, 1], atol=1e-30)
+    assert np.isfinite(tape.gradient(value, z).numpy()).all()
     np.testing.assert_allclose(
         safe_sigmoid(tf.constant([-0.3, 0.2]), 5.0), 1 / (1 + np.exp([1.5, -1.0])), rtol=1e-6
     )

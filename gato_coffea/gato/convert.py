@@ -15,6 +15,16 @@ from gato_coffea.samples import as_sample
 Tensor = Any
 
 SCORE, SCORE_ALIAS = "NN_output", "x"
+SHORT_NAMES = {SCORE_ALIAS: SCORE, "w": "weight"}
+
+
+class Columns(dict[str, Tensor]):
+    """Columns of a process by name; the score answers to ``x`` too, and the weight to ``w``."""
+
+    def __missing__(self, name: str) -> Tensor:
+        if name in SHORT_NAMES:
+            return self[SHORT_NAMES[name]]
+        raise KeyError(name)
 
 
 def is_table(value: Any) -> bool:
@@ -58,7 +68,7 @@ def each_process(data: Any, function: Callable[[Any], Any]) -> Any:
     return function(data)
 
 
-def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, Columns]:
     """Tensors of every process.
 
     Parameters
@@ -69,9 +79,9 @@ def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict[str, Tens
 
     Returns
     -------
-    dict[str, dict[str, Tensor]]
-        For each process float32 tensors ``NN_output``, ``(N,)`` or ``(N, D)``, ``weight`` and any
-        other numeric column, ``(N,)`` each.
+    dict[str, Columns]
+        For each process float32 tensors ``NN_output`` (also as ``x``), ``(N,)`` or ``(N, D)``,
+        ``weight`` (also as ``w``) and any other numeric column, ``(N,)`` each.
 
     Raises
     ------
@@ -83,10 +93,12 @@ def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict[str, Tens
         sample = as_sample(value, name=process)
         score = np.asarray(column(value, SCORE, process=process))
         flat = score.ndim == 1 and score.dtype != object
-        tensors = {
-            SCORE: tf.constant(sample.x[:, 0] if flat else sample.x, tf.float32),
-            "weight": tf.constant(sample.weight, tf.float32),
-        }
+        tensors = Columns(
+            {
+                SCORE: tf.constant(sample.x[:, 0] if flat else sample.x, tf.float32),
+                "weight": tf.constant(sample.weight, tf.float32),
+            }
+        )
         for name in value:
             if name not in (*tensors, SCORE_ALIAS):
                 values = np.asarray(value[name])
@@ -96,7 +108,7 @@ def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict[str, Tens
     return result
 
 
-def convert_mass_data_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+def convert_mass_data_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, Columns]:
     """Tensors ``NN_output``, ``weight`` and ``mass`` of every process.
 
     Parameters
@@ -106,7 +118,7 @@ def convert_mass_data_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict
 
     Returns
     -------
-    dict[str, dict[str, Tensor]]
+    dict[str, Columns]
         As `df_dict_to_tensors`, without further columns.
 
     Raises
@@ -117,7 +129,7 @@ def convert_mass_data_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, dict
     result = {}
     for process, tensors in df_dict_to_tensors(data_dict).items():
         column(tensors, "mass", process=process)
-        result[process] = {name: tensors[name] for name in (SCORE, "weight", "mass")}
+        result[process] = Columns({name: tensors[name] for name in (SCORE, "weight", "mass")})
     return result
 
 

@@ -32,7 +32,10 @@ def safe_sigmoid(z: Any, steepness: Any) -> Tensor:
     """
     z = tf.convert_to_tensor(z)
     bound = tf.cast(1e30, z.dtype)
-    product = tf.clip_by_value(z, -bound, bound) * tf.cast(steepness, z.dtype)
+    z, steepness = (
+        tf.clip_by_value(tf.cast(a, bound.dtype), -bound, bound) for a in (z, steepness)
+    )
+    product = z * steepness
     return tf.sigmoid(tf.clip_by_value(product, -ARGUMENT_LIMIT, ARGUMENT_LIMIT))
 
 
