@@ -152,6 +152,16 @@ def test_gaussians_regions_and_order(resonance: dict, tmp_path: Path) -> None:
     }
     assert (np.diff(significance) >= 0).all()
     assert [inverse[i] for i in range(3)] == order
+    sliced = gato.slice_to_2d_features(resonance)
+    same, *_ = gato.assign_bins_and_order(categories, sliced, reduce=True)
+    for name, frame in sliced.items():
+        component = categories.assign(np.stack(frame["NN_output"]))
+        np.testing.assert_array_equal(np.array(order)[assignments[name]], component)
+        np.testing.assert_array_equal(same[name], assignments[name])
+    filled = {n: np.bincount(a, resonance[n]["weight"], 3) for n, a in assignments.items()}
+    signal = filled["signal1"] + filled["signal2"]
+    background = sum(y for n, y in filled.items() if n.startswith("bkg"))
+    np.testing.assert_allclose(signal / np.sqrt(background), significance)
     gato.plot_learned_gaussians(
         resonance, categories, 0, 1, str(tmp_path / "g" / "gauss.pdf"), inv_mapping=inverse
     )

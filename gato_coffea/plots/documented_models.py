@@ -249,7 +249,7 @@ def plot_bin_boundaries_2D(  # noqa: N802  (the documented name)
 def assign_bins_and_order(
     model: Any, data: Mapping[str, Any], reduce: bool = False, eps: float = 1e-6
 ) -> tuple[dict[str, IntArray], list[int], FloatArray, dict[int, int]]:
-    """Category of every event, and the components from the least to the most significant.
+    """Categories of events, numbered from the least to the most significant component.
 
     Parameters
     ----------
@@ -259,31 +259,34 @@ def assign_bins_and_order(
         By process, something with columns ``NN_output`` and ``weight``; processes whose names
         begin with ``signal`` are signals.
     reduce
-        Leave out the last component of the discriminants.
+        Leave out the discriminants beyond those of the model, such as the last of the class
+        probabilities.
     eps
         Smallest background that is divided by.
 
     Returns
     -------
     assignments, order, significances, inverse
-        Component of each event by process; components in order; their S / sqrt(B) in that order;
-        and the component of each new number.
+        Number of each event's component by process, -1 for an event without one; the components
+        in the order of their numbers; their S / sqrt(B) in that order; and the component of each
+        number.
     """
     assignments: dict[str, IntArray] = {}
     yields: dict[str, FloatArray] = {}
-    n = len(_parameters(model)[0])
+    n, dim = _parameters(model)[1].shape
     for name, value in data.items():
         x = _scores(value)
-        x = x[:, :-1] if reduce else x
-        found = _assign(model, x)
+        found = _assign(model, x[:, :dim] if reduce else x)
         assignments[name] = found
         weight = np.asarray(value["weight"], dtype=np.float64)
-        yields[name] = np.bincount(found, weight, n).astype(np.float64)
+        yields[name] = np.bincount(found + 1, weight, n + 1)[1:].astype(np.float64)
     zero = np.zeros(n)
     signal = sum((y for p, y in yields.items() if p.startswith(SIGNAL_PREFIX)), zero)
     background = sum((y for p, y in yields.items() if not p.startswith(SIGNAL_PREFIX)), zero)
     significance = signal / np.sqrt(np.maximum(background, eps))
     order = [int(k) for k in np.argsort(significance, kind="stable")]
+    number = np.append(np.argsort(order), -1)
+    assignments = {name: number[found] for name, found in assignments.items()}
     return assignments, order, significance[order], dict(enumerate(order))
 
 
