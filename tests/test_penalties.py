@@ -26,3 +26,36 @@ def test_no_background_is_finite_and_costs():
     assert float(penalty) > 0.64
     for gradient in tape.gradient(penalty, [sumsq, yields]):
         assert np.isfinite(gradient.numpy()).all()
+
+
+def test_gradients_against_finite_differences():
+    yields = np.array([3.0, 9.0, 25.0, 0.6])
+    sumsq = np.array([5.0, 8.0, 1.0, 0.9])
+    step = 1e-6
+    for which in range(4):
+        shift = step * np.eye(4)[which]
+        for function, values, at in (
+            (low_bkg_penalty, (yields,), 0),
+            (high_bkg_uncertainty_penalty, (sumsq, yields), 0),
+            (high_bkg_uncertainty_penalty, (sumsq, yields), 1),
+        ):
+            tensors = [tf.constant(v) for v in values]
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                penalty = function(*tensors)
+            moved = [
+                float(function(*(v + s * shift * (i == at) for i, v in enumerate(values))))
+                for s in (1, -1)
+            ]
+            slope = tape.gradient(penalty, tensors)[at].numpy()[which]
+            # Central differences lose half of the digits of a penalty of order 50.
+            assert slope == pytest.approx((moved[0] - moved[1]) / (2 * step), rel=1e-6, abs=1e-7)
+
+
+def test_categories_beyond_the_thresholds_cost_nothing():
+    yields, sumsq = tf.Variable([10.0, 50.0]), tf.Variable([4.0, 90.0])
+    with tf.GradientTape() as tape:
+        penalty = low_bkg_penalty(yields) + high_bkg_uncertainty_penalty(sumsq, yields)
+    assert float(penalty) == 0
+    for gradient in tape.gradient(penalty, [yields, sumsq]):
+        np.testing.assert_array_equal(gradient, 0)
