@@ -44,23 +44,23 @@ def rectangles(points):
 
 def test_soft_cells_sum_to_one_and_those_that_fill_up_hold_nothing(rectangles):
     soft = rectangles.shape.soft([r.astype(np.float32) for r in rectangles.raw], 0.5).numpy()
-    assert soft.shape == (1, 2, N, 6)
-    np.testing.assert_allclose(soft.sum(axis=-1), 1.0, atol=1e-6)
+    assert soft.shape == (1, 2, 6, N)
+    np.testing.assert_allclose(soft.sum(axis=-2), 1.0, atol=1e-6)
     assert (soft >= -1e-6).all()
-    assert (soft[0, 1][:, ~rectangles.shape.alive[1]] == 0).all()
+    assert (soft[0, 1][~rectangles.shape.alive[1]] == 0).all()
 
 
 def test_cold_cells_are_the_hard_ones_and_the_categories(points, rectangles):
     raw = [r.astype(np.float32) for r in rectangles.raw]
     hard = rectangles.shape.hard(raw).numpy()
     cold = rectangles.shape.soft(raw, 1e-5).numpy()
-    near = np.abs(hard - cold).max(axis=-1) > 1e-3
+    near = np.abs(hard - cold).max(axis=-2) > 1e-3
     assert near.mean() < 0.01  # points on an edge, in float32
     for row in range(2):
         inner = rectangles.shape.inner_edges([r[0] for r in raw], row)
         label = edge_categories(FEATURES, inner).assign(points.x)
         cells = np.flatnonzero(rectangles.shape.alive[row])
-        same = cells[label] == hard[0, row].argmax(axis=-1)
+        same = cells[label] == hard[0, row].argmax(axis=-2)
         assert same.mean() > 0.995
     assert [len(e) for e in rectangles.shape.inner_edges([r[0] for r in raw], 1)] == [1, 0]
 
@@ -68,7 +68,7 @@ def test_cold_cells_are_the_hard_ones_and_the_categories(points, rectangles):
 def test_gradients_of_soft_cells(rectangles):
     import tensorflow as tf
 
-    weight = np.random.default_rng(0).random((N, 6))
+    weight = np.random.default_rng(0).random((6, N))
 
     def total(raw):
         soft = rectangles.shape.soft([tf.constant(r, tf.float32) for r in raw], tf.constant(1.0))

@@ -149,7 +149,7 @@ class PointTally(Tally):
         def total(array: FloatArray) -> FloatArray:
             parts = array if folds > 1 else array.sum(axis=1, keepdims=True)
             sums = np.bincount(bins.ravel(), parts.ravel(), shape[0] * shape[1])
-            return sums.reshape(shape)[:, :n]
+            return np.asarray(sums.reshape(shape)[:, :n], dtype=np.float64)
 
         moment = None if points.sumw_mass is None else total(points.sumw_mass)
         return Sums(

@@ -117,8 +117,10 @@ def scale_tril(raw: Tensor, *, sigma0: float | Sequence[float], damping: float =
     return tf.linalg.diag(width * tf.exp(limited)) + damping * width[:, None] * below
 
 
-def log_joint(x: Tensor, means: Tensor, scale: Tensor, log_weights: Tensor) -> Tensor:
+def component_log_joint(x: Tensor, means: Tensor, scale: Tensor, log_weights: Tensor) -> Tensor:
     """Log of weight times Gaussian density of every event under every component.
+
+    Events are the last axis: the long one, along which a compiler works in vectors.
 
     Parameters
     ----------
@@ -134,20 +136,25 @@ def log_joint(x: Tensor, means: Tensor, scale: Tensor, log_weights: Tensor) -> T
     Returns
     -------
     Tensor
-        Shape ``(..., P, K)``.
+        Shape ``(..., K, P)``.
     """
     size = x.shape[-1]
     white: list[Tensor] = []
     distance: Tensor = 0.0
     constant = log_weights - size * HALF_LOG_2PI
     for d in range(size):
-        residual = x[:, d, None] - means[..., None, :, d]
+        residual = x[:, d] - means[..., d, None]
         for j in range(d):
-            residual -= scale[..., None, :, d, j] * white[j]
-        white.append(residual / scale[..., None, :, d, d])
+            residual -= scale[..., d, j, None] * white[j]
+        white.append(residual / scale[..., d, d, None])
         distance += white[d] * white[d]
         constant -= tf.math.log(scale[..., d, d])
-    return constant[..., None, :] - 0.5 * distance
+    return constant[..., None] - 0.5 * distance
+
+
+def log_joint(x: Tensor, means: Tensor, scale: Tensor, log_weights: Tensor) -> Tensor:
+    """The same as `component_log_joint` with components as the last axis, ``(..., P, K)``."""
+    return tf.linalg.matrix_transpose(component_log_joint(x, means, scale, log_weights))
 
 
 def memberships(

@@ -6,6 +6,7 @@ whatever the dtype of the yields; the result has the dtype that came in.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,15 +38,17 @@ def _curvature(r: Tensor) -> Tensor:
     return tf.where(r < SERIES_BELOW, series, closed)
 
 
-def _significance_parts(s: Tensor, b: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def _significance_parts(s: Tensor, b: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Where it is defined, ``s / sqrt(b)``, and the factor that makes its square ``Z**2``."""
     valid = (s > 0) & (b > 0)
     b = tf.where(valid, b, tf.ones_like(b))
     s = tf.where(valid, s, tf.zeros_like(s))
-    v = tf.where(valid, v, tf.zeros_like(v))
     r = s / b
-    t = v / (b + v)
-    factor = 2.0 * (_curvature(r) - t * _curvature(r * t))
+    factor = 2.0 * _curvature(r)
+    if v is not None:
+        v = tf.where(valid, v, tf.zeros_like(v))
+        t = v / (b + v)
+        factor -= 2.0 * t * _curvature(r * t)
     return s / tf.sqrt(b), factor
 
 
@@ -81,11 +84,10 @@ def cowan_z2(s: Any, b: Any, v: Any) -> Tensor:
     Tensor
         Zero, with zero gradient, where ``s <= 0`` or ``b <= 0``.
     """
-    dtype, (s, b, v) = _floats(s, b, v)
-    shape = tf.broadcast_dynamic_shape(
-        tf.broadcast_dynamic_shape(tf.shape(s), tf.shape(b)), tf.shape(v)
-    )
-    naive, factor = _significance_parts(*(tf.broadcast_to(a, shape) for a in (s, b, v)))
+    certain = isinstance(v, int | float) and v == 0
+    dtype, parts = _floats(*((s, b) if certain else (s, b, v)))
+    together = functools.reduce(tf.broadcast_dynamic_shape, [tf.shape(a) for a in parts])
+    naive, factor = _significance_parts(*(tf.broadcast_to(a, together) for a in parts))
     return tf.cast(naive * naive * factor, dtype)
 
 
@@ -108,7 +110,7 @@ def asymptotic_significance(S: Any, B: Any, eps: float = 1e-9) -> Tensor:
     dtype, (s, b) = _floats(S, B)
     s, b = s + tf.zeros_like(b), b + tf.zeros_like(s)
     b = tf.where(b > eps, b, tf.zeros_like(b))
-    naive, factor = _significance_parts(s, b, tf.zeros_like(b))
+    naive, factor = _significance_parts(s, b)
     return tf.cast(naive * tf.sqrt(factor), dtype)
 
 
@@ -140,6 +142,8 @@ def signal_z2(signal: Tensor, background: Tensor, variance: Any = 0.0) -> Tensor
     others = tf.reduce_sum(positive, axis=-2, keepdims=True) - positive
     known = background[..., None, :]
     total = tf.where(known > 0, known + others, tf.zeros_like(others))
+    if isinstance(variance, int | float):
+        return tf.reduce_sum(cowan_z2(signal, total, variance), axis=-1)
     spread = tf.broadcast_to(tf.cast(variance, background.dtype), tf.shape(background))
     return tf.reduce_sum(cowan_z2(signal, total, spread[..., None, :]), axis=-1)
 

@@ -55,7 +55,7 @@ class Shape(ABC):
 
     @abstractmethod
     def soft(self, raw: Sequence[Tensor], temperature: Tensor) -> Tensor:
-        """Membership of every point in every category, shape ``(G, R, P, K)``."""
+        """Membership of every point in every category, shape ``(G, R, K, P)``."""
 
     @abstractmethod
     def hard(self, raw: Sequence[Tensor]) -> Tensor:
@@ -64,6 +64,11 @@ class Shape(ABC):
     @abstractmethod
     def boundaries(self, raw: Sequence[FloatArray]) -> list[FloatArray]:
         """Boundaries in the one discriminant for each restart; ``raw`` has no axis of sets."""
+
+
+def _one_of(index: Tensor, n: int) -> Tensor:
+    """One in the row of the index of each point, else zero; shape ``(..., n, P)``."""
+    return tf.cast(tf.equal(index[..., None, :], tf.range(n)[:, None]), tf.float32)
 
 
 @final
@@ -111,18 +116,20 @@ class GaussianShape(Shape):
         return Mixtures(means * self.width + self.centre, scale * self.width[:, None], weights)
 
     def joint(self, raw: Sequence[Tensor]) -> Tensor:
-        """Log posterior of every component that takes part, ``(G, R, P, K)``."""
-        joint = mixture.log_joint(self.z, *self.parameters(raw))
-        return joint + self.mute[:, None, :]
+        """Log posterior of every component that takes part, ``(G, R, K, P)``."""
+        joint = mixture.component_log_joint(self.z, *self.parameters(raw))
+        return joint + self.mute[:, :, None]
 
     def soft(self, raw: Sequence[Tensor], temperature: Tensor) -> Tensor:
         """See `Shape.soft`."""
-        return tf.nn.softmax(self.joint(raw) / temperature, axis=-1)
+        joint = self.joint(raw) / temperature
+        odds = tf.exp(joint - tf.stop_gradient(tf.reduce_max(joint, axis=-2, keepdims=True)))
+        return odds / tf.reduce_sum(odds, axis=-2, keepdims=True)
 
     def hard(self, raw: Sequence[Tensor]) -> Tensor:
         """See `Shape.hard`."""
         joint = self.joint(raw)
-        return tf.one_hot(tf.argmax(joint, axis=-1), joint.shape[-1])
+        return _one_of(tf.argmax(joint, axis=-2, output_type=tf.int32), joint.shape[-2])
 
     def boundaries(self, raw: Sequence[FloatArray]) -> list[FloatArray]:
         """See `Shape.boundaries`."""
@@ -199,7 +206,7 @@ class RectangleShape(Shape):
                 product = result[..., :, None] * share[..., None, :]
                 size = result.shape[-1] * share.shape[-1]
                 result = tf.reshape(product, (*share.shape[:-1], size))
-        return result
+        return tf.linalg.matrix_transpose(result)
 
     def hard(self, raw: Sequence[Tensor]) -> Tensor:
         """See `Shape.hard`."""
@@ -207,7 +214,7 @@ class RectangleShape(Shape):
         for d, unit, edges in zip(self.dims, self.unit, self.edges(raw), strict=True):
             above = tf.cast(unit[:, None] >= edges[..., None, :], tf.int32)
             index = index * self.size[d] + tf.reduce_sum(above, axis=-1)
-        return tf.one_hot(index, int(np.prod(self.size)))
+        return _one_of(index, int(np.prod(self.size)))
 
     def inner_edges(self, raw: Sequence[FloatArray], row: int) -> list[FloatArray]:
         """Inner edges of all discriminants, in their own units, for one restart.

@@ -10,6 +10,7 @@ import numpy as np
 
 from gato_coffea.categories import Categories, EdgeCategories, MixtureCategories
 from gato_coffea.errors import OptimisationError
+from gato_coffea.gato.constraints import merge_offenders
 from gato_coffea.gato.methods import ExactPartition
 from gato_coffea.gato.problem import Mixtures
 from gato_coffea.gato.rectangles import (
@@ -23,7 +24,6 @@ from gato_coffea.gato.rectangles import (
 from gato_coffea.gato.result import History, Result
 from gato_coffea.gato.search import Candidate, Search
 from gato_coffea.gato.start import FAR, mixtures_from_labels
-from gato_coffea.gato.yardsticks import partition_yardstick
 from gato_coffea.samples import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -72,10 +72,17 @@ def trained_candidates(search: Search, counts: Sequence[int]) -> list[Candidate]
 
 
 def _figure(search: Search, candidate: Candidate) -> float:
-    """What restarts are compared by: the held-out significance on the points, where it exists."""
-    x = search.problem.points.x
-    mark = partition_yardstick(search, [c.assign(x) for c in (candidate.full, *candidate.folds)])
-    return (mark.held_out or mark.training).combined
+    """What restarts are compared by: the objective on the training sets, constraints imposed.
+
+    Nothing held out enters: a figure that has chosen is no longer held out.
+    """
+    problem, figures = search.problem, []
+    for training, categories in zip(search.sets, (candidate.full, *candidate.folds), strict=True):
+        label, n = categories.assign(problem.points.x), categories.n_categories
+        merged, _ = merge_offenders(problem, training.raw.grouped(label, n))
+        yields = training.target.yields(merged[label], n, problem.objective)
+        figures.append(float(problem.objective.combined(yields)))
+    return float(np.mean(figures))
 
 
 def _gained(search: Search, n: int, candidate: Candidate) -> Candidate:
@@ -83,9 +90,9 @@ def _gained(search: Search, n: int, candidate: Candidate) -> Candidate:
     full, folds = _previous(search, n)
     old, new = _figure(search, Candidate(full, folds)), _figure(search, candidate)
     if new > old:
-        note = f"continued: held-out Z on the points went from {old:.4f} to {new:.4f}"
+        note = f"continued: Z of the training went from {old:.4f} to {new:.4f}"
         return Candidate(candidate.full, candidate.folds, candidate.history, (note,))
-    note = f"continued: nothing was gained, held-out Z on the points stays at {old:.4f}"
+    note = f"continued: nothing was gained, Z of the training stays at {old:.4f}"
     return Candidate(full, folds, search.previous[n].history, (note,))
 
 

@@ -91,7 +91,7 @@ class _Step:
 
     def yields(self, membership: Tensor) -> _Yields:
         """Yields of the categories, the background extrapolated into the mass window."""
-        total = tf.einsum("gcp,grpk->grck", self.data, membership)
+        total = tf.einsum("gcp,grkp->grck", self.data, membership)
         m, window = self.n_signals, self.problem.objective.window
         background, variance, raw, sumw2 = (total[:, :, m + i] for i in range(4))
         factor = tf.ones_like(background)
@@ -114,7 +114,9 @@ class _Step:
     def significance(self, yields: _Yields) -> Tensor:
         """Combined significance, shape ``(G, R)``."""
         objective = self.problem.objective
-        spread = (objective.systematic * yields.background) ** 2
+        spread: Tensor = 0.0
+        if objective.systematic > 0:
+            spread = (objective.systematic * yields.background) ** 2
         if objective.mc_uncertainty:
             spread += yields.variance
         signal = yields.signal
