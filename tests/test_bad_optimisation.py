@@ -15,6 +15,7 @@ import uhi.io.json
 from gato_coffea import optimise
 from gato_coffea.cli import main
 from gato_coffea.errors import GatoError
+from gato_coffea.samples import Feature
 
 RNG = np.random.default_rng(0)
 SIGNAL = 0.1 * RNG.poisson(30, 20) * np.linspace(0, 1, 20)
@@ -56,7 +57,11 @@ def told(monkeypatch: Any, capsys: Any, folder: Path, contents: Any, *options: s
         ({"s": SIGNAL, "b": 0 * BACKGROUND}, [], "background b: the total yield must be above"),
         ({"s": SIGNAL, "b": BACKGROUND * np.nan}, [], "histogram b: 20 of 20 bins are NaN"),
         ({"s": SIGNAL, "b": BACKGROUND[:10]}, [], "histogram b: its axes differ"),
-        ({"s": SIGNAL * ONE, "b": BACKGROUND * ONE}, [], "all yields lie in one bin (got bin 4)"),
+        (
+            {"s": SIGNAL * ONE, "b": BACKGROUND * ONE},
+            [],
+            "x is constant, all",
+        ),
         ({"s": SIGNAL}, [], "no background is left beside s"),
         ({"s": SIGNAL, "b": BACKGROUND}, ["-k", "50"], "50 categories need as many distinct"),
         ({"s": SIGNAL, "b": BACKGROUND}, ["-k", "0"], "must be whole numbers above zero, or auto"),
@@ -88,6 +93,11 @@ def events(n: int = 400, *, weight: float = 1.0, **more: Any) -> dict[str, Any]:
         ({"s": events(fold=np.zeros(400)), "b": events()}, "s: the yield without fold 0"),
         ({"s": CONSTANT, "b": CONSTANT}, "x0: is constant"),
         ([1, 2], "samples: must be a mapping"),
+        ({}, "samples: no process is given"),
+        (
+            {"s": events(), "b": {"x": np.ones(9), "weight": 1.0}},
+            "b.weight: must be an",
+        ),
     ],
 )
 def test_events(samples: Any, expected: str) -> None:
@@ -113,3 +123,80 @@ def test_empty_bins_belong_to_the_category_of_the_nearest() -> None:
     samples = {"s": histogram(SIGNAL * gap), "b": histogram(BACKGROUND * gap)}
     result = optimise(samples, signals=["s"], n_categories=2, method="exact")
     assert (result.categories.assign(np.linspace(0, 1, 50)) >= 0).all()
+
+
+def with_masses(n: int = 400, *, centre: float = 125.0) -> dict[str, Any]:
+    return events(n, mass=RNG.normal(centre, 1.0, n))
+
+
+WINDOW = {"window_gev": (122, 128), "mass_range_gev": (100, 180)}
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "expected"),
+    [
+        ({"s": with_masses(centre=150)}, {}, "s: no event has its mass inside window_gev, 122 to"),
+        ({"b": with_masses(centre=1.5e5)}, {}, "b: no event has its mass inside mass_range_gev"),
+        ({"b": events()}, {}, "b: column 'mass' is missing, and a mass window is used"),
+        ({}, {"window_gev": "peak"}, "window_gev: must be two masses in GeV (got 'peak')"),
+        ({}, {"mass_range_gev": (100,)}, "mass_range_gev: must be two masses in GeV (got (100,))"),
+        ({}, {"systematic": "5 %"}, "systematic: must be at least 0 and below 1 (got '5 %')"),
+    ],
+)
+def test_masses(change: Any, options: Any, expected: str) -> None:
+    samples = {"s": with_masses(), "b": with_masses(centre=130.0), **change}
+    with pytest.raises(GatoError) as raised:
+        optimise(samples, signals=["s"], n_categories=2, method="exact", **(WINDOW | options))
+    assert str(raised.value).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ([Feature("a", 1, 0)], "feature a: range must be two increasing numbers (got 1 to 0)"),
+        ([Feature("a", 0, np.nan)], "feature a: range must be two increasing numbers"),
+        (
+            [Feature("a", 0, 1, "log")],
+            "feature a: scale log needs a range above zero (got",
+        ),
+        ([Feature("a", 0, 1, "sqrt")], "feature a: scale: unknown (got 'sqrt'; allowed linear,"),
+        (["a"], "features: must be of kind Feature(name, low, high, scale) (got 'a')"),
+        ([Feature("a", 0, 1)] * 2, "features: names must differ (got ['a', 'a'])"),
+        ([Feature("a", 3, 9)], "s: no event lies inside the ranges of the discriminants (got a "),
+    ],
+)
+def test_features(features: Any, expected: str) -> None:
+    with pytest.raises(GatoError) as raised:
+        optimise({"s": events(), "b": events()}, signals=["s"], features=features, method="exact")
+    assert str(raised.value).startswith(expected)
+
+
+def test_what_lies_outside_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    options: dict[str, Any] = {"signals": ["s"], "n_categories": 2, "method": "exact"}
+    optimise({"s": events(), "b": events()}, **options)
+    assert not caplog.records
+    optimise({"s": events(), "b": events()}, features=[Feature("a", 0, 0.5)], **options)
+    assert "of 400 events lie outside the ranges of the discriminants" in caplog.text
+    caplog.clear()
+    full = {"s": histogram(SIGNAL), "b": histogram(BACKGROUND)}
+    optimise(full, **options)
+    assert not caplog.records
+    full["b"].view(flow=True)["value"][-1] = 500
+    optimise(full, **options)
+    assert "histogram b: 500 of a yield of" in caplog.text
+    assert "is under- or overflow, and in no category" in caplog.text
+
+
+def test_one_filled_row_of_two_discriminants() -> None:
+    axes = [hist.axis.Regular(8, 0, 1, name="a"), hist.axis.Regular(4, 0, 2, name="b")]
+    h = hist.Hist(*axes, storage=hist.storage.Weight())
+    h.fill(RNG.random(500), np.full(500, 0.7))
+    with pytest.raises(GatoError, match=r"b is constant, .* \(got bin 1, 0.5 to 1\)"):
+        optimise({"s": h, "b": h}, signals=["s"], n_categories=2, method="exact")
+
+
+@pytest.mark.parametrize("factor", [1e200, 1e-200])
+def test_weights_without_squares(factor: float) -> None:
+    samples = {"s": events(), "b": events(weight=factor)}
+    with pytest.raises(GatoError, match=r"b\.weight: is of no size that can be squared"):
+        optimise(samples, signals=["s"], method="exact")

@@ -341,7 +341,7 @@ def checked(samples):
         ({**GOOD, "weight": np.zeros(9)}, "bkg.weight: all 9 weights are zero"),
         (
             {"x": np.ones((9, 2)), "weight": np.ones(9)},
-            "bkg.x: must have 1 columns (got 2)",
+            "bkg.x: must have 1 columns, one for each discriminant (got 2)",
         ),
     ],
 )

@@ -5,19 +5,26 @@ NumPy alone: a histogram is anything with ``axes``, ``values()`` and ``variances
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from gato_coffea.axes import by_process
-from gato_coffea.errors import InputError
-from gato_coffea.samples import FloatArray, text_identity
+from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.samples import FloatArray, Grid, IntArray, text_identity
 
 FOLDS_NOTE = (
     "histograms hold no events: folds are random parts of the entries of each bin, and categories "
     "have their edges on the bins"
 )
+
+
+NOTABLE = 1e-3
+"""Part of a process outside the ranges that is worth a warning."""
+
+log = logging.getLogger(__name__)
 
 
 def is_histogram(value: Any) -> bool:
@@ -38,7 +45,8 @@ def nominal_histograms(samples: Any) -> Any:
     Raises
     ------
     InputError
-        If the one histogram has no process axis, one of several has, or a process has several.
+        If there is nothing, the one histogram has no process axis, one of several has, or a
+        process has several.
     """
     if is_histogram(samples):
         found = dict(by_process("", samples))
@@ -48,8 +56,10 @@ def nominal_histograms(samples: Any) -> Any:
     if not isinstance(samples, Mapping):
         kind = type(samples).__name__
         raise InputError(f"samples: must be a mapping of process to events (got {kind})")
+    if not samples:
+        raise InputError("samples: no process is given")
     held = {name: _only_histogram(str(name), value) for name, value in samples.items()}
-    if not held or not all(is_histogram(value) for value in held.values()):
+    if not all(is_histogram(value) for value in held.values()):
         return samples
     result = {}
     for name, histogram in held.items():
@@ -110,3 +120,45 @@ def split_bins(
     rng = np.random.default_rng([seed, text_identity(name)])
     parts = rng.multinomial(entries.astype(np.int64), np.full(n_folds, 1.0 / n_folds))
     return entries, parts / entries[:, None]
+
+
+def check_spread(grid: Grid, filled: IntArray) -> None:
+    """Refuse a discriminant with one filled bin.
+
+    Raises
+    ------
+    OptimisationError
+        With the bin.
+    """
+    for feature, edges, index in zip(
+        grid.features, grid.edges, np.unravel_index(filled, grid.shape), strict=True
+    ):
+        if len(filled) and (index == index[0]).all():
+            low, high = edges[index[0]], edges[index[0] + 1]
+            raise OptimisationError(
+                f"histograms: {feature.name} is constant, all yields lie in one bin "
+                f"(got bin {index[0]}, {low:.4g} to {high:.4g})"
+            )
+
+
+def tell_flow(name: str, histogram: Any) -> None:
+    """Say what a histogram holds beyond its axes, which nothing is made of."""
+    try:
+        everything = histogram.values(flow=True)
+    except TypeError:  # the protocol alone knows no flow
+        return
+    inside, total = float(np.sum(histogram.values())), float(np.sum(everything))
+    if abs(total - inside) > NOTABLE * abs(total):
+        log.warning(
+            "histogram %s: %.3g of a yield of %.4g is under- or overflow, and in no category",
+            *(name, total - inside, total),
+        )
+
+
+def axes_in_words(histogram: Any) -> str:
+    """Axes in words, as ``score: 20 bins from 0 to 1``."""
+    return ", ".join(
+        f"{getattr(axis, 'name', '') or 'x'}: {len(axis)} bins from {axis.edges[0]:g} to "
+        f"{axis.edges[-1]:g}"
+        for axis in histogram.axes
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from gato_coffea.errors import InputError, OptimisationError
-from gato_coffea.gato.binned import split_bins
+from gato_coffea.gato.binned import NOTABLE, axes_in_words, check_spread, split_bins, tell_flow
+from gato_coffea.gato.settings import check_choice
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import (
     MOMENTS,
@@ -19,6 +21,7 @@ from gato_coffea.samples import (
     Grid,
     Points,
     Sample,
+    Scale,
     as_sample,
     event_fold,
     points_from_cells,
@@ -35,6 +38,12 @@ ENOUGH = 0.8
 
 TAIL = 2e-4
 """Fraction of each process beyond the equally wide cells, at either end."""
+
+
+LARGEST = 1e100
+"""Weights beyond this, or all below its inverse, have no squares."""
+
+log = logging.getLogger(__name__)
 
 
 def default_features(samples: Mapping[str, Sample]) -> tuple[Feature, ...]:
@@ -69,6 +78,13 @@ def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -
     InputError, OptimisationError
         With the process or the discriminant.
     """
+    for feature in features:
+        if not isinstance(feature, Feature):
+            raise InputError(
+                f"features: must be of kind Feature(name, low, high, scale) (got {feature!r})"
+            )
+    if len({f.name for f in features}) < len(features):
+        raise InputError(f"features: names must differ (got {[f.name for f in features]})")
     _check_samples(samples, len(features))
     for d, feature in enumerate(features):
         values = [s.x[:, d] for s in samples.values()]
@@ -76,16 +92,43 @@ def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -
             raise OptimisationError(
                 f"discriminant {feature.name}: is constant (got {values[0][0]:.6g} everywhere)"
             )
+        _check_feature(feature)
+
+
+def _check_feature(feature: Feature) -> None:
+    check_choice(f"feature {feature.name}: scale", feature.scale, get_args(Scale))
+    low, high = feature.low, feature.high
+    if not -np.inf < low < high < np.inf:
+        raise InputError(
+            f"feature {feature.name}: range must be two increasing numbers (got {low} to {high})"
+        )
+    if feature.scale == "log" and low <= 0:
+        raise InputError(
+            f"feature {feature.name}: scale log needs a range above zero (got {low} to {high})"
+        )
 
 
 def _check_samples(samples: Mapping[str, Sample], n_columns: int) -> None:
     for name, sample in samples.items():
         if sample.x.shape[1] != n_columns:
-            raise InputError(f"{name}.x: must have {n_columns} columns (got {sample.x.shape[1]})")
+            raise InputError(
+                f"{name}.x: must have {n_columns} columns, one for each discriminant "
+                f"(got {sample.x.shape[1]})"
+            )
         if not len(sample):
             raise InputError(f"{name}: has no events")
         if not sample.weight.any():
             raise InputError(f"{name}.weight: all {len(sample)} weights are zero")
+        _check_size(f"{name}.weight", sample.weight)
+
+
+def _check_size(place: str, weights: FloatArray) -> None:
+    largest = float(np.abs(weights).max(initial=0.0))
+    if largest > LARGEST or 0 < largest < 1 / LARGEST:
+        raise InputError(
+            f"{place}: is of no size that can be squared (got {largest:.3g}; allowed "
+            f"{1 / LARGEST:g} to {LARGEST:g})"
+        )
 
 
 def with_folds(samples: Mapping[str, Sample], n_folds: int) -> dict[str, Sample]:
@@ -200,14 +243,35 @@ def points_from_samples(
     in_window = None if window is None else (window.window_low, window.window_high)
     cells = {}
     for name, sample in samples.items():
-        if window is not None and sample.mass is None:
-            raise InputError(f"{name}: column 'mass' is missing, and a mass window is used")
+        if window is not None:
+            _check_mass(name, sample, window, signal=name in signals)
         cells[name] = Cells.fill(
             grid, sample, n_folds=n_folds, window=in_window, mass_range=mass_range
         )
         if not len(cells[name].key):
             raise _none_inside(name, sample, features, range(len(features)))
+        outside = int((grid.index(sample.x) < 0).sum())
+        if outside > NOTABLE * len(sample):
+            log.warning(
+                "%s: %d of %d events lie outside the ranges of the discriminants, and in no "
+                "category",
+                *(name, outside, len(sample)),
+            )
     return points_from_cells(cells, in_window=None if window is None else signals)
+
+
+def _check_mass(name: str, sample: Sample, window: Window, *, signal: bool) -> None:
+    """Refuse a process whose masses are missing, or in another unit."""
+    if sample.mass is None:
+        raise InputError(f"{name}: column 'mass' is missing, and a mass window is used")
+    key, low, high = "mass_range_gev", window.low, window.high
+    if signal:
+        key, low, high = "window_gev", window.window_low, window.window_high
+    if not ((sample.mass >= low) & (sample.mass <= high)).any():
+        raise InputError(
+            f"{name}: no event has its mass inside {key}, {low:g} to {high:g} GeV (got "
+            f"{sample.mass.min():.4g} to {sample.mass.max():.4g})"
+        )
 
 
 def points_from_histograms(
@@ -253,7 +317,7 @@ def points_from_histograms(
         own = [np.asarray(axis.edges) for axis in h.axes]
         same = len(own) == len(edges) and all(map(np.array_equal, own, edges))
         if not same:
-            got, needed = _axes(h), _axes(first)
+            got, needed = axes_in_words(h), axes_in_words(first)
             got = "others of as many bins" if got == needed else got
             raise InputError(
                 f"histogram {name}: its axes differ from those of {first_name} "
@@ -268,6 +332,8 @@ def points_from_histograms(
         if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
             bad = int((~np.isfinite(sumw) | ~np.isfinite(sumw2)).sum())
             raise InputError(f"histogram {name}: {bad} of {sumw.size} bins are NaN or infinite")
+        _check_size(f"histogram {name}", sumw)
+        tell_flow(name, h)
         key = np.flatnonzero((sumw != 0) | (sumw2 != 0))
         sumw, sumw2 = sumw[key], sumw2[key]
         # A bin stands for as many events as it has effective entries, at least one.
@@ -277,18 +343,8 @@ def points_from_histograms(
             sums[..., m] = total[:, None] * part
         cells[name] = Cells(grid, key, sums, stretched[key] * entries[:, None])
     filled = np.unique(np.concatenate([own.key for own in cells.values()]))
-    if len(filled) == 1:
-        raise OptimisationError(f"histograms: all yields lie in one bin (got bin {filled[0]})")
+    check_spread(grid, filled)
     return points_from_cells(cells)
-
-
-def _axes(histogram: Any) -> str:
-    """Axes in words, as ``score: 20 bins from 0 to 1``."""
-    return ", ".join(
-        f"{getattr(axis, 'name', '') or 'x'}: {len(axis)} bins from {axis.edges[0]:g} to "
-        f"{axis.edges[-1]:g}"
-        for axis in histogram.axes
-    )
 
 
 COLUMNS = ("x", "NN_output", "weight", "mass", "fold")
@@ -330,4 +386,8 @@ def _table(name: str, value: Any) -> Any:
             "x of shape (N,) or (N, D), weight, mass, fold)"
         )
     # An accumulator of coffea holds its array as value.
-    return {column: getattr(array, "value", array) for column, array in known.items()}
+    known = {column: getattr(array, "value", array) for column, array in known.items()}
+    for column, array in known.items():
+        if np.ndim(array) == 0:
+            raise InputError(f"{name}.{column}: must be an array (got {array!r})")
+    return known

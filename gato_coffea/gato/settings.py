@@ -36,16 +36,20 @@ def check_whole(key: str, value: Any, *, least: int) -> None:
         raise OptimisationError(f"{key}: must be a whole number from {least} on (got {value!r})")
 
 
-def check_fraction(key: str, value: float) -> None:
-    """Refuse what is not between zero, included, and one.
+def check_fraction(key: str, value: Any) -> None:
+    """Refuse what is no number between zero, included, and one.
 
     Raises
     ------
     OptimisationError
         With the value.
     """
-    if not 0 <= value < 1:
+    if not _is_number(value) or not 0 <= value < 1:
         raise OptimisationError(f"{key}: must be at least 0 and below 1 (got {value!r})")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def mass_window(
@@ -56,12 +60,16 @@ def mass_window(
     Raises
     ------
     InputError
-        If only one of both is given, or the window does not lie inside the range.
+        If only one of both is given, one is no pair of numbers, or the window does not lie inside
+        the range.
     """
     if window_gev is None and mass_range_gev is None:
         return None
     if window_gev is None or mass_range_gev is None:
         raise InputError("window_gev and mass_range_gev: give both or none")
+    for key, pair in (("window_gev", window_gev), ("mass_range_gev", mass_range_gev)):
+        if len(pair) != 2 or not all(map(_is_number, pair)):
+            raise InputError(f"{key}: must be two masses in GeV (got {pair!r})")
     low, high = mass_range_gev
     first, last = window_gev
     if not low <= first < last <= high:
