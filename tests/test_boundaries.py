@@ -66,6 +66,13 @@ def test_too_far_or_too_late_is_another_track():
     assert align_boundary_tracks(gap, gap_max=2).shape == (4, 1)
 
 
+def test_distances_of_any_size():
+    # In GeV: 0 may go to 40, and 300 is another track; the other pairing continues none.
+    tracks = align_boundary_tracks([[0.0, 100.0], [40.0, 300.0]], dist_tol=50.0)
+    assert tracks.shape == (2, 3)
+    np.testing.assert_array_equal(tracks[:, 0], [0, 40])
+
+
 def test_as_many_as_possible_continue():
     # Greedy matching would give 0.111 to 0.12 and leave the other track without a match.
     tracks = align_boundary_tracks([[0.1, 0.12], [0.09, 0.111]], dist_tol=0.02)

@@ -104,6 +104,29 @@ def test_factors_of_a_model_recover_the_slopes():
         compute_mass_reweight_factors(model, data, signal_labels=list(data))
 
 
+def test_masses_beyond_the_range_count_nowhere():
+    rng = np.random.default_rng(2)
+    score = rng.dirichlet([1, 1, 1], 4000)
+    inside = {"NN_output": score, "weight": np.ones(4000), "mass": rng.uniform(100, 150, 4000)}
+    beyond = {name: np.concatenate([column, column[:2000]]) for name, column in inside.items()}
+    beyond["mass"][4000:] = np.repeat([20.0, 99.9, 180.1, 900.0], 500)
+    model = gato_gmm_model(3, 3)
+    expected = compute_mass_reweight_factors(model, {"bkg": inside})
+    assert (expected > 3 / 80).all()  # more at low masses
+    np.testing.assert_allclose(compute_mass_reweight_factors(model, {"bkg": beyond}), expected)
+    soft = [
+        differentiable_mass_factors(model, {"bkg": table}, signal_labels=[]).numpy()
+        for table in (inside, beyond)
+    ]
+    np.testing.assert_allclose(*soft, rtol=1e-5)
+    other = {name: column.copy() for name, column in inside.items()}
+    other["m"], other["w"] = other.pop("mass"), other.pop("weight")
+    other["logits"] = other.pop("NN_output")
+    named = {"mass_column": "m", "weight_column": "w", "feature_key": "logits"}
+    got = compute_mass_reweight_factors(model, {"bkg": other}, **named)
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_soft_factors_inside_a_compiled_training_step():
     data = generate_resonance_toy_data(500, 500, 5000, background_slopes=[0.01, 0.04], seed=3)
     tensors = convert_mass_data_to_tensors(data)

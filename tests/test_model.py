@@ -276,6 +276,7 @@ def test_effective_parameters_hold_true_weights():
 def test_save_and_restore(tmp_path, dim):
     model = shaken(gato_gmm_model(4, dim, mean_norm="sigmoid", mean_range=(-2, 5)))
     model.temperature = 0.25
+    model.sigma0 = (0.7,) * dim
     model.save(tmp_path / "new" / "4_bins")
     other = gato_gmm_model(4, dim, mean_norm="sigmoid", mean_range=(-2, 5))
     other.restore(tmp_path / "new" / "4_bins")

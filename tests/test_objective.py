@@ -9,13 +9,15 @@ B = np.array([1.0, 2.0, 0.01, 100.0, 7.0, 10.0, 1e6])
 V = np.array([0.0, 1e-8, 0.5, 100.0, 3.0, 1e4, 1e9])
 
 
-def gradient(function, *values):
-    variables = [tf.constant(np.asarray(v, dtype=float)) for v in values]
-    with tf.GradientTape() as tape:
-        for variable in variables:
-            tape.watch(variable)
-        result = function(*variables)
-    return [g.numpy() for g in tape.gradient(result, variables)]
+def gradient(function, *values, compiled=False):
+    @tf.function(jit_compile=compiled)
+    def slopes(*variables):
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            result = function(*variables)
+        return tape.gradient(result, variables)
+
+    return [g.numpy() for g in slopes(*(tf.constant(np.asarray(v, dtype=float)) for v in values))]
 
 
 def test_twin_of_numpy():
@@ -71,8 +73,10 @@ def test_gradients_against_finite_differences(combination):
             assert analytic[at] == pytest.approx((moved[0] - moved[1]) / 2e-5, rel=1e-5, abs=1e-8)
 
 
+# The compiler multiplies by infinite slopes that a plain call leaves out.
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("combination", ["geometric", "quadrature", "sum"])
-def test_gradients_are_finite_where_a_signal_or_background_is_absent(combination):
+def test_gradients_are_finite_where_a_signal_or_background_is_absent(combination, compiled):
     signal = np.array([[0.0, -1.0, 2.0], [0.0, 0.0, 0.0]])
     background = np.array([1.0, 0.0, -3.0])
 
@@ -80,11 +84,27 @@ def test_gradients_are_finite_where_a_signal_or_background_is_absent(combination
         return objective.combine_z2(objective.signal_z2(*values), combination)
 
     assert np.isfinite(float(z(tf.constant(signal), tf.constant(background), tf.zeros(3))))
-    for g in gradient(z, signal, background, np.zeros(3)):
-        assert np.isfinite(g).all()
-    (ds, db) = gradient(objective.asymptotic_significance, [0.0, 1.0, -1.0, 3], [1.0, 0.0, 2.0, 3])
+    for s in (signal, np.zeros((2, 3))):
+        for g in gradient(z, s, background, np.zeros(3), compiled=compiled):
+            assert np.isfinite(g).all()
+    s, b = [0.0, 1.0, -1.0, 3.0], [1.0, 0.0, 2.0, 3.0]
+    (ds, db) = gradient(objective.asymptotic_significance, s, b, compiled=compiled)
     assert np.isfinite(ds).all()
     assert np.isfinite(db).all()
+
+
+@pytest.mark.parametrize(("s", "b"), [(0, 5), (-1, 5), (-1, 1e3), (3, 0), (3, -2), (-1, -1)])
+@pytest.mark.parametrize("v", [0.0, 4.0])
+def test_no_signal_and_no_background_have_neither_value_nor_slope(s, b, v):
+    assert float(objective.cowan_z2(float(s), float(b), v)) == 0
+    for g in gradient(objective.cowan_z2, s, b, v):
+        assert g == 0
+
+
+def test_another_signal_is_no_background():
+    signal, background = np.array([[2.0, 2.0], [5.0, 5.0]]), np.array([0.0, -1.0])
+    got = objective.signal_z2(tf.constant(signal), tf.constant(background)).numpy()
+    np.testing.assert_array_equal(got, 0)
 
 
 def test_signals_see_each_other():

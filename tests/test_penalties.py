@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gato_coffea.gato.penalties import high_bkg_uncertainty_penalty, low_bkg_penalty
+from gato_coffea.gato.penalties import (
+    RELATIVE_LIMIT,
+    high_bkg_uncertainty_penalty,
+    low_bkg_penalty,
+)
 
 
 def test_figures_by_hand():
@@ -18,14 +22,30 @@ def test_batch_axes():
     assert high_bkg_uncertainty_penalty(yields, yields).shape == (2, 3)
 
 
-def test_no_background_is_finite_and_costs():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_no_background_is_finite_and_costs(compiled):
     yields = tf.Variable([0.0, -3.0, 1e-30, 5.0])
     sumsq = tf.Variable([0.0, 2.0, 0.0, 0.0])
-    with tf.GradientTape() as tape:
-        penalty = high_bkg_uncertainty_penalty(sumsq, yields) + low_bkg_penalty(yields)
+
+    # The compiler multiplies by infinite slopes that a plain call leaves out.
+    @tf.function(jit_compile=compiled)
+    def both():
+        with tf.GradientTape() as tape:
+            penalty = high_bkg_uncertainty_penalty(sumsq, yields) + low_bkg_penalty(yields)
+        return penalty, tape.gradient(penalty, [sumsq, yields])
+
+    penalty, gradients = both()
     assert float(penalty) > 0.64
-    for gradient in tape.gradient(penalty, [sumsq, yields]):
+    for gradient in gradients:
         assert np.isfinite(gradient.numpy()).all()
+
+
+def test_relative_uncertainty_has_a_limit():
+    for nothing in (1e-30, -1.0, -1e6):
+        got = float(high_bkg_uncertainty_penalty(tf.constant([1.0]), tf.constant([nothing])))
+        assert got == pytest.approx((RELATIVE_LIMIT - 0.2) ** 2, rel=1e-6)
+    # Without any entries there is nothing to compare with.
+    assert float(high_bkg_uncertainty_penalty([0.0], [0.0])) == pytest.approx(0.8**2)
 
 
 def test_gradients_against_finite_differences():

@@ -127,7 +127,9 @@ def test_training_moves_edges_towards_significance():
 
 def test_portable_categories_agree(two):
     features = [Feature("disc", 0, 1), Feature("mjj", 200, 3000)]
-    x = events().astype(np.float64)
+    edges = [two.calculate_boundaries(j).numpy().astype(np.float64) for j in range(2)]
+    corners = np.stack(np.meshgrid([0.0, *edges[0], 1.0], [200.0, *edges[1], 3000.0]), axis=-1)
+    x = np.concatenate([events().astype(np.float64), corners.reshape(-1, 2)])
     np.testing.assert_array_equal(
         two.to_categories(features).assign(x), two.get_bin_indices(x).numpy()
     )

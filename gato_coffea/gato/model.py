@@ -52,8 +52,7 @@ class GaussianMixtureModel(BinningModel):
     mixture_logits, means, unconstrained_L
         Trainable variables of shape ``(K,)``, ``(K, D)`` and ``(K, D, D)``.
     sigma0
-        Width of a component whose raw width is zero, per dimension. It follows ``mean_range``,
-        and the data after `initialise`.
+        Width of a component whose raw width is zero, per dimension. It follows ``mean_range``.
 
     Raises
     ------

@@ -13,6 +13,9 @@ Tensor = Any
 RELATIVE_LIMIT = 100.0
 """A relative uncertainty counts as at most this, also where the background is not positive."""
 
+NEGLIGIBLE = 1e-30
+"""A yield of this size or less is none: the slope of one over it would not fit into float32."""
+
 
 def low_bkg_penalty(bkg_yields: Any, threshold: float = 10.0) -> Tensor:
     """Sum over categories of the squared shortfall of background yield.
@@ -50,9 +53,11 @@ def high_bkg_uncertainty_penalty(
         Shape ``(...)``. A category without any background is taken as uncertain by its whole
         yield; the gradient is finite everywhere.
     """
-    yields = tf.convert_to_tensor(bkg_yields)
-    error = safe_sqrt(tf.cast(bkg_sumsq, yields.dtype))
-    floor = tf.maximum(yields, error / RELATIVE_LIMIT)
-    known = floor > 0
-    relative = tf.where(known, error / tf.where(known, floor, tf.ones_like(floor)), 1.0)
-    return tf.reduce_sum(tf.nn.relu(relative - rel_threshold) ** 2, axis=-1)
+    dtype = tf.convert_to_tensor(bkg_yields).dtype
+    # In float64: a compiler divides by squares of yields, which may underflow in float32.
+    yields, error = tf.cast(bkg_yields, tf.float64), safe_sqrt(tf.cast(bkg_sumsq, tf.float64))
+    known = yields > tf.maximum(error / RELATIVE_LIMIT, NEGLIGIBLE)
+    most = tf.where(error > 0, tf.constant(RELATIVE_LIMIT, tf.float64), 1.0)
+    relative = tf.where(known, error / tf.where(known, yields, tf.ones_like(yields)), most)
+    excess = tf.nn.relu(relative - tf.cast(rel_threshold, tf.float64))
+    return tf.cast(tf.reduce_sum(excess**2, axis=-1), dtype)
