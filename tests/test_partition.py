@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gato_coffea.config import Constraints
 from gato_coffea.gato.partition import (
+    _linear_score,
     allowed_runs,
     best_partitions,
     interval_yields,
@@ -206,6 +208,29 @@ def test_lloyd_reaches_the_best_partition_of_all(m, k, combination):
     rel = 1e-3 if combination == "geometric" else 1e-12
     assert max(values) == pytest.approx(best, rel=rel)
     assert max(values) <= best * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("combination", ["geometric", "quadrature", "sum"])
+@pytest.mark.parametrize("with_mass", [False, True])
+def test_a_step_of_lloyd_follows_the_slope_of_the_objective(combination, with_mass):
+    objective = Objective(combination, window=WINDOW if with_mass else None)
+    d = densities(60, m=2, seed=3, with_mass=with_mass)
+    yields = d.yields(np.arange(60) % 5, 5, objective)
+    score = _linear_score(yields, objective)
+    slope = np.empty_like(score)
+    for row, c in np.ndindex(score.shape):
+        values = []
+        for step in (1e-5, -1e-5):
+            signal, background = yields.signal.copy(), yields.background.copy()
+            if row < 2:
+                signal[row, c] += step
+            else:
+                background[c] += step * yields.factor[c]
+            moved = replace(yields, signal=signal, background=background)
+            values.append(float(objective.combined(moved)))
+        slope[row, c] = (values[0] - values[1]) / 2e-5
+    # Only where the score is largest matters: it may have any scale.
+    np.testing.assert_allclose(score / score[0, 0], slope / slope[0, 0], rtol=1e-6)
 
 
 def test_lloyd_stays_where_it_cannot_improve():

@@ -94,6 +94,15 @@ def test_masses_peak_and_fall():
     assert mass.mean() == pytest.approx(expected, abs=4 * mass.std() / np.sqrt(len(mass)))
 
 
+def test_slopes_are_cycled_over_the_backgrounds():
+    arrays = toys.toy_arrays(
+        "diphoton", n_signal=10, n_bkg=100_000, background_slopes=[0.001, 0.1]
+    )
+    means = [arrays[name]["mass"].mean() for name in toys.BACKGROUNDS]
+    # Nearly uniform, and ten GeV above the lower end.
+    assert means == pytest.approx([139.5, 110, 139.5, 110, 139.5], abs=1.5)
+
+
 @pytest.mark.parametrize("slope", [-1.0, 0.0, 1e-12])
 def test_truncated_exponential_goes_to_uniform(slope):
     rng = np.random.default_rng(1)
