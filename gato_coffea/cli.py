@@ -340,16 +340,19 @@ def _print_optimised(
     results: Mapping[int, Result], console: Console, *, used: int | None = None
 ) -> None:
     from gato_coffea.gato.choice import recommendation_of
-    from gato_coffea.tables import category_table, significance_table
+    from gato_coffea.tables import category_table, note_lines, significance_table
 
+    notes = note_lines(results)
     console.print(significance_table(results, used=used))
     if len(results) > 1:
         reason = recommendation_of(list(results.values())).reason
         console.print(f"recommended: {reason}", soft_wrap=True)
-    for result in results.values():
+    for asked, result in results.items():
         console.print(category_table(result))
-        for note in result.notes:
+        for note in notes[asked]:
             console.print(f"  {note}", soft_wrap=True)
+    for note in notes[None]:
+        console.print(f"all: {note}", soft_wrap=True)
 
 
 def main() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from gato_coffea.gato.result import decimals
+
 if TYPE_CHECKING:
-    from gato_coffea.gato.result import Result, Significance
+    from gato_coffea.gato.result import Result
     from gato_coffea.inspect import DatasetRow, Tree
     from gato_coffea.pipeline import StageReport
     from gato_coffea.sidebands import CategoryFit
@@ -70,59 +73,84 @@ def cutflow_table(cutflow: Mapping[str, Mapping[str, Mapping[str, float]]]) -> T
 
 
 def significance_table(results: Mapping[int, Result], *, used: int | None = None) -> Table:
-    """Held-out and training significance of every result beside its yardsticks."""
+    """Held-out and training significance of every result beside its yardsticks.
+
+    Figures have as many decimals as show two digits of the smallest spread.
+    """
     names = [b for b in BASELINES if any(b in result.yardsticks for result in results.values())]
     others = dict.fromkeys(n for r in results.values() for n in r.yardsticks if n not in names)
     names += list(others)
+    first = next(iter(results.values()))
+    signals = list(first.held_out.per_signal) if len(first.held_out.per_signal) > 1 else []
+    together = f", {_combination(first)} of {len(signals)} signals" if signals else ""
     table = _table(
-        "Significance: held-out (training)",
-        ["asked", "kept", "Z held-out", "Z training", *names],
+        f"Expected significance Z{together}: held-out (on the training events)",
+        ["asked", "kept", "Z held-out", *(f"Z {name}" for name in signals), "(training)", *names],
         left=0,
     )
+    digits = max(decimals(result.held_out.spread) for result in results.values())
     for asked, result in results.items():
-        references = [_yardstick(result, name) for name in names]
+        held_out = result.held_out
+        spread = "" if held_out.spread is None else f" +- {held_out.spread:.{digits}f}"
         table.add_row(
             f"{asked} *" if asked == used else str(asked),
             str(result.n_categories),
-            _with_spread(result.held_out),
-            f"{result.training.combined:.4g}",
-            *references,
+            f"{held_out.combined:.{digits}f}{spread}",
+            *(f"{held_out.per_signal[name]:.{digits}f}" for name in signals),
+            f"({result.training.combined:.{digits}f})",
+            *(_yardstick(result, name, digits) for name in names),
         )
     if used is not None:
         table.caption = "* templates are made with these"
     return table
 
 
-def _with_spread(value: Significance) -> str:
-    spread = "" if value.spread is None else f" +- {value.spread:.2g}"
-    return f"{value.combined:.4g}{spread}"
+def _combination(result: Result) -> str:
+    """How several significances became one."""
+    known = {"geometric": "geometric mean", "quadrature": "quadratic sum", "sum": "sum"}
+    return known.get(str(result.categories.training.get("combination")), "one figure")
 
 
-def _yardstick(result: Result, name: str) -> str:
+def _yardstick(result: Result, name: str, digits: int) -> str:
     if name not in result.yardsticks:
         return NONE
     yardstick = result.yardsticks[name]
-    held = NONE if yardstick.held_out is None else f"{yardstick.held_out.combined:.4g}"
-    return f"{held} ({yardstick.training.combined:.4g})"
+    held = NONE if yardstick.held_out is None else f"{yardstick.held_out.combined:.{digits}f}"
+    return f"{held} ({yardstick.training.combined:.{digits}f})"
 
 
 def category_table(result: Result) -> Table:
     """Yields, S/B and effective background entries of every category."""
-    yields = result.yields
-    title = f"{result.asked} categories asked, {result.n_categories} kept"
-    columns = ["category", *yields.signals, "background", "S/B", "effective entries"]
+    title = f"Expected yields: {result.asked} categories asked, {result.n_categories} kept"
+    columns = ["category", *result.yields.signals, "background", "S/B", "effective entries"]
     table = _table(title, columns, left=0)
-    signal, background = yields.signal_stack, yields.background
-    for k in range(result.n_categories):
-        ratio = signal[:, k].sum() / background[k] if background[k] > 0 else None
-        table.add_row(
-            str(k),
-            *(f"{value:.4g}" for value in signal[:, k]),
-            f"{background[k]:.5g}",
-            NONE if ratio is None else f"{ratio:.3g}",
-            f"{yields.effective_background[k]:.0f}",
-        )
+    *rows, total = result.yields.rows()
+    for row in rows:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*total)
     return table
+
+
+def note_lines(results: Mapping[int, Result]) -> dict[int | None, list[str]]:
+    """Notes by number of categories, each once; those that all results have under None.
+
+    A note that a result has three times becomes ``note (3 times)``.
+    """
+    each = {asked: Counter(result.notes) for asked, result in results.items()}
+    shared = [
+        note for note in next(iter(each.values())) if all(note in notes for notes in each.values())
+    ]
+    shared = shared if len(each) > 1 else []
+    found: dict[int | None, list[str]] = {
+        asked: [
+            note if count == 1 else f"{note} ({count} times)"
+            for note, count in notes.items()
+            if note not in shared
+        ]
+        for asked, notes in each.items()
+    }
+    return found | {None: shared}
 
 
 def sideband_table(fits: Sequence[CategoryFit]) -> Table:

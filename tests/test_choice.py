@@ -13,8 +13,8 @@ from gato_coffea.gato.choice import AUTO_COUNTS, recommendation, recommendation_
 @pytest.mark.parametrize(
     ("held_out", "spread", "asked", "told"),
     [
-        ([1.0, 2.0, 2.1], [0.1] * 3, 5, "within one spread (0.1) of the best, 2.1 with 10"),
-        ([1.0, 2.0, 2.2], [0.1] * 3, 10, "no smaller number comes within one spread (0.1)"),
+        ([1.0, 2.0, 2.1], [0.1] * 3, 5, "within one spread (0.10) of the best, 2.10 with 10"),
+        ([1.0, 2.0, 2.2], [0.1] * 3, 10, "no smaller number comes within one spread (0.10)"),
         ([3.0, 2.0, 2.2], [0.1] * 3, 2, "is the best"),
         ([1.0, 2.0, 2.1], [None] * 3, 10, "is the best"),
         ([2.0, 2.0, 2.0], [None] * 3, 2, "is the best"),

@@ -83,17 +83,28 @@ def test_effective_entries():
 
 
 def test_table():
-    lines = result().table().splitlines()
-    assert lines[0].split() == [
+    lines = str(result()).splitlines()
+    assert lines[0] == "Z held-out 1.500 +- 0.070, training 1.600; 3 categories asked, 2 kept"
+    assert [line for line in lines[1:] if line.startswith("  ") and ":" in line] == [
+        "  vbf: held-out 1.000",
+        "  ggH: held-out 2.250",
+        "  exact: held-out 1.500, training 1.500",
+        "  ceiling: training 1.900",
+    ]
+    assert lines[5].split() == [
         "category", "vbf", "ggH", "background", "S/B", "effective", "background"
     ]  # fmt: skip
-    assert lines[1].split() == ["0", "0.5", "1", "120", "0.0125", "267"]
-    assert lines[2].split() == ["1", "4", "2", "10", "0.6", "20"]
-    assert lines[3] == ("Z held-out 1.500 +- 0.070, training 1.600; 3 categories asked, 2 kept")
-    assert lines[4] == "  exact: held-out 1.500, training 1.500"
-    assert lines[5] == "  ceiling: training 1.900"
-    assert lines[6] == "one category was merged"
-    assert len({len(line) for line in lines[:3]}) == 1  # columns are flush
+    assert lines[6].split() == ["0", "0.5", "1", "120", "0.0125", "267"]
+    assert lines[7].split() == ["1", "4", "2", "10", "0.6", "20"]
+    assert lines[8].split() == ["all", "4.5", "3", "130", "0.0577"]
+    assert lines[9] == "one category was merged"
+    assert len({len(line) for line in lines[5:9]}) == 1  # columns are flush
+
+
+def test_figures_have_the_decimals_of_their_spread():
+    told = {s: str(result(held_out=Significance(154.74, {"s": 1.0}, s))) for s in (1.83, 0.0123)}
+    assert told[1.83].startswith("Z held-out 154.7 +- 1.8, training 1.6;")
+    assert told[0.0123].startswith("Z held-out 154.740 +- 0.012, training 1.600;")
 
 
 def test_table_without_background_or_spread():
@@ -107,7 +118,7 @@ def test_table_without_background_or_spread():
         factor=np.ones(2),
     )
     text = result(yields=empty, held_out=Significance(1.0, {"s": 1.0})).table()
-    assert text.splitlines()[2].split()[3:] == ["-", "0"]
+    assert text.splitlines()[-3].split()[3:] == ["-", "0"]
     assert "Z held-out 1.000, training" in text
     assert "nan" not in text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gato_coffea.gato.result import Result
+from gato_coffea.gato.result import Result, decimals
 
 AUTO_COUNTS = (2, 3, 5, 8, 12, 20)
 """Numbers of categories that are tried where the number is to be found."""
@@ -35,21 +35,23 @@ def recommendation(
     Examples
     --------
     >>> recommendation([2, 5, 10], [1.0, 2.0, 2.1], [0.1, 0.1, 0.1]).reason
-    '5 categories: held-out Z 2 is within one spread (0.1) of the best, 2.1 with 10'
+    '5 categories: held-out Z 2.00 is within one spread (0.10) of the best, 2.10 with 10'
     """
     best = max(range(len(asked)), key=lambda i: (held_out[i], -asked[i]))
     width = spread[best] or 0.0
     enough = [i for i, z in enumerate(held_out) if z >= held_out[best] - width]
     chosen = min(enough, key=lambda i: asked[i])
+    digits = decimals(width)
+    z, z_best, spread_best = (f"{v:.{digits}f}" for v in (held_out[chosen], held_out[best], width))
     if asked[chosen] == asked[best]:
         reason = (
-            f"{asked[best]} categories: held-out Z {held_out[best]:.4g} is the best, and no "
-            f"smaller number comes within one spread ({width:.2g}) of it"
+            f"{asked[best]} categories: held-out Z {z} is the best, and no smaller number comes "
+            f"within one spread ({spread_best}) of it"
         )
     else:
         reason = (
-            f"{asked[chosen]} categories: held-out Z {held_out[chosen]:.4g} is within one spread "
-            f"({width:.2g}) of the best, {held_out[best]:.4g} with {asked[best]}"
+            f"{asked[chosen]} categories: held-out Z {z} is within one spread ({spread_best}) of "
+            f"the best, {z_best} with {asked[best]}"
         )
     return Recommendation(int(asked[chosen]), reason)
 

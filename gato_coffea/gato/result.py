@@ -88,6 +88,46 @@ class Yields:
             self._sum(self.sumw, self.backgrounds), self._sum(self.sumw2, self.backgrounds)
         )
 
+    def rows(self) -> list[tuple[str, ...]]:
+        """A row of text for each category and one for their sum.
+
+        Category, yield of each signal and of the background, their ratio, and effective
+        background entries.
+        """
+        s, b = self.signal_stack, self.background
+        s = np.concatenate([s, s.sum(axis=1, keepdims=True)], axis=1)
+        b = np.append(b, b.sum())
+        entries = [f"{value:.0f}" for value in self.effective_background]
+        names = [*map(str, range(len(entries))), "all"]
+        return [
+            (
+                *(names[k], *map(amount, s[:, k]), amount(b[k])),
+                f"{s[:, k].sum() / b[k]:.3g}" if b[k] > 0 else "-",
+                entries[k] if k < len(entries) else "",
+            )
+            for k in range(len(names))
+        ]
+
+
+def amount(value: float) -> str:
+    """A yield with four digits; from a thousand to a hundred million, whole.
+
+    >>> amount(25891.4), amount(108.683), amount(0.0095), amount(3e9)
+    ('25891', '108.7', '0.0095', '3e+09')
+    """
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e8 else f"{value:.4g}"
+
+
+def decimals(spread: float | None) -> int:
+    """Decimals that show two digits of a spread; three where it is not known.
+
+    >>> decimals(0.0123), decimals(1.9), decimals(43.0), decimals(None)
+    (3, 1, 0, 3)
+    """
+    if spread is None or not 0 < spread < np.inf:
+        return 3
+    return int(np.clip(1 - np.floor(np.log10(spread)), 0, 9))
+
 
 def effective_entries(sumw: FloatArray, sumw2: FloatArray) -> FloatArray:
     """``sumw**2 / sumw2``; zero where nothing is, and where the sum of weights is negative."""
@@ -158,33 +198,32 @@ class Result:
         """Number of categories that came out."""
         return self.categories.n_categories
 
+    def __str__(self) -> str:
+        return self.table()
+
     def table(self) -> str:
-        """The yields of the categories and the significances as plain text."""
-        names = list(self.yields.signals)
-        header = ["category", *names, "background", "S/B", "effective background"]
-        b, n_eff = self.yields.background, self.yields.effective_background
-        s = self.yields.signal_stack
-        rows = []
-        for k in range(self.n_categories):
-            ratio = f"{s[:, k].sum() / b[k]:.3g}" if b[k] > 0 else "-"
-            own = [f"{s[i, k]:.4g}" for i in range(len(names))]
-            rows.append([str(k), *own, f"{b[k]:.4g}", ratio, f"{n_eff[k]:.0f}"])
-        widths = [max(len(row[c]) for row in [header, *rows]) for c in range(len(header))]
+        """The significances and the yields of the categories as plain text, held-out first."""
+        y, digits = self.yields, decimals(self.held_out.spread)
+        spread = "" if self.held_out.spread is None else f" +- {self.held_out.spread:.{digits}f}"
         lines = [
-            "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
-            for row in [header, *rows]
-        ]
-        spread = "" if self.held_out.spread is None else f" +- {self.held_out.spread:.3f}"
-        lines.append(
-            f"Z held-out {self.held_out.combined:.3f}{spread}, "
-            f"training {self.training.combined:.3f}; "
+            f"Z held-out {self.held_out.combined:.{digits}f}{spread}, "
+            f"training {self.training.combined:.{digits}f}; "
             f"{self.asked} categories asked, {self.n_categories} kept"
-        )
+        ]
+        for name, z in self.held_out.per_signal.items():
+            if len(self.held_out.per_signal) > 1:
+                lines.append(f"  {name}: held-out {z:.{digits}f}")
         for name, yardstick in self.yardsticks.items():
-            figures = [f"training {yardstick.training.combined:.3f}"]
+            figures = [f"training {yardstick.training.combined:.{digits}f}"]
             if yardstick.held_out is not None:
-                figures.insert(0, f"held-out {yardstick.held_out.combined:.3f}")
+                figures.insert(0, f"held-out {yardstick.held_out.combined:.{digits}f}")
             lines.append(f"  {name}: {', '.join(figures)}")
+        header = ["category", *y.signals, "background", "S/B", "effective background"]
+        rows = [header, *y.rows()]
+        widths = [max(len(row[c]) for row in rows) for c in range(len(header))]
+        lines += [
+            "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows
+        ]
         return "\n".join([*lines, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
