@@ -27,12 +27,16 @@ from matplotlib.ticker import ScalarFormatter
 from gato_coffea.config import Analysis
 from gato_coffea.errors import OutputError
 from gato_coffea.files import replacing
+from gato_coffea.plots.ticks import quick_minor_ticks
 
 FILLS = ("#3f90da", "#ffa90e", "#94a4a2", "#a96b59", "#92dadd", "#b9ac70", "#717581", "#e76300")
 """Colours of backgrounds: the ten-colour palette of Petroff (2021) without those of `LINES`."""
 
 LINES = ("#bd1f01", "#832db6", "#000000", "#3f90da", "#e76300", "#717581")
 """Colours of signals and of curves."""
+
+DPI = 110
+"""Dots per inch of figures and of PNGs: where they agree, texts are measured once."""
 
 WINDOW_COLOUR = "#c9c9cf"
 """Shade of the signal window."""
@@ -82,7 +86,7 @@ _COMMON: Mapping[str, Any] = {
     "hatch.linewidth": 0.6,
     "savefig.bbox": None,
     "savefig.pad_inches": 0.1,
-    "figure.dpi": 100,
+    "figure.dpi": DPI,
 }
 _OWN = (
     *("axes", "errorbar", "figure", "font", "hatch", "legend", "lines", "mathtext", "patch"),
@@ -235,7 +239,9 @@ def add_legend(ax: Axes, *, n_columns: int | None = None, title: str | None = No
     if n_columns is None:
         longest = max((len(label) for label in labels), default=0)
         n_columns = 1 if len(labels) < 2 else 3 if len(labels) > 4 and longest < 16 else 2
-    return ax.legend(handles, labels, loc="upper right", ncols=n_columns, title=title)
+    legend = ax.legend(handles, labels, loc="upper right", ncols=n_columns, title=title)
+    legend.set_in_layout(False)  # it lies inside the panel
+    return legend
 
 
 def head_room(
@@ -347,15 +353,24 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
     return [save_as(figure, stem.with_name(f"{stem.name}{end}")) for end in (".pdf", ".png")]
 
 
-def _lay_out(figure: Figure) -> None:
-    """Find the places of the panels once, not again for every file."""
-    if isinstance(figure, StyledFigure) and figure.get_layout_engine() is not None:
-        with mpl.rc_context(figure.rc):
-            figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
-        figure.set_layout_engine("none")
+@contextmanager
+def _ready(figure: Figure) -> Iterator[None]:
+    """Lay a figure out, once and not again for every file, with minor ticks that cost little."""
+    if not isinstance(figure, StyledFigure):
+        yield
+        return
+    with mpl.rc_context(figure.rc), quick_minor_ticks(figure) as show:
+        layout = figure.get_layout_engine()
+        if layout is not None:
+            for ax in figure.axes:
+                ax.spines[:].set_in_layout(False)  # they lie on the panel's border
+            layout.execute(figure)
+            figure.set_layout_engine(None)  # "none" would leave one, and a second drawing with it
+        show()
+        yield
 
 
-def save_as(figure: Figure, path: str | Path, *, dpi: int = 110) -> Path:
+def save_as(figure: Figure, path: str | Path, *, dpi: int = DPI) -> Path:
     """Write a figure to one file of the format that its suffix names (PDF without one).
 
     Raises
@@ -372,7 +387,6 @@ def save_as(figure: Figure, path: str | Path, *, dpi: int = 110) -> Path:
         raise OutputError(f"{path}: is no format of a plot (got {kind!r}; allowed {allowed})")
     settings: Any = {"pdf.compression": 6, "pdf.fonttype": 3, "svg.hashsalt": "gato_coffea"}
     fixed = {"CreationDate": None} if kind == "pdf" else None
-    _lay_out(figure)
-    with mpl.rc_context(settings), replacing(path) as aside:
+    with _ready(figure), mpl.rc_context(settings), replacing(path) as aside:
         figure.savefig(aside, dpi=dpi, metadata=fixed)
     return path
