@@ -190,7 +190,8 @@ class MixtureCategories(Categories):
         i, j = np.tril_indices(u.shape[1])
         second = np.where(i == j, -0.5, -1.0) * precision[:, i, j]
         monomials = np.concatenate([u[:, i] * u[:, j], u, np.ones((len(u), 1))], axis=1)
-        return monomials @ np.concatenate([second, slope, constant[:, None]], axis=1).T
+        coefficients = np.concatenate([second, slope, constant[:, None]], axis=1)
+        return np.asarray(monomials @ coefficients.T)
 
     def _component(self, x: FloatArray) -> IntArray:
         result = np.empty(len(x), dtype=np.int64)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gato_coffea.categories import MixtureCategories
 from gato_coffea.config import Constraints
-from gato_coffea.gato.constraints import merge_offenders, signal_likeness
+from gato_coffea.gato.constraints import enough_events, merge_offenders, signal_likeness
+from gato_coffea.gato.evaluation import EventTally
 from gato_coffea.gato.problem import Densities, Objective, Problem
-from gato_coffea.samples import Feature, Points
+from gato_coffea.samples import Feature, Points, Sample
 
 LIMITS = (
     Constraints(),
@@ -112,7 +114,7 @@ def test_an_offender_goes_where_least_is_lost():
     assert label[2] == label[best]
     assert len(set(label)) == 3
     assert len(notes) == 1
-    assert "it reached 0.2 of what the constraints ask" in notes[0]
+    assert "it has 20.0 % of what the constraints ask" in notes[0]
     assert "background yield 0.2" in notes[0]
 
 
@@ -127,7 +129,7 @@ def test_empty_components_vanish_silently():
 def test_signal_without_background_is_merged_and_told():
     label, notes = merge_offenders(problem(Constraints()), parts([3, 1, 2], [10, 30, 0]))
     assert len(set(label)) == 2
-    assert "it reached 0 of what the constraints ask" in notes[0]
+    assert "it has 0.0 % of what the constraints ask" in notes[0]
 
 
 def test_statistics_are_those_of_the_whole_sample():
@@ -149,3 +151,45 @@ def test_one_component_is_left_alone():
     label, notes = merge_offenders(problem(Constraints()), parts([1], [100]))
     assert label.tolist() == [0]
     assert notes == []
+
+
+def short_of_events(n_beyond):
+    """Background of which ``n_beyond`` of 200 events lie in the upper of two categories."""
+    x = np.concatenate([np.linspace(-4, -0.01, 200 - n_beyond), np.linspace(0.01, 4, n_beyond)])
+    samples = {
+        "s0": Sample(x=np.linspace(-4, 4, 50)[:, None], weight=np.full(50, 0.1)),
+        "b": Sample(x=x[:, None], weight=np.ones(200)),
+    }
+    categories = MixtureCategories(
+        features=(Feature("x", -5.0, 5.0),),
+        label=np.arange(2),
+        means=np.array([[0.3], [0.7]]),  # in units of the range
+        scale_tril=np.full((2, 1, 1), 0.1),
+        log_weights=np.zeros(2),
+    )
+    return categories, EventTally(samples, signals=["s0"], n_folds=1, window=None)
+
+
+def test_a_category_that_lacks_few_events_is_given_them():
+    categories, tally = short_of_events(9)
+    found, sums = enough_events(problem(Constraints(min_effective=10.0)), tally, categories)
+    assert sums.sumw[1].tolist() == [190.0, 10.0]
+    np.testing.assert_array_equal(sums.sumw, tally.total([found.assign], 2, by_fold=False).sumw)
+    np.testing.assert_array_equal(found.means, categories.means)
+    assert found.log_weights[0] == 0
+    assert 0 < found.log_weights[1] < 0.5
+
+
+@pytest.mark.parametrize("n", [3, 10, 50])
+def test_what_has_enough_or_far_too_little_stays_as_it_is(n):
+    categories, tally = short_of_events(n)
+    found, sums = enough_events(problem(Constraints(min_effective=10.0)), tally, categories)
+    assert found is categories
+    assert sums.sumw[1].tolist() == [200.0 - n, n]
+
+
+def test_nobody_is_given_events_that_another_needs():
+    categories, tally = short_of_events(99)
+    limits = Constraints(min_effective=0.0, min_background=101.0)
+    found, _ = enough_events(problem(limits), tally, categories)
+    assert found is categories  # 101 and 99: only one of them can have 101

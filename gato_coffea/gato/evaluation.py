@@ -41,9 +41,7 @@ class Sums:
         """The sums over ``n`` categories when category ``k`` becomes ``label[k]``."""
 
         def total(array: FloatArray) -> FloatArray:
-            result = np.zeros((len(array), n))
-            np.add.at(result, (slice(None), label), array)
-            return result
+            return np.array([np.bincount(label, row, n) for row in array], dtype=np.float64)
 
         moment = None if self.sumw_mass is None else total(self.sumw_mass)
         return Sums(self.processes, total(self.sumw), total(self.sumw2), total(self.count), moment)

@@ -16,11 +16,10 @@ from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.binned import FOLDS_NOTE, is_histogram, nominal_histograms
 from gato_coffea.gato.candidates import candidates
 from gato_coffea.gato.choice import AUTO_COUNTS
-from gato_coffea.gato.constraints import merge_offenders
+from gato_coffea.gato.constraints import enough_events, merge_offenders, parts_of
 from gato_coffea.gato.evaluation import (
     EventTally,
     PointTally,
-    Sums,
     Tally,
     pooled_significance,
     significance_of,
@@ -35,7 +34,7 @@ from gato_coffea.gato.inputs import (
     with_folds,
 )
 from gato_coffea.gato.methods import match_categories
-from gato_coffea.gato.problem import Densities, Objective, Problem, check_problem
+from gato_coffea.gato.problem import Objective, Problem, check_problem
 from gato_coffea.gato.result import Result, Significance, Yardstick
 from gato_coffea.gato.search import Candidate, Kind, Method, Search
 from gato_coffea.gato.settings import check_choice, check_fraction, check_whole, mass_window
@@ -43,19 +42,6 @@ from gato_coffea.gato.significance import Combination
 from gato_coffea.gato.window import Window
 from gato_coffea.gato.yardsticks import ceiling, yardsticks
 from gato_coffea.samples import Cells, Feature, Points, points_from_cells
-
-
-def parts_of(problem: Problem, sums: Sums) -> Densities:
-    """Sums over components as densities of as many points."""
-    s = [sums.processes.index(name) for name in problem.signals]
-    b = [sums.processes.index(name) for name in problem.backgrounds]
-    return Densities(
-        u=np.zeros((sums.sumw.shape[1], 1)),
-        signal=sums.sumw[s],
-        background=sums.sumw[b].sum(axis=0),
-        variance=sums.sumw2[b].sum(axis=0),
-        moment=None if sums.sumw_mass is None else sums.sumw_mass[b].sum(axis=0),
-    )
 
 
 def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> Significance:
@@ -75,8 +61,8 @@ def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> 
 
 def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) -> Result:
     """Impose the constraints on the events, and evaluate."""
-    problem, tally, full = search.problem, search.tally, candidate.full
-    components = tally.total([full.assign], full.n_categories, by_fold=False)
+    problem, tally = search.problem, search.tally
+    full, components = enough_events(problem, tally, candidate.full)
     label, notes = merge_offenders(problem, parts_of(problem, components))
     full = full.relabelled(label)
     if full.n_categories + len(notes) < asked:

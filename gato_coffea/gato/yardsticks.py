@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from gato_coffea.gato.constraints import merge_offenders, parts_of
 from gato_coffea.gato.evaluation import Assign, pooled_significance, significance_of
 from gato_coffea.gato.methods import (
     argmax_edges,
@@ -40,11 +41,17 @@ def held_out_by_label(search: Search, folds: Sequence[IntArray], n: int) -> Sign
 
 
 def fixed_yardstick(search: Search, assigns: Sequence[Assign], n: int) -> Yardstick:
-    """Categories given as functions: the first from all events, the others for each fold."""
+    """Categories given as functions: the first from all events, the others for each fold.
+
+    Those that fail the constraints are merged, as in every result.
+    """
     problem, tally = search.problem, search.tally
     whole = tally.total(assigns, n, by_fold=False)
     # What learns nothing from the events is held out as it is.
     pooled = whole if len(assigns) == 1 else tally.total(assigns[1:], n, by_fold=True)
+    label, _ = merge_offenders(problem, parts_of(problem, whole))
+    kept = int(label.max()) + 1
+    whole, pooled = whole.relabelled(label, kept), pooled.relabelled(label, kept)
     held_out = significance_of(problem, pooled, seed=search.seed)
     return Yardstick(held_out, significance_of(problem, whole))
 
