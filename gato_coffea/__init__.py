@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gato_coffea.categories import Categories
     from gato_coffea.chunk import collect
-    from gato_coffea.config import Analysis, parse_analysis, read_analysis
+    from gato_coffea.config import Analysis, Constraints, parse_analysis, read_analysis
     from gato_coffea.datasets import features
     from gato_coffea.errors import GatoError
     from gato_coffea.gato.choice import recommended
@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from gato_coffea.output import Processed
     from gato_coffea.processor import GatoProcessor
     from gato_coffea.run import process
+    from gato_coffea.samples import Feature
     from gato_coffea.sidebands import fit_categories, fit_sidebands
     from gato_coffea.templates import templates_from_histograms, templates_from_samples
 
 _HOME = {
     "Analysis": "config",
     "Categories": "categories",
+    "Constraints": "config",
+    "Feature": "samples",
     "GatoError": "errors",
     "GatoProcessor": "processor",
     "Layout": "layout",
@@ -51,6 +54,8 @@ _HOME = {
 __all__ = [
     "Analysis",
     "Categories",
+    "Constraints",
+    "Feature",
     "GatoError",
     "GatoProcessor",
     "Layout",

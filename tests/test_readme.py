@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import uproot
 import yaml
@@ -51,8 +52,16 @@ def test_ten_lines_of_yaml_are_an_analysis(ntuples: Path) -> None:
 
 
 def test_the_python_of_the_readme_runs(ntuples: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from_python, own_processor = blocks("python")
-    names: dict[str, object] = {}
+    on_arrays, from_python, own_processor = blocks("python")
+    rng = np.random.default_rng(4)
+    names: dict[str, object] = {
+        "frame": pd.DataFrame({"x": rng.beta(5, 2, 2000), "weight": np.full(2000, 0.01)}),
+        "scores": rng.beta(2, 4, 6000),
+        "weights": np.full(6000, 0.3),
+    }
+    exec(compile(on_arrays, "README.md", "exec"), names)
+    assert capsys.readouterr().out.startswith("Z held-out")
+    assert set(np.unique(names["category"])) <= set(range(5))  # type: ignore[call-overload]
     exec(compile(from_python, "README.md", "exec"), names)
     printed = capsys.readouterr().out
     assert "held-out" in printed
