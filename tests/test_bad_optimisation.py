@@ -94,6 +94,7 @@ def events(n: int = 400, *, weight: float = 1.0, **more: Any) -> dict[str, Any]:
         ({"s": CONSTANT, "b": CONSTANT}, "x0: is constant"),
         ([1, 2], "samples: must be a mapping"),
         ({}, "samples: no process is given"),
+        ({"s": events(), 7: events()}, r"samples: names of processes must be text \(got 7\)"),
         (
             {"s": events(), "b": {"x": np.ones(9), "weight": 1.0}},
             "b.weight: must be an",

@@ -215,6 +215,11 @@ def test_histograms_that_do_not_fit():
     bad.view().value[2] = np.nan
     text = message(points_from_histograms, {"a": bad})
     assert text == "histogram a: 1 of 6 bins are NaN or infinite"
+    for variance, told in ((-1.0, "(got -1 to "), (0.0, "(got 0 to 0)")):
+        bad = filled(ONE, 1)
+        bad.view().variance[slice(None) if variance == 0 else 3] = variance
+        text = message(points_from_histograms, {"a": bad})
+        assert text.startswith("histogram a: variances must not be negative, nor all zero " + told)
 
 
 GOOD = {"x": np.linspace(0, 1, 9), "weight": np.ones(9)}

@@ -58,7 +58,10 @@ def nominal_histograms(samples: Any) -> Any:
         raise InputError(f"samples: must be a mapping of process to events (got {kind})")
     if not samples:
         raise InputError("samples: no process is given")
-    held = {name: _only_histogram(str(name), value) for name, value in samples.items()}
+    for name in samples:
+        if not isinstance(name, str):
+            raise InputError(f"samples: names of processes must be text (got {name!r})")
+    held = {name: _only_histogram(name, value) for name, value in samples.items()}
     if not all(is_histogram(value) for value in held.values()):
         return samples
     result = {}

@@ -332,6 +332,11 @@ def points_from_histograms(
         if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
             bad = int((~np.isfinite(sumw) | ~np.isfinite(sumw2)).sum())
             raise InputError(f"histogram {name}: {bad} of {sumw.size} bins are NaN or infinite")
+        if (sumw2 < 0).any() or (sumw.any() and not sumw2.any()):
+            raise InputError(
+                f"histogram {name}: variances must not be negative, nor all zero (got "
+                f"{sumw2.min():.4g} to {sumw2.max():.4g})"
+            )
         _check_size(f"histogram {name}", sumw)
         tell_flow(name, h)
         key = np.flatnonzero((sumw != 0) | (sumw2 != 0))
