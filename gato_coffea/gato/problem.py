@@ -17,8 +17,8 @@ from gato_coffea.gato.significance import Combination, combine, signal_significa
 from gato_coffea.gato.window import Window, window_fraction
 from gato_coffea.samples import BoolArray, FloatArray, IntArray, Points
 
-ROUNDING = 1e-9
-"""Relative precision of sums of weights."""
+PRECISION = 1e-6
+"""Relative precision that limits are held to: ten events of nearly one weight are ten entries."""
 
 DIGITS = 36
 """Binary digits that `steady` keeps: a relative precision of 1e-11."""
@@ -249,10 +249,7 @@ class Problem:
         return [f for f in range(self.points.n_folds) if f != fold]
 
     def satisfied(self, yields: CategoryYields, *, scale: float = 1.0) -> FloatArray:
-        """How far each category is from its limits: one or more where it satisfies them.
-
-        Ten events of one weight are ten effective entries, whatever the last digit says.
-        """
+        """How far each category is from its limits: one or more where it satisfies them."""
         limits = self.constraints
         margin = np.where(yields.background > 0, np.inf, 0.0)
         if limits.min_effective > 0:
@@ -262,7 +259,7 @@ class Problem:
         if limits.max_rel_unc is not None:
             needed = limits.max_rel_unc**-2
             margin = np.minimum(margin, yields.effective * scale / needed)
-        return margin * (1.0 + ROUNDING)
+        return margin * (1.0 + PRECISION)
 
 
 def check_problem(problem: Problem, asked: int) -> None:
