@@ -168,13 +168,13 @@ def test_boundaries_of_changing_number_and_bias_with_temperature(tmp_path: Path)
     np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), [1.0, 0.1])
 
 
-def a_mixture() -> MixtureCategories:
+def a_mixture(n: int = 2) -> MixtureCategories:
     return MixtureCategories(
         features=(Feature("score", 0.0, 1.0),),
-        label=np.arange(2),
-        means=np.array([[0.25], [0.75]]),
-        scale_tril=np.full((2, 1, 1), 0.1),
-        log_weights=np.log([0.5, 0.5]),
+        label=np.arange(n),
+        means=(np.arange(n)[:, None] + 0.5) / n,
+        scale_tril=np.full((n, 1, 1), 0.2 / n),
+        log_weights=np.log(np.full(n, 1 / n)),
     )
 
 
@@ -200,6 +200,26 @@ def test_components_integrate_to_their_weights() -> None:
     np.testing.assert_allclose(components.membership.sum(axis=1), 1)
     figure = draw_components(components, STYLE)
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), components.density[:, 0])
+
+
+@pytest.mark.parametrize(("n", "first_column"), [(10, ["0"]), (13, ["0", "7"])])
+def test_a_legend_of_many_components_lies_below_the_curves(
+    tmp_path: Path, n: int, first_column: list[str]
+) -> None:
+    figure = draw_components(components_of(a_mixture(n)), STYLE)
+    upper, lower = figure.axes
+    assert upper.get_legend() is None
+    (below,) = figure.legends
+    shown = [text.get_text() for text in below.get_texts()]
+    assert shown[: len(first_column)] == first_column
+    assert sorted(shown, key=int) == [str(k) for k in range(n)]
+    for handle, text in zip(below.get_lines(), shown, strict=True):
+        assert handle.get_color() == upper.lines[int(text)].get_color()
+    save_as(figure, tmp_path / "components.png")
+    label = lower.xaxis.label.get_window_extent()
+    assert below.get_window_extent().y1 < label.y0
+    peak = max(float(np.max(line.get_ydata())) for line in upper.lines[:n])
+    assert peak > 0.9 * upper.get_ylim()[1]
 
 
 def test_regions_follow_the_categories_and_leave_empty_cells_white(tmp_path: Path) -> None:

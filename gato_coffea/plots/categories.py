@@ -22,6 +22,8 @@ from gato_coffea.samples import Feature, FloatArray, IntArray
 
 SCAN_POINTS = 4000
 PEAK_RATIO = 15.0
+MANY = 10
+"""From so many components on, a legend in the panel would leave too little room for the curves."""
 
 
 def category_colours(n: int) -> list[tuple[float, float, float, float]]:
@@ -113,7 +115,8 @@ def draw_components(components: Components, style: Style) -> Figure:
     """Draw the weighted components above the memberships, with the boundaries through both."""
     k = components.density.shape[1]
     colours = category_colours(k)
-    with styled(style, size=(8.0, 8.0), heights=(1.5, 1.0)) as (figure, (ax, lower)):
+    size = (8.0, 8.0 if k < MANY else 8.8)
+    with styled(style, size=size, heights=(1.5, 1.0)) as (figure, (ax, lower)):
         for c in range(k):
             for panel, curves in ((ax, components.density), (lower, components.membership)):
                 panel.plot(components.x, curves[:, c], color=colours[c], label=str(c))
@@ -128,7 +131,10 @@ def draw_components(components: Components, style: Style) -> Figure:
         _show_range(lower, components)
         lower.set_ylim(0.0, 1.12)
         add_label(ax, style, energy=False)
-        ax.legend(title="Category", loc="upper right", ncols=min(k, 5), columnspacing=0.9)
+        if k < MANY:
+            ax.legend(title="Category", loc="upper right", ncols=min(k, 5), columnspacing=0.9)
+        else:
+            _legend_below(figure, ax)
         peaks = components.density.max(axis=0)
         # Narrow components tower over broad ones, which a linear axis would hide.
         if peaks.max() > PEAK_RATIO * peaks.min() > 0:
@@ -139,6 +145,22 @@ def draw_components(components: Components, style: Style) -> Figure:
             for panel, height in ((ax, free), (lower, 1.0)):
                 panel.axvline(inner.low, 0, height, color="black", lw=1.0, ls=(0, (4, 3)))
     return figure
+
+
+def _legend_below(figure: Figure, ax: Axes) -> None:
+    """A legend of the categories under all panels, to be read line by line."""
+    handles, labels = ax.get_legend_handles_labels()
+    n_columns = -(-len(labels) // -(-len(labels) // MANY))  # equally long lines
+    order = [i for column in range(n_columns) for i in range(column, len(labels), n_columns)]
+    figure.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        title="Category",
+        loc="outside lower center",
+        ncols=n_columns,
+        columnspacing=0.9,
+        handlelength=1.2,
+    )
 
 
 def _show_range(ax: Axes, components: Components) -> None:
