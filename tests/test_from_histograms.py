@@ -106,3 +106,15 @@ def test_what_there_is_to_go_on_from(file: Path, tmp_path: Path) -> None:
     optimise_histograms(file, tmp_path, **options | {"continued": False, "method": "exact"})
     with pytest.raises(OptimisationError, match="continue: "):
         optimise_histograms(file, tmp_path, **options | {"method": "exact"})
+
+
+def test_nothing_is_left_of_an_earlier_optimisation(file: Path, tmp_path: Path) -> None:
+    options = {"signals": ["ggH"], "region": "one", "method": "lloyd"}
+    optimise_histograms(file, tmp_path, **options, n_categories=[2, 4])
+    folder = tmp_path / "optimise"
+    (folder / "history_3.json").write_text("{}")
+    (folder / "history_4.json").write_text("{}")
+    optimise_histograms(file, tmp_path, **options, n_categories=[3])
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ["categories_3.json", "result_3.json", "summary.json"]
+    assert read_results(folder)[3].history is None
