@@ -15,7 +15,6 @@ from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.binned import FOLDS_NOTE, is_histogram, nominal_histograms
 from gato_coffea.gato.candidates import candidates
-from gato_coffea.gato.choice import AUTO_COUNTS
 from gato_coffea.gato.constraints import enough_events, merge_offenders, parts_of
 from gato_coffea.gato.evaluation import (
     EventTally,
@@ -37,7 +36,15 @@ from gato_coffea.gato.methods import match_categories
 from gato_coffea.gato.problem import Objective, Problem, check_problem
 from gato_coffea.gato.result import Result, Significance, Yardstick
 from gato_coffea.gato.search import Candidate, Kind, Method, Search
-from gato_coffea.gato.settings import check_choice, check_fraction, check_whole, mass_window
+from gato_coffea.gato.settings import (
+    check_choice,
+    check_fraction,
+    check_whole,
+    checked_backgrounds,
+    checked_bins,
+    checked_counts,
+    mass_window,
+)
 from gato_coffea.gato.significance import Combination
 from gato_coffea.gato.window import Window
 from gato_coffea.gato.yardsticks import ceiling, yardsticks
@@ -185,20 +192,22 @@ def optimise(
         If there is no answer: a signal or the background without yield, a constant
         discriminant, fewer points than categories, constraints that cannot be met.
     """
-    counts = _counts(n_categories)
+    counts = checked_counts(n_categories)
     check_choice("combination", combination, get_args(Combination))
     check_choice("method", method, get_args(Method))
     check_choice("kind", kind, get_args(Kind))
-    check_whole("seed", seed, least=0)
-    check_whole("restarts", restarts, least=1)
-    check_whole("folds", folds, least=1)
-    check_whole("epochs", epochs, least=1)
-    check_whole("max_points", max_points, least=100)
+    for key, value, least in (
+        ("seed", seed, 0),
+        ("restarts", restarts, 1),
+        ("folds", folds, 1),
+        ("epochs", epochs, 1),
+        ("max_points", max_points, 100),
+    ):
+        check_whole(key, value, least=least)
     check_fraction("systematic", systematic)
     samples = nominal_histograms(samples)
-    backgrounds = _check_processes(samples, signals, backgrounds)
-    if bins_per_discriminant is not None:
-        counts = (_product(bins_per_discriminant, kind=kind, method=method),)
+    backgrounds = checked_backgrounds(samples, signals, backgrounds)
+    bins = checked_bins(bins_per_discriminant, kind=kind, method=method)
     if continue_from is not None and method != "gato":
         raise OptimisationError(f"continue: method {method} trains nothing (allowed: gato)")
     window = mass_window(window_gev, mass_range_gev)
@@ -220,15 +229,16 @@ def optimise(
         constraints=constraints or Constraints(),
         smooth=smooth,
     )
-    if isinstance(n_categories, str):
+    if bins is not None:
+        counts = (int(np.prod(bins)),)
+        if len(bins) != len(points.features):
+            raise OptimisationError(
+                f"bins_per_discriminant: needs one number for each of {len(points.features)} "
+                f"discriminants (got {list(bins)})"
+            )
+    elif isinstance(n_categories, str):
         counts = tuple(n for n in counts if n <= len(points)) or (1,)
     check_problem(problem, max(counts))
-    binned = is_histogram(samples[signals[0]])
-    if bins_per_discriminant is not None and len(bins_per_discriminant) != len(points.features):
-        raise OptimisationError(
-            f"bins_per_discriminant: needs one number for each of {len(points.features)} "
-            f"discriminants (got {list(bins_per_discriminant)})"
-        )
     search = Search(
         problem,
         tally,
@@ -238,9 +248,9 @@ def optimise(
         epochs,
         seed,
         progress,
-        binned=binned,
+        binned=is_histogram(samples[signals[0]]),
         kind=kind,
-        bins=None if bins_per_discriminant is None else tuple(bins_per_discriminant),
+        bins=bins,
         previous=_by_count(continue_from),
     )
     if method == "exact" and not search.additive:
@@ -269,33 +279,6 @@ def optimise(
     return results[0] if isinstance(n_categories, int | np.integer) else results
 
 
-def _counts(asked: Any) -> tuple[int, ...]:
-    """Numbers of categories, each once."""
-    if isinstance(asked, str):
-        found: Any = AUTO_COUNTS if asked == "auto" else ()
-    else:
-        found = tuple(dict.fromkeys(np.atleast_1d(asked).tolist()))
-    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in found)
-    if not found or not whole:
-        raise OptimisationError(
-            f"n_categories: must be whole numbers above zero, or auto (got {asked!r})"
-        )
-    return tuple(found)
-
-
-def _product(bins: Sequence[int], *, kind: Kind, method: Method) -> int:
-    """Number of cells."""
-    if kind != "edges" or method != "gato":
-        raise OptimisationError(
-            f"bins_per_discriminant: needs kind edges and method gato (got {kind}, {method})"
-        )
-    if not bins or not all(isinstance(n, int) and n >= 1 for n in bins):
-        raise OptimisationError(
-            f"bins_per_discriminant: must be whole numbers above zero (got {list(bins)})"
-        )
-    return int(np.prod(bins))
-
-
 def _by_count(results: Result | Sequence[Result] | None) -> dict[int, Result]:
     """Results by the number of categories that was asked for."""
     if results is None:
@@ -313,34 +296,6 @@ def _with_record(result: Result, record: Mapping[str, Any]) -> Result:
         "training": asdict(result.training),
     }
     return replace(result, categories=replace(result.categories, training=training))
-
-
-def _check_processes(
-    samples: Mapping[str, Any], signals: Sequence[str], backgrounds: Sequence[str] | None
-) -> tuple[str, ...]:
-    """Names of the backgrounds, when every name is one of a sample."""
-    if isinstance(signals, str) or not signals:
-        raise OptimisationError(f"signals: must be a list of processes (got {signals!r})")
-    chosen = (
-        tuple(name for name in samples if name not in signals)
-        if backgrounds is None
-        else tuple(backgrounds)
-    )
-    for key, names in (("signals", signals), ("backgrounds", chosen)):
-        for name in names:
-            if name not in samples:
-                raise OptimisationError(
-                    f"{key}: {name!r} is no process (allowed: {', '.join(samples)})"
-                )
-    if not chosen:
-        raise OptimisationError("backgrounds: no process is left as background")
-    for key, names in (("signals", signals), ("backgrounds", chosen)):
-        if len(set(names)) < len(names):
-            raise OptimisationError(f"{key}: each process counts once (got {list(names)})")
-    both = set(signals) & set(chosen)
-    if both:
-        raise OptimisationError(f"signals: {sorted(both)} is both signal and background")
-    return chosen
 
 
 def _prepare(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.gato.choice import AUTO_COUNTS
 from gato_coffea.gato.window import Window
 
 
@@ -78,3 +79,78 @@ def mass_window(
             f"{high:g} GeV (got {first:g} to {last:g})"
         )
     return Window(low, high, first, last)
+
+
+def checked_counts(asked: Any) -> tuple[int, ...]:
+    """Numbers of categories, each once.
+
+    Raises
+    ------
+    OptimisationError
+        If they are not whole numbers above zero.
+    """
+    if isinstance(asked, str):
+        found: Any = AUTO_COUNTS if asked == "auto" else ()
+    else:
+        found = tuple(dict.fromkeys(np.atleast_1d(asked).tolist()))
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in found)
+    if not found or not whole:
+        raise OptimisationError(
+            f"n_categories: must be whole numbers above zero, or auto (got {asked!r})"
+        )
+    return tuple(found)
+
+
+def checked_bins(bins: Sequence[int] | None, *, kind: str, method: str) -> tuple[int, ...] | None:
+    """Number of bins in each discriminant, where they are given.
+
+    Raises
+    ------
+    OptimisationError
+        If they are not whole numbers above zero, or nothing rectangular is trained.
+    """
+    if bins is None:
+        return None
+    if kind != "edges" or method != "gato":
+        raise OptimisationError(
+            f"bins_per_discriminant: needs kind edges and method gato (got {kind}, {method})"
+        )
+    if not bins or not all(isinstance(n, int) and n >= 1 for n in bins):
+        raise OptimisationError(
+            f"bins_per_discriminant: must be whole numbers above zero (got {list(bins)})"
+        )
+    return tuple(bins)
+
+
+def checked_backgrounds(
+    samples: Mapping[str, Any], signals: Sequence[str], backgrounds: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Names of the backgrounds: those given, or all processes that are no signal.
+
+    Raises
+    ------
+    OptimisationError
+        If a name is no process, or one counts twice.
+    """
+    if isinstance(signals, str) or not signals:
+        raise OptimisationError(f"signals: must be a list of processes (got {signals!r})")
+    chosen = (
+        tuple(name for name in samples if name not in signals)
+        if backgrounds is None
+        else tuple(backgrounds)
+    )
+    for key, names in (("signals", signals), ("backgrounds", chosen)):
+        for name in names:
+            if name not in samples:
+                raise OptimisationError(
+                    f"{key}: {name!r} is no process (allowed: {', '.join(samples)})"
+                )
+    if not chosen:
+        raise OptimisationError("backgrounds: no process is left as background")
+    for key, names in (("signals", signals), ("backgrounds", chosen)):
+        if len(set(names)) < len(names):
+            raise OptimisationError(f"{key}: each process counts once (got {list(names)})")
+    both = set(signals) & set(chosen)
+    if both:
+        raise OptimisationError(f"signals: {sorted(both)} is both signal and background")
+    return chosen
