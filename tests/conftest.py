@@ -159,6 +159,18 @@ def make_analysis(tmp_path: Path) -> MakeAnalysis:
     return make
 
 
+@pytest.fixture
+def untouched_pyplot() -> Iterator[None]:
+    """After the test no figure is open and no setting of matplotlib has changed."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    before = dict(mpl.rcParams)
+    yield
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == before
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A dask cluster of two worker processes."""

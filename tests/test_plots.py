@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hist
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
@@ -34,12 +32,7 @@ from gato_coffea.samples import Feature
 STYLE = Style(experiment="plain")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    before = dict(mpl.rcParams)
-    yield
-    assert plt.get_fignums() == []
-    assert dict(mpl.rcParams) == before
+pytestmark = pytest.mark.usefixtures("untouched_pyplot")
 
 
 def contents(*values: float) -> Contents:

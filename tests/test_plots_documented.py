@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import hist
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
@@ -18,11 +16,7 @@ from gato_coffea.errors import InputError
 from gato_coffea.gato.toy_frames import generate_resonance_toy_data, generate_toy_data_1D
 from gato_coffea.samples import Feature
 
-
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    assert plt.get_fignums() == []
+pytestmark = pytest.mark.usefixtures("untouched_pyplot")
 
 
 def filled(values: np.ndarray, weights: np.ndarray, bins: int = 60) -> hist.Hist:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,27 +34,12 @@ from gato_coffea.samples import Feature
 STYLE = Style(experiment="plain")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    before = dict(mpl.rcParams)
-    yield
-    assert plt.get_fignums() == []
-    assert dict(mpl.rcParams) == before
+pytestmark = pytest.mark.usefixtures("untouched_pyplot")
 
 
-def contents(*values: float) -> Contents:
-    array = np.array(values)
-    return Contents(array, np.abs(array))
-
-
-def a_stack(**more: Any) -> Stack:
-    return Stack(
-        edges=np.array([0.0, 1.0, 2.0, 3.0]),
-        backgrounds={"top": contents(5, 6, 7), "qcd": contents(100, 50, 20)},
-        signals={"ggH": contents(0.1, 0.2, 1.0)},
-        label="Score",
-        **more,
-    )
+def a_stack() -> Stack:
+    falling = Contents(np.array([100.0, 50.0, 20.0]), np.ones(3))
+    return Stack(edges=np.arange(4.0), backgrounds={"qcd": falling}, label="Score")
 
 
 def texts(figure: Any) -> list[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hist
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -27,10 +25,7 @@ from gato_coffea.templates import templates_from_samples
 WINDOW = (120.0, 130.0)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays_open() -> Iterator[None]:
-    yield
-    assert plt.get_fignums() == []
+pytestmark = pytest.mark.usefixtures("untouched_pyplot")
 
 
 def an_analysis(n_discriminants: int, *, data: bool, mass: bool = True) -> Analysis:

@@ -12,6 +12,8 @@ from PIL import Image
 from gato_coffea.plots.style import DPI, Style, save_as, styled
 from gato_coffea.plots.ticks import quick_minor_ticks
 
+pytestmark = pytest.mark.usefixtures("untouched_pyplot")
+
 
 def a_figure(*, experiment: str = "CMS") -> Figure:
     """Panels above each other: linear and logarithmic, ticks hidden on one side, a second axis."""
