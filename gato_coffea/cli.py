@@ -342,7 +342,9 @@ def _print_optimised(
     from gato_coffea.gato.choice import recommendation_of
     from gato_coffea.tables import category_table, note_lines, significance_table
 
-    notes = note_lines(results)
+    notes, yields = note_lines(results), next(iter(results.values())).yields
+    console.print(f"signals: {', '.join(yields.signals)}", soft_wrap=True)
+    console.print(f"backgrounds: {', '.join(yields.backgrounds)}", soft_wrap=True)
     console.print(significance_table(results, used=used))
     if len(results) > 1:
         reason = recommendation_of(list(results.values())).reason

@@ -72,9 +72,10 @@ def chosen_histograms(
     path
         As in `read_histograms`.
     signals, backgrounds
-        Names. By default all others are backgrounds but for data (data, pseudodata, data_obs,
-        observed) and for variations: a name that continues another one and ends in up, down or
-        var, like ``ttbar_jesUp`` beside ``ttbar``.
+        Names. By default all others in the folders of the signals (what comes before the last
+        ``/``) are backgrounds but for data (data, pseudodata, data_obs, observed) and for
+        variations: a name that continues another one and ends in up, down or var, like
+        ``ttbar_jesUp`` beside ``ttbar``.
     region
         Only names that begin with it and with ``/`` or ``_`` count, and go by what follows.
 
@@ -104,7 +105,8 @@ def _in_region(path: str | Path, found: Histograms, region: str) -> Histograms:
 
 
 def _others(path: str | Path, found: Histograms, signals: Sequence[str]) -> list[str]:
-    """Names that are neither signal nor data nor the variation of another one."""
+    """Names beside the signals that are neither data nor the variation of another one."""
+    folders = {name.rpartition("/")[0] for name in signals}
 
     def varied(name: str) -> bool:
         return any(
@@ -115,7 +117,10 @@ def _others(path: str | Path, found: Histograms, signals: Sequence[str]) -> list
     result = [
         name
         for name in found
-        if name not in signals and not DATA.fullmatch(name.rpartition("/")[2]) and not varied(name)
+        if name.rpartition("/")[0] in folders
+        and name not in signals
+        and not DATA.fullmatch(name.rpartition("/")[2])
+        and not varied(name)
     ]
     if not result:
         raise InputError(f"{path}: no background is left beside {', '.join(signals)}")

@@ -116,6 +116,15 @@ def test_data_and_variations_are_no_backgrounds(tmp_path: Path) -> None:
         chosen_histograms(path, signals=["sig", "tt", "tt_bb"])
 
 
+def test_another_folder_holds_no_backgrounds(tmp_path: Path) -> None:
+    path = tmp_path / "h.json"
+    names = ("sr/sig", "sr/bkg", "cr/sig", "cr/bkg", "bkg")
+    path.write_text(json.dumps({n: one_bin() for n in names}, default=uhi.io.json.default))
+    assert list(chosen_histograms(path, signals=["sr/sig"])) == ["sr/sig", "sr/bkg"]
+    wanted = chosen_histograms(path, signals=["sr/sig"], backgrounds=["cr/bkg"])
+    assert list(wanted) == ["sr/sig", "cr/bkg"]
+
+
 @pytest.mark.parametrize("separator", ["_", "/"])
 def test_a_region_is_taken_out_of_the_names(tmp_path: Path, separator: str) -> None:
     names = [f"{r}{separator}{p}" for r in ("sr", "sr2", "cr") for p in ("sig", "bkg")]
