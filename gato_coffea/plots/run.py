@@ -37,6 +37,7 @@ from gato_coffea.plots.run_values import (
     optimised_stack,
     shown_data,
     spectrum_of,
+    stretched,
 )
 from gato_coffea.plots.significance import draw_significance, draw_yield_and_uncertainty, scan_of
 from gato_coffea.plots.spectra import draw_spectrum
@@ -105,12 +106,7 @@ def draw_run(
     history = results[use].history if animate and use in results else None
     if history is not None and history.boundaries and len(analysis.discriminants) == 1:
         feature = results[use].categories.features[0]
-        stack = discriminant_stack(
-            histograms,
-            analysis,
-            feature.name,
-            feature=None if feature.scale == "linear" else feature,
-        )
+        stack = discriminant_stack(histograms, analysis, feature.name, feature=stretched(feature))
         written.append(
             animate_boundaries(
                 folder / f"boundaries_{use}.gif",
@@ -230,8 +226,7 @@ def _one_dimensional(
     intervals = intervals_of(categories)
     limits = None
     if feature.name in histograms:
-        stretched = None if feature.scale == "linear" else feature
-        stack = discriminant_stack(histograms, analysis, feature.name, feature=stretched)
+        stack = discriminant_stack(histograms, analysis, feature.name, feature=stretched(feature))
         limits = stack.populated
         scale = analysis.plots.signal_scale
         for end, log in (("", False), ("_log", True)) if used else (("_log", True),):

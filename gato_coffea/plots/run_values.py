@@ -40,6 +40,11 @@ def axis_label(analysis: Analysis, name: str) -> str:
     return labels.get(name) or name
 
 
+def stretched(feature: Feature) -> Feature | None:
+    """The feature whose stretched coordinate an axis shows; None if that is the plain one."""
+    return None if feature.scale == "linear" else feature
+
+
 def discriminant_stack(
     histograms: Histograms, analysis: Analysis, name: str, *, feature: Feature | None = None
 ) -> Stack:
@@ -82,7 +87,7 @@ def optimised_stack(
         backgrounds={p: contents(p) for p in yields.backgrounds},
         signals={p: contents(p) for p in yields.signals},
         label=label,
-        feature=None if feature.scale == "linear" else feature,
+        feature=stretched(feature),
         limits=limits,
     )
 
