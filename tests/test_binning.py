@@ -1,6 +1,7 @@
 """What all category models share, on one whose memberships are known by heart."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -123,6 +124,17 @@ def test_hard_bins_are_found_in_float64_and_nan_in_none(model):
     assert model.hard_yields(data)[0]["bkg1"].tolist() == [1, 2]
 
 
+def test_a_process_without_events(model):
+    data = DATA | {"bkg3": {"NN_output": np.zeros(0), "weight": np.zeros(0)}}
+    data["bkg4"] = pd.DataFrame({"NN_output": [], "weight": []}).astype({"NN_output": object})
+    assert [y.tolist() for y in list(model.hard_yields(data)[0].values())[3:]] == [[0, 0]] * 2
+    with_them, without = (
+        float(model.get_differentiable_significance(d, signal_labels=["signal"])["signal"])
+        for d in (data, DATA)
+    )
+    assert with_them == without > 0
+
+
 def test_order_of_falling_values_is_stable():
     assert binning.by_falling(np.array([1.0, 3.0, 1.0, 3.0])).tolist() == [1, 3, 0, 2]
 
@@ -132,6 +144,11 @@ def test_columns_that_are_missing(model):
         model.hard_yields({"bkg": {"NN_output": [0.1]}})
     with pytest.raises(InputError, match=r"halves: needs events of shape \(N, 1\)"):
         model._bins(np.zeros((3, 2)))
+
+
+def test_one_name_is_no_list_of_names(model):
+    with pytest.raises(InputError, match=r"signal_labels: must be a list .*got 'signal'"):
+        model.get_differentiable_significance(DATA, signal_labels="signal")
 
 
 def test_what_a_subclass_has_to_say(tmp_path):

@@ -79,3 +79,24 @@ def test_matrix_takes_every_form():
         np.testing.assert_array_equal(convert.matrix(value).numpy(), [[0.5], [0.25]])
     frame = generate_toy_data_3class_3D(4, 4, 8)["signal1"]
     assert convert.matrix(frame).shape == (4, 3)
+
+
+def test_a_process_without_events():
+    data = generate_resonance_toy_data(20, 20, 60)
+    data["bkg9"] = data["bkg1"].iloc[:0]
+    tensors = convert.convert_mass_data_to_tensors(data)
+    assert {name: column.shape.as_list() for name, column in tensors["bkg9"].items()} == {
+        "NN_output": [0, 3],
+        "weight": [0],
+        "mass": [0],
+    }
+    assert len(convert.slice_to_2d_features(data)["bkg9"]) == 0
+    assert convert.matrix(data["bkg9"]).shape == (0, 0)
+    flat = generate_toy_data_1D(20, 30)
+    flat["bkg9"] = flat["bkg1"].iloc[:0]
+    assert convert.df_dict_to_tensors(flat)["bkg9"]["NN_output"].shape == (0,)
+
+
+def test_one_number_is_no_sample():
+    with pytest.raises(InputError, match=r"events: must have shape \(N,\) or \(N, D\)"):
+        convert.matrix(0.3)

@@ -1,3 +1,4 @@
+import hist
 import numpy as np
 import pytest
 
@@ -36,6 +37,19 @@ def test_significance_needs_fitting_backgrounds():
         histograms.compute_significance_from_hists(h, [])
     with pytest.raises(InputError, match="differ in binning"):
         histograms.compute_significance_from_hists(h, [histograms.create_hist([0.1], bins=3)])
+
+
+def test_what_does_not_fit():
+    h = histograms.create_hist([0.1], bins=2)
+    two = hist.Hist.new.Reg(2, 0, 1).Reg(2, 0, 1).Weight()
+    with pytest.raises(InputError, match="differ in binning"):
+        histograms.compute_significance_from_hists(h, [two])
+    with pytest.raises(InputError, match=r"score: needs 2 weights \(got shape \(3,\)\)"):
+        histograms.create_hist([0.1, 0.2], [1.0, 2.0, 3.0], name="score")
+    data = {"b": {"mass": [101.0, 102.0], "weight": [1.0, 1.0]}}
+    for assignments, n in (({}, 0), ({"b": [0]}, 1)):
+        with pytest.raises(InputError, match=rf"b: needs 2 assignments \(got {n}\)"):
+            histograms.build_category_mass_maps(assignments, data, 2)
 
 
 def test_category_masses_add_up():

@@ -16,6 +16,14 @@ def test_figures_by_hand():
     assert got == pytest.approx(0.3**2 + 0.3**2)
 
 
+def test_whole_numbers_and_lists():
+    assert float(low_bkg_penalty([9, 12])) == pytest.approx(1)
+    got = high_bkg_uncertainty_penalty([1, 4], [4, 40])
+    assert got.dtype == tf.float32
+    assert float(got) == pytest.approx(0.05**2)
+    assert high_bkg_uncertainty_penalty(np.ones(2), np.ones(2)).dtype == tf.float64
+
+
 def test_batch_axes():
     yields = tf.ones((2, 3, 4))
     assert low_bkg_penalty(yields).shape == (2, 3)

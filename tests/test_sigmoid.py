@@ -45,6 +45,11 @@ def test_safe_sigmoid():
     )
 
 
+def test_safe_sigmoid_of_whole_numbers():
+    assert float(safe_sigmoid(1, 2)) == pytest.approx(1 / (1 + np.exp(-2)))
+    assert safe_sigmoid(np.ones(2), 2).dtype == tf.float64
+
+
 def test_edges_are_ordered_and_invert():
     raw = np.random.default_rng(1).normal(0, 3, (50, 6))
     edges = ordered_edges(tf.constant(raw)).numpy()

@@ -122,6 +122,7 @@ def test_truncated_exponential_needs_an_interval():
     ("arguments", "message"),
     [
         ({"kind": "1d", "n_signal": 0}, "toy 1d: needs a positive number of events"),
+        ({"kind": "1d", "n_signal": 1e3}, r"toy 1d: needs .* \(got n_signal 1000.0"),
         ({"kind": "three-class", "n_signal": (1, 2, 3)}, "toy three-class: needs a positive"),
         ({"kind": "diphoton", "background_slopes": ()}, "background_slopes must not be empty"),
         ({"kind": "1d", "means": {"ggH": (0, 0, 0)}}, r"no such process \(got \['ggH'\]\)"),

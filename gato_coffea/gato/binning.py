@@ -85,6 +85,8 @@ class BinningModel(tf.Module):
 
     def _checked(self, value: Any, dtype: Any = tf.float32) -> Tensor:
         x = matrix(value, dtype=dtype)
+        if x.shape[0] == 0:
+            return tf.zeros((0, self.dim), dtype)
         if x.shape[-1] != self.dim:
             raise InputError(
                 f"{self.name}: needs events of shape (N, {self.dim}) (got {tuple(x.shape)})"
@@ -109,6 +111,8 @@ class BinningModel(tf.Module):
     ) -> list[str]:
         if signal_labels is None:
             return [label for label in data if label.startswith("signal")]
+        if isinstance(signal_labels, str):
+            raise InputError(f"signal_labels: must be a list of names (got {signal_labels!r})")
         for label in signal_labels:
             if label not in data:
                 raise InputError(

@@ -10,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 
 from gato_coffea.errors import InputError
-from gato_coffea.samples import as_sample
+from gato_coffea.samples import FloatArray, as_sample
 
 Tensor = Any
 
@@ -50,12 +50,27 @@ def column(value: Any, name: str, *, process: str = "data") -> Any:
 
 
 def matrix(value: Any, *, dtype: Any = tf.float32) -> Tensor:
-    """Discriminants as a tensor ``(N, D)`` from a table, a tensor or an array."""
+    """Discriminants as a tensor ``(N, D)`` from a table, a tensor or an array.
+
+    ``(0, 0)`` from a table of vectors that holds no event.
+
+    Raises
+    ------
+    InputError
+        If it is one number.
+    """
     x = column(value, SCORE) if is_table(value) else value
     if isinstance(x, pd.Series):
-        x = np.stack(list(x)) if x.dtype == object else x.to_numpy()
+        x = _rows(x) if x.dtype == object else x.to_numpy()
     x = tf.cast(x, dtype)
+    if x.shape.rank == 0:
+        raise InputError(f"events: must have shape (N,) or (N, D) (got the number {x})")
     return x[:, None] if x.shape.rank == 1 else x
+
+
+def _rows(column: Any, *, width: int = 0) -> FloatArray:
+    """A column of vectors as ``(N, D)``; without events their length is ``width``."""
+    return np.stack(list(column)) if len(column) else np.empty((0, width))
 
 
 def each_process(data: Any, function: Callable[[Any], Any]) -> Any:
@@ -89,10 +104,17 @@ def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, Columns]:
         If a needed column is missing, of the wrong shape, or not finite.
     """
     result = {}
+    scores = {
+        process: np.asarray(column(value, SCORE, process=process))
+        for process, value in data_dict.items()
+    }
+    width = max((len(s[0]) for s in scores.values() if s.dtype == object and len(s)), default=1)
     for process, value in data_dict.items():
-        sample = as_sample(value, name=process)
-        score = np.asarray(column(value, SCORE, process=process))
+        score = scores[process]
         flat = score.ndim == 1 and score.dtype != object
+        if not flat and not len(score):
+            value = {**value, SCORE: _rows(score, width=width)}
+        sample = as_sample(value, name=process)
         tensors = Columns(
             {
                 SCORE: tf.constant(sample.x[:, 0] if flat else sample.x, tf.float32),
@@ -149,7 +171,7 @@ def slice_to_2d_features(data_dict: Mapping[str, Any]) -> dict[str, pd.DataFrame
     result = {}
     for process, frame in data_dict.items():
         table = pd.DataFrame(frame)
-        score = np.stack(list(column(table, SCORE, process=process)))
+        score = _rows(column(table, SCORE, process=process), width=2)
         if score.ndim != 2 or score.shape[1] < 2:
             raise InputError(
                 f"{process}.{SCORE}: needs two or more components a row (got shape {score.shape})"

@@ -40,6 +40,11 @@ def create_hist(
     -------
     hist.Hist
         With the sums of weights and of squared weights.
+
+    Raises
+    ------
+    InputError
+        If there are not as many weights as values.
     """
     axis: Any
     if np.ndim(bins) == 0:
@@ -51,6 +56,8 @@ def create_hist(
     values[values == top] = np.nextafter(top, -np.inf)
     result = hist.Hist(axis, storage=hist.storage.Weight())
     weight = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
+    if weight.shape not in ((), values.shape):
+        raise InputError(f"{name}: needs {len(values)} weights (got shape {weight.shape})")
     result.fill(values, weight=weight)
     return result
 
@@ -80,9 +87,8 @@ def compute_significance_from_hists(
     if not h_bkg_list:
         raise InputError("significance: needs at least one background histogram (got none)")
     for h in h_bkg_list:
-        if h.axes != h_signal.axes and any(
-            not np.array_equal(a.edges, b.edges)
-            for a, b in zip(h.axes, h_signal.axes, strict=True)
+        if len(h.axes) != len(h_signal.axes) or not all(
+            np.array_equal(a.edges, b.edges) for a, b in zip(h.axes, h_signal.axes, strict=True)
         ):
             raise InputError("significance: background and signal histograms differ in binning")
     background = np.sum([h.values() for h in h_bkg_list], axis=0)
@@ -137,13 +143,23 @@ def build_category_mass_maps(
     -------
     list[dict[str, hist.Hist[Any]]]
         One mapping a category.
+
+    Raises
+    ------
+    InputError
+        If a process has no assignments, or not one an event.
     """
     result: list[dict[str, hist.Hist[Any]]] = []
     columns = {
         process: (np.asarray(table["mass"]), np.asarray(table["weight"]))
         for process, table in data_dict.items()
     }
-    category = {process: np.asarray(assignments[process]) for process in columns}
+    category = {process: np.asarray(assignments.get(process, ())) for process in columns}
+    for process, (mass, _) in columns.items():
+        if category[process].shape != mass.shape:
+            raise InputError(
+                f"{process}: needs {len(mass)} assignments (got {category[process].size})"
+            )
     for k in range(n_cats):
         maps = {}
         for process, (mass, weight) in columns.items():

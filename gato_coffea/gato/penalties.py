@@ -17,6 +17,11 @@ NEGLIGIBLE = 1e-30
 """A yield of this size or less is none: the slope of one over it would not fit into float32."""
 
 
+def _floats(values: Any) -> Tensor:
+    tensor = tf.convert_to_tensor(values)
+    return tensor if tensor.dtype.is_floating else tf.cast(tensor, tf.float32)
+
+
 def low_bkg_penalty(bkg_yields: Any, threshold: float = 10.0) -> Tensor:
     """Sum over categories of the squared shortfall of background yield.
 
@@ -32,7 +37,7 @@ def low_bkg_penalty(bkg_yields: Any, threshold: float = 10.0) -> Tensor:
     Tensor
         Shape ``(...)``.
     """
-    return tf.reduce_sum(tf.nn.relu(threshold - tf.convert_to_tensor(bkg_yields)) ** 2, axis=-1)
+    return tf.reduce_sum(tf.nn.relu(threshold - _floats(bkg_yields)) ** 2, axis=-1)
 
 
 def high_bkg_uncertainty_penalty(
@@ -53,7 +58,7 @@ def high_bkg_uncertainty_penalty(
         Shape ``(...)``. A category without any background is taken as uncertain by its whole
         yield; the gradient is finite everywhere.
     """
-    dtype = tf.convert_to_tensor(bkg_yields).dtype
+    dtype = _floats(bkg_yields).dtype
     # In float64: a compiler divides by squares of yields, which may underflow in float32.
     yields, error = tf.cast(bkg_yields, tf.float64), safe_sqrt(tf.cast(bkg_sumsq, tf.float64))
     known = yields > tf.maximum(error / RELATIVE_LIMIT, NEGLIGIBLE)

@@ -31,7 +31,7 @@ def safe_sigmoid(z: Any, steepness: Any) -> Tensor:
         A number or tensor.
     """
     z = tf.convert_to_tensor(z)
-    bound = tf.cast(1e30, z.dtype)
+    bound = tf.cast(1e30, z.dtype if z.dtype.is_floating else tf.float32)
     z, steepness = (
         tf.clip_by_value(tf.cast(a, bound.dtype), -bound, bound) for a in (z, steepness)
     )

@@ -138,8 +138,9 @@ def _counts(
     kind: Kind, n_signal: int | Sequence[int], n_bkg: int, cross_sections: Mapping[str, float]
 ) -> dict[str, int]:
     signals = signals_of(kind)
-    each = [n_signal] * len(signals) if isinstance(n_signal, int | np.integer) else list(n_signal)
-    if len(each) != len(signals) or min(*each, n_bkg) < 1:
+    each = list(n_signal) if isinstance(n_signal, Sequence) else [n_signal] * len(signals)
+    whole = all(isinstance(n, int | np.integer) and n > 0 for n in (*each, n_bkg))
+    if len(each) != len(signals) or not whole:
         raise InputError(
             f"toy {kind}: needs a positive number of events for background and for each of "
             f"{', '.join(signals)} (got n_signal {n_signal}, n_bkg {n_bkg})"
