@@ -155,7 +155,7 @@ def test_posterior_is_where_the_likelihood_is_flat():
     rng = np.random.default_rng(10)
     basis = polynomial_basis(rng.normal(0, 1, (300, 1)), np.ones(300)).values[:, :3]
     weight = rng.exponential(1, (300, 3))
-    log_p, nll = fit_posterior(basis, weight)
+    log_p, nll, _ = fit_posterior(basis, weight)
     np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-12)
     assert nll == pytest.approx(-(weight * log_p).sum(), rel=1e-5)
     # Moments of every class are those of its weights, which is the likelihood equation.
@@ -170,3 +170,13 @@ def test_classes_that_never_meet_end_finite():
     assert np.isfinite(estimate).all()
     assert estimate[0][u[:, 0] < -0.2].sum() < 1e-2
     assert estimate[1][u[:, 0] > 0.2].sum() < 1e-2
+
+
+def test_a_start_from_a_similar_estimate_ends_at_the_same_densities():
+    rng = np.random.default_rng(11)
+    u, yields, effective = binned(rng, 4000, (1, 0), (1, 1.2), weights=(2, 3), edges=EDGES)
+    other = binned(rng, 3000, (1, 0), (1, 1.2), weights=(0.1, 70), edges=EDGES)[1]
+    plain, degree = smooth_densities(u, yields, effective)
+    like, _ = smooth_densities(u, other, effective, degree=degree)
+    helped, _ = smooth_densities(u, yields, effective, degree=degree, like=like)
+    np.testing.assert_allclose(helped, plain, rtol=1e-5)

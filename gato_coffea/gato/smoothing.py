@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +24,8 @@ MAX_TERMS = 60
 MAX_DEGREE = 7
 NEWTON_STEPS = 40
 
-ENOUGH = 1e-2
-"""Gain in log likelihood, far below one unit of the criterion, at which Newton's method ends."""
+ENOUGH = 1e-4
+"""Gain in log likelihood, far below one unit of the criterion, with which Newton's method ends."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,17 @@ def _log_posterior(basis: FloatArray, theta: FloatArray) -> FloatArray:
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
-def fit_posterior(basis: FloatArray, weight: FloatArray) -> tuple[FloatArray, float]:
+class Fit(NamedTuple):
+    """Log class probabilities ``(P, classes)``, negative log likelihood, and coefficients."""
+
+    log_posterior: FloatArray
+    nll: float
+    theta: FloatArray
+
+
+def fit_posterior(
+    basis: FloatArray, weight: FloatArray, *, start: FloatArray | None = None
+) -> Fit:
     """Multinomial regression by Newton's method with step halving.
 
     Parameters
@@ -89,15 +100,15 @@ def fit_posterior(basis: FloatArray, weight: FloatArray) -> tuple[FloatArray, fl
         Regressors, shape ``(P, terms)``.
     weight
         Weight of each class at each point, shape ``(P, classes)``.
-
-    Returns
-    -------
-    tuple
-        Log class probabilities, shape ``(P, classes)``, and the negative log likelihood.
+    start
+        Coefficients of each class but the last to start from, shape ``(classes - 1, terms)`` or
+        with fewer terms; the others, and by default all of them, start from zero.
     """
     n_free, terms = weight.shape[1] - 1, basis.shape[1]
     total = weight.sum(axis=1)
     theta = np.zeros((n_free, terms))
+    if start is not None:
+        theta[:, : start.shape[1]] = start
     ridge = 1e-6 * total.sum() / max(1, terms)
 
     def loss(at: FloatArray) -> float:
@@ -114,19 +125,26 @@ def fit_posterior(basis: FloatArray, weight: FloatArray) -> tuple[FloatArray, fl
                 hessian[a, :, c] = (basis * mix[:, None]).T @ basis
         flat = hessian.reshape(n_free * terms, -1) + ridge * np.eye(n_free * terms)
         step = np.linalg.lstsq(flat, gradient.ravel(), rcond=None)[0].reshape(theta.shape)
-        size = 1.0
+        size, foreseen = 1.0, 0.5 * float((gradient * step).sum())
         while (trial := loss(theta - size * step)) > current and size > 1e-4:
+            if foreseen < ENOUGH:
+                break
             size /= 2
         if trial > current:
             break
-        theta, gain, current = theta - size * step, current - trial, trial
-        if gain < ENOUGH:
+        theta, current = theta - size * step, trial
+        if foreseen < ENOUGH:
             break
-    return _log_posterior(basis, theta), current
+    return Fit(_log_posterior(basis, theta), current, theta)
 
 
 def smooth_densities(
-    u: FloatArray, yields: FloatArray, effective: FloatArray, *, degree: int | None = None
+    u: FloatArray,
+    yields: FloatArray,
+    effective: FloatArray,
+    *,
+    degree: int | None = None,
+    like: FloatArray | None = None,
 ) -> tuple[FloatArray, int]:
     """Estimate the densities that the weighted points were drawn from.
 
@@ -141,6 +159,8 @@ def smooth_densities(
         Effective entries of each class, shape ``(classes,)``.
     degree
         Degree of the polynomial in the log ratio; chosen by Akaike's criterion where None.
+    like
+        An estimate of this degree that the answer is likely near to, such as that of all events.
 
     Returns
     -------
@@ -156,17 +176,28 @@ def smooth_densities(
     basis = polynomial_basis(u, weight.sum(axis=1), max_degree=highest)
     if degree is not None:
         degree = min(degree, len(basis.size) - 1)
-        best, _ = fit_posterior(basis.values[:, : basis.size[degree]], weight)
+        values = basis.values[:, : basis.size[degree]]
+        start = None if like is None else _projected(values, weight, like)
+        best = fit_posterior(values, weight, start=start).log_posterior
     else:
-        criterion = np.inf
+        criterion, start = np.inf, None
         for trial in range(1, len(basis.size)):
             terms = basis.size[trial]
-            posterior, nll = fit_posterior(basis.values[:, :terms], weight)
-            aic = 2 * nll + 2 * terms * (len(yields) - 1)
+            fit = fit_posterior(basis.values[:, :terms], weight, start=start)
+            aic = 2 * fit.nll + 2 * terms * (len(yields) - 1)
             if aic >= criterion:
                 break
-            criterion, degree, best = aic, trial, posterior
+            criterion, degree, best, start = aic, trial, fit.log_posterior, fit.theta
         if degree is None:
             return yields, 0
     density = np.exp(best).T * weight.sum(axis=1) / effective[:, None]
     return density * (total / density.sum(axis=1))[:, None], degree
+
+
+def _projected(basis: FloatArray, weight: FloatArray, like: FloatArray) -> FloatArray:
+    """Coefficients, in a basis that is orthonormal under the weights, of an estimate."""
+    known = (like > 0).all(axis=0)
+    odds = like / like.sum(axis=1, keepdims=True) * weight.sum(axis=0)[:, None]
+    log = np.log(np.where(known, odds, 1.0))
+    share = weight.sum(axis=1) / weight.sum()
+    return np.asarray((log[:-1] - log[-1]) @ (basis * share[:, None]))

@@ -37,16 +37,13 @@ def training_sets(problem: Problem) -> list[TrainingSet]:
     n = problem.points.n_folds
     everything = problem.training_folds(None)
     raw = problem.densities(everything)
-    if not problem.smooth:
-        target, degree = raw, None
-    else:
-        target, degree = _target(problem, raw, everything, degree=None)
+    target, estimate, degree = _target(problem, raw, everything)
     sets = [TrainingSet(raw, target)]
     for fold in range(n) if n > 1 else ():
         folds = problem.training_folds(fold)
         raw = problem.densities(folds)
         _check_fold(problem, raw, fold)
-        target = _target(problem, raw, folds, degree=degree)[0] if problem.smooth else raw
+        target = _target(problem, raw, folds, degree=degree, like=estimate)[0]
         sets.append(TrainingSet(raw, target))
     return sets
 
@@ -63,19 +60,26 @@ def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:
 
 
 def _target(
-    problem: Problem, raw: Densities, folds: Sequence[int], *, degree: int | None
-) -> tuple[Densities, int]:
-    """Smooth densities, and the degree of the polynomial in their log ratio."""
+    problem: Problem,
+    raw: Densities,
+    folds: Sequence[int],
+    *,
+    degree: int | None = None,
+    like: FloatArray | None = None,
+) -> tuple[Densities, FloatArray, int | None]:
+    """What is to be optimised, the smooth estimate in it, and the degree of its polynomial."""
+    yields = np.concatenate([raw.signal, raw.background[None]])
+    if not problem.smooth:
+        return raw, yields, None
     rows = problem.points.of(problem.signals)
     squares = problem.points.sumw2[rows][:, list(folds)].sum(axis=1) * raw.scale**2
-    yields = np.concatenate([raw.signal, raw.background[None]])
     variances = np.concatenate([squares, raw.variance[None]])
     effective = effective_entries(yields.sum(axis=1), variances.sum(axis=1))
-    estimate, degree = smooth_densities(raw.u, yields, effective, degree=degree)
+    estimate, degree = smooth_densities(raw.u, yields, effective, degree=degree, like=like)
     everywhere = np.zeros(len(raw.background), dtype=np.int64)
     regions = _regions(problem, raw, _with_yields(raw, estimate, everywhere))
     calibrated = calibrate(estimate, yields, effective, regions)
-    return _with_yields(raw, calibrated, regions), degree
+    return _with_yields(raw, calibrated, regions), estimate, degree
 
 
 def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Densities:
