@@ -70,6 +70,19 @@ def test_start_follows_the_range():
     )
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("k", [2, 3, 10, 20])
+def test_every_component_wins_somewhere_at_the_start(k, dim):
+    rng = np.random.default_rng(1)
+    regions = {
+        "sigmoid": rng.uniform(size=(10_000, dim)),
+        "softmax": rng.dirichlet([1] * (dim + 1), 10_000)[:, :dim],
+    }
+    for norm, x in regions.items():
+        bins = gato_gmm_model(k, dim, mean_norm=norm).get_bin_indices(x)
+        assert set(bins.numpy()) == set(range(k))
+
+
 @pytest.mark.parametrize("norm", ["softmax", "sigmoid"])
 def test_probabilities_follow_the_distribution_object(norm):
     model = shaken(gato_gmm_model(3, 2, mean_norm=norm))
