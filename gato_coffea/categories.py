@@ -298,6 +298,9 @@ def from_dict(content: Mapping[str, Any]) -> Categories:
         raise ValueError("parameters must be a mapping")
     features = _decode_features(content["features"])
     label = _decode_label(parameters)
+    n_categories = content.get("n_categories", label.max() + 1)
+    if n_categories != label.max() + 1:
+        raise ValueError(f"n_categories {n_categories} does not fit labels up to {label.max()}")
     training = content.get("training", {})
     if content["kind"] == MixtureCategories.kind:
         arrays = {

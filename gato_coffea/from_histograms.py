@@ -101,7 +101,7 @@ def optimise_histograms(
     """
     from gato_coffea.gato.search import Method
     from gato_coffea.gato.settings import check_choice
-    from gato_coffea.stages import _optimiser
+    from gato_coffea.stages import optimiser
 
     require_writable(output)
     check_choice("method", method, get_args(Method))  # before TensorFlow is loaded for it
@@ -111,7 +111,7 @@ def optimise_histograms(
         if not (folder / SUMMARY).is_file():
             raise InputError(f"continue: {folder} holds no results to go on from")
         settings["continue_from"] = list(read_results(folder).values())
-    results = _optimiser(method)(histograms, signals=signals, method=method, **settings)
+    results = optimiser(method)(histograms, signals=signals, method=method, **settings)
     each = results if isinstance(results, list) else [results]
     write_results(folder, each)
     return {result.asked: result for result in each}

@@ -6,17 +6,16 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gato_coffea.config import Analysis, Constraints
-from gato_coffea.errors import InputError
+from gato_coffea.config import Analysis
 from gato_coffea.files import replacing, write_text
 from gato_coffea.preparation import make_ntuples
-from gato_coffea.provenance import PROVENANCE, digest, require_writable
+from gato_coffea.provenance import PROVENANCE, digest
 from gato_coffea.results import (
     chosen,
     read_fits,
@@ -27,7 +26,6 @@ from gato_coffea.results import (
 )
 
 STDERR = 2
-METHODS = ("gato", "exact", "lloyd")
 PLOT_LIST = "plots.json"
 """Names of the plots, in an order in which they can be read."""
 
@@ -127,7 +125,8 @@ def _native_silence() -> Iterator[None]:
         os.close(kept)
 
 
-def _optimiser(method: str) -> Callable[..., Any]:
+def optimiser(method: str) -> Callable[..., Any]:
+    """The function `gato_coffea.optimise`, with what the method needs loaded in silence."""
     from gato_coffea.gato.optimise import optimise
 
     if method == "gato":
@@ -144,7 +143,7 @@ def run_optimise(job: Job) -> list[Path]:
     mass = analysis.mass if settings.mass_window else None
     options = settings.model_dump(include=set(_SETTINGS)) | {"constraints": settings.constraints}
     previous = list(load_results(job).values()) if job.continued else None
-    results = _optimiser(settings.method)(
+    results = optimiser(settings.method)(
         {name: held[name] for name in (*settings.signals, *analysis.backgrounds)},
         backgrounds=analysis.backgrounds,
         features=_features(analysis),
@@ -184,54 +183,6 @@ _SETTINGS = (
     "smooth",
     "seed",
 )
-
-
-def optimise_histograms(
-    path: Path,
-    output: Path,
-    *,
-    signals: Sequence[str],
-    backgrounds: Sequence[str] | None,
-    n_categories: Sequence[str],
-    region: str | None = None,
-    method: Any = "gato",
-    min_effective: float = 10.0,
-) -> dict[int, Result]:
-    """Find categories in the histograms of a file, and write them to ``output/optimise``.
-
-    Raises
-    ------
-    InputError, OptimisationError
-        If the file lacks a name, or there are no such categories.
-    OutputError
-        If the results cannot be written.
-    """
-    from gato_coffea.histogram_files import chosen_histograms
-
-    require_writable(output)
-    if method not in METHODS:
-        raise InputError(f"method: is unknown (got {method!r}; allowed: {', '.join(METHODS)})")
-    results = _optimiser(method)(
-        chosen_histograms(path, signals=signals, backgrounds=backgrounds, region=region),
-        signals=signals,
-        n_categories=_counts(n_categories),
-        method=method,
-        constraints=Constraints(min_effective=min_effective),
-    )
-    write_results(output / "optimise", results)
-    return {result.asked: result for result in results}
-
-
-def _counts(words: Sequence[str]) -> Any:
-    """Numbers of categories from words, or the one word auto."""
-    if list(words) == ["auto"]:
-        return "auto"
-    for word in words:
-        if not word.isdecimal() or int(word) < 1:
-            raise InputError(
-                f"n_categories: must be whole numbers above zero, or auto (got {word!r})"
-            )
-    return [int(word) for word in words]
 
 
 def _features(analysis: Analysis) -> Any:

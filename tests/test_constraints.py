@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gato_coffea.categories import MixtureCategories
+from gato_coffea.categories import EdgeCategories, MixtureCategories
 from gato_coffea.config import Constraints
 from gato_coffea.gato.constraints import enough_events, merge_offenders, signal_likeness
 from gato_coffea.gato.evaluation import EventTally
@@ -170,9 +170,25 @@ def short_of_events(n_beyond):
     return categories, EventTally(samples, signals=["s0"], n_folds=1, window=None)
 
 
+def enlarged(limits, tally, categories):
+    sums = tally.total([categories.assign], categories.n_categories, by_fold=False)
+    return enough_events(problem(limits), tally, categories, sums)
+
+
+def test_a_bin_that_lacks_few_events_is_given_them():
+    mixture, tally = short_of_events(9)
+    bins = EdgeCategories(
+        features=mixture.features, label=np.arange(2), edges=(np.array([-5.0, 0.0, 5.0]),)
+    )
+    found, sums = enlarged(Constraints(min_effective=10.0), tally, bins)
+    assert sums.sumw[1].tolist() == [190.0, 10.0]
+    assert -0.1 < found.edges[0][1] < 0
+    assert found.edges[0][[0, 2]].tolist() == [-5, 5]
+
+
 def test_a_category_that_lacks_few_events_is_given_them():
     categories, tally = short_of_events(9)
-    found, sums = enough_events(problem(Constraints(min_effective=10.0)), tally, categories)
+    found, sums = enlarged(Constraints(min_effective=10.0), tally, categories)
     assert sums.sumw[1].tolist() == [190.0, 10.0]
     np.testing.assert_array_equal(sums.sumw, tally.total([found.assign], 2, by_fold=False).sumw)
     np.testing.assert_array_equal(found.means, categories.means)
@@ -183,7 +199,7 @@ def test_a_category_that_lacks_few_events_is_given_them():
 @pytest.mark.parametrize("n", [3, 10, 50])
 def test_what_has_enough_or_far_too_little_stays_as_it_is(n):
     categories, tally = short_of_events(n)
-    found, sums = enough_events(problem(Constraints(min_effective=10.0)), tally, categories)
+    found, sums = enlarged(Constraints(min_effective=10.0), tally, categories)
     assert found is categories
     assert sums.sumw[1].tolist() == [200.0 - n, n]
 
@@ -191,5 +207,5 @@ def test_what_has_enough_or_far_too_little_stays_as_it_is(n):
 def test_nobody_is_given_events_that_another_needs():
     categories, tally = short_of_events(99)
     limits = Constraints(min_effective=0.0, min_background=101.0)
-    found, _ = enough_events(problem(limits), tally, categories)
+    found, _ = enlarged(limits, tally, categories)
     assert found is categories  # 101 and 99: only one of them can have 101

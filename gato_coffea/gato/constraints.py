@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gato_coffea.categories import Categories, MixtureCategories
+from gato_coffea.categories import Categories, EdgeCategories, MixtureCategories
 from gato_coffea.gato.evaluation import Sums, Tally
 from gato_coffea.gato.problem import Densities, Problem
 from gato_coffea.samples import FloatArray, IntArray
@@ -14,8 +14,14 @@ from gato_coffea.samples import FloatArray, IntArray
 ALMOST = 0.5
 """Share of what the constraints ask from which on a category is worth more events."""
 
-RAISES = tuple(0.01 * 1.5**i for i in range(15))
-"""What the log weight of a category that lacks events is raised by, one after the other."""
+RAISE = 0.02
+"""Step by which the log weight of a component that lacks events is raised."""
+
+SHIFT = 5e-4
+"""Step by which the edges of a bin that lacks events are shifted, in units of the range."""
+
+MOST_RAISES = 40
+"""How many such steps are taken; they double as long as no event comes over."""
 
 
 def signal_likeness(parts: Densities) -> FloatArray:
@@ -41,42 +47,70 @@ def parts_of(problem: Problem, sums: Sums) -> Densities:
     )
 
 
+def _enlarged(categories: Categories, k: int, size: float) -> Categories | None:
+    """The same with a little more in category ``k``; None where that is not known how to do."""
+    if isinstance(categories, MixtureCategories):
+        weights = categories.log_weights + RAISE * size * (categories.label == k)
+        return replace(categories, log_weights=weights)
+    if not isinstance(categories, EdgeCategories) or len(categories.edges) > 1:
+        return None
+    feature, label = categories.features[0], categories.label
+    u = feature.stretch(categories.edges[0])
+    step = SHIFT * size * float(np.ptp(u))
+    u[1:-1] += step * ((label[:-1] == k).astype(float) - (label[1:] == k))
+    edges = feature.unstretch(u)
+    edges[[0, -1]] = categories.edges[0][[0, -1]]
+    return replace(categories, edges=(edges,)) if (np.diff(edges) > 0).all() else None
+
+
 def enough_events(
-    problem: Problem, tally: Tally, categories: Categories
+    problem: Problem, tally: Tally, categories: Categories, sums: Sums
 ) -> tuple[Categories, Sums]:
-    """Give categories of a mixture that lack a few events those of their neighbours.
+    """Give categories that lack a few events those of their neighbours.
 
     The points of the training are coarser than the events, so that a category at its limit may
-    miss it by little. Its log weight is raised until it satisfies the constraints, where that
-    takes no other category below them.
+    miss it by little. It is made larger until it satisfies the constraints, and then those of the
+    neighbours that lack the events instead. What does not end with fewer categories below the
+    constraints is not done.
+
+    Parameters
+    ----------
+    problem
+        Its constraints.
+    tally
+        The events.
+    categories, sums
+        Categories, and the sums of the events over them.
 
     Returns
     -------
     tuple
         The categories, and the sums of the events over them.
     """
+    n = categories.n_categories
+
+    def sums_of(trial: Categories) -> Sums:
+        return tally.total([trial.assign], n, by_fold=False)
 
     def margins(sums: Sums) -> FloatArray:
-        parts = parts_of(problem, sums)
-        n = len(parts.background)
-        return problem.satisfied(parts.yields(np.arange(n), n, problem.objective))
+        yields = parts_of(problem, sums).yields(np.arange(n), n, problem.objective)
+        return problem.satisfied(yields)
 
-    n = categories.n_categories
-    sums = tally.total([categories.assign], n, by_fold=False)
-    if not isinstance(categories, MixtureCategories):
-        return categories, sums
     margin = margins(sums)
-    for k in np.flatnonzero((margin >= ALMOST) & (margin < 1)).tolist():
-        for raised in RAISES:
-            weights = categories.log_weights + raised * (np.arange(n) == k)
-            trial = replace(categories, log_weights=weights)
-            found = tally.total([trial.assign], n, by_fold=False)
-            reached = margins(found)
-            if (reached < np.minimum(margin, 1.0)).any():
-                break
-            if reached[k] >= 1:
-                categories, sums, margin = trial, found, reached
-                break
+    trial, reached, found, step = categories, margin, sums, 0
+    for _ in range(MOST_RAISES):
+        short = np.flatnonzero((reached >= ALMOST) & (reached < 1))
+        if not len(short):
+            break
+        k = int(short[reached[short].argmin()])
+        larger = _enlarged(trial, k, 2.0**step)
+        if larger is None:
+            break
+        trial, found = larger, sums_of(larger)
+        before, reached = reached[k], margins(found)
+        step = step + 1 if reached[k] == before else 0  # no event came over: go further
+    if (reached < 1).sum() < (margin < 1).sum():
+        return trial, found
     return categories, sums
 
 
@@ -122,7 +156,7 @@ def merge_offenders(problem: Problem, parts: Densities) -> tuple[IntArray, list[
             notes.append(
                 "a category was merged into a neighbour: it has "
                 f"{100 * max(margin[worst], 0.0):.1f} % of what the constraints ask "
-                f"({yields.effective[worst] * parts.scale:.2f} effective background entries, "
+                f"({yields.effective[worst] * parts.scale:.4g} effective background entries, "
                 f"background yield {yields.background[worst]:.3g})"
             )
     order = np.argsort(signal_likeness(parts.grouped(label, n)), kind="stable")

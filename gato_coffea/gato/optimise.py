@@ -69,13 +69,16 @@ def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> 
 def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) -> Result:
     """Impose the constraints on the events, and evaluate."""
     problem, tally = search.problem, search.tally
-    full, components = enough_events(problem, tally, candidate.full)
+    full = candidate.full
+    components = tally.total([full.assign], full.n_categories, by_fold=False)
+    if not search.binned:
+        full, components = enough_events(problem, tally, full, components)
     label, notes = merge_offenders(problem, parts_of(problem, components))
     full = full.relabelled(label)
     if full.n_categories + len(notes) < asked:
         notes.append(
-            f"{full.n_categories} categories instead of {asked}: more would not satisfy the "
-            "constraints, or add nothing"
+            f"number of categories: {full.n_categories} instead of {asked}, because more would "
+            "not satisfy the constraints, or add nothing"
         )
     sums = components.relabelled(label, full.n_categories)
     training = significance_of(problem, sums)
@@ -207,6 +210,8 @@ def optimise(
     check_fraction("systematic", systematic)
     samples = nominal_histograms(samples)
     backgrounds = checked_backgrounds(samples, signals, backgrounds)
+    if not isinstance(constraints, Constraints | None):
+        raise OptimisationError(f"constraints: must be of kind Constraints (got {constraints!r})")
     bins = checked_bins(bins_per_discriminant, kind=kind, method=method)
     if continue_from is not None and method != "gato":
         raise OptimisationError(f"continue: method {method} trains nothing (allowed: gato)")
@@ -314,6 +319,8 @@ def _prepare(
         points = points_from_cells(samples, in_window=None if window is None else signals)
         return points, PointTally(points)
     if all(is_histogram(value) for value in values):
+        if window is not None:
+            raise OptimisationError("window_gev: needs events with masses (got histograms)")
         points = points_from_histograms(samples, n_folds=n_folds, seed=seed)
         return points, PointTally(points)
     events = with_folds(as_samples(samples), n_folds)

@@ -17,8 +17,8 @@ from gato_coffea.gato.significance import Combination, combine, signal_significa
 from gato_coffea.gato.window import Window, window_fraction
 from gato_coffea.samples import BoolArray, FloatArray, IntArray, Points
 
-PRECISION = 1e-6
-"""Relative precision that limits are held to: ten events of nearly one weight are ten entries."""
+CANCELLED = 1e-9
+"""What is left of a sum of this relative size is rounding."""
 
 DIGITS = 36
 """Binary digits that `steady` keeps: a relative precision of 1e-11."""
@@ -259,7 +259,7 @@ class Problem:
         if limits.max_rel_unc is not None:
             needed = limits.max_rel_unc**-2
             margin = np.minimum(margin, yields.effective * scale / needed)
-        return margin * (1.0 + PRECISION)
+        return margin
 
 
 def check_problem(problem: Problem, asked: int) -> None:
@@ -272,16 +272,19 @@ def check_problem(problem: Problem, asked: int) -> None:
         categories.
     """
     raw = problem.densities(problem.training_folds(None))
-    for name, yields in zip(problem.signals, raw.signal, strict=True):
-        if not yields.sum() > 0:
+    names = [f"signal {name}" for name in problem.signals]
+    names.append(f"background {', '.join(problem.backgrounds)}")
+    for name, yields in zip(names, [*raw.signal, raw.background], strict=True):
+        total, size = yields.sum(), np.abs(yields).sum()
+        if not total > CANCELLED * size:
+            got = 0.0 if abs(total) <= CANCELLED * size else total
+            raise OptimisationError(f"{name}: the total yield must be above zero (got {got:.4g})")
+    for d, feature in enumerate(problem.points.features):
+        if np.ptp(problem.u[:, d]) < CANCELLED and len(problem.points) > 1:
             raise OptimisationError(
-                f"signal {name}: the total yield must be above zero (got {yields.sum():.4g})"
+                f"discriminant {feature.name}: is constant "
+                f"(got {problem.points.x[0, d]:.6g} everywhere)"
             )
-    if not raw.background.sum() > 0:
-        raise OptimisationError(
-            f"background {', '.join(problem.backgrounds)}: the total yield must be above zero "
-            f"(got {raw.background.sum():.4g})"
-        )
     if len(problem.points) < asked:
         raise OptimisationError(
             f"n_categories: {asked} categories need as many distinct points "

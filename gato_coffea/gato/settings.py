@@ -132,8 +132,9 @@ def checked_backgrounds(
     OptimisationError
         If a name is no process, or one counts twice.
     """
-    if isinstance(signals, str) or not signals:
-        raise OptimisationError(f"signals: must be a list of processes (got {signals!r})")
+    for key, given in (("signals", signals), ("backgrounds", backgrounds)):
+        if isinstance(given, str) or (key == "signals" and not given):
+            raise OptimisationError(f"{key}: must be a list of processes (got {given!r})")
     chosen = (
         tuple(name for name in samples if name not in signals)
         if backgrounds is None

@@ -17,6 +17,9 @@ Combination = Literal["geometric", "quadrature", "sum"]
 SERIES_BELOW = 1e-2
 """Below this argument `_curvature` is summed as a series, which there is exact to float64."""
 
+SMALLEST_RATIO = 1e-290
+"""A background of less than this in units of the signal counts as none: a sum that cancelled."""
+
 SERIES = [(-1.0) ** n / ((n + 1) * (n + 2)) for n in range(9)]
 
 
@@ -79,7 +82,7 @@ def cowan_z2(s: Any, b: Any, v: Any) -> FloatArray:
         Zero where ``s <= 0`` or ``b <= 0``.
     """
     s, b, v = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in (s, b, v)))
-    valid = (s > 0) & (b > 0)
+    valid = (s > 0) & (b > 0) & (b > SMALLEST_RATIO * s)
     s, b = np.where(valid, s, 0.0), np.where(valid, b, 1.0)
     r = s / b
     shape = _curvature(r)

@@ -158,7 +158,8 @@ def smooth_densities(
     effective
         Effective entries of each class, shape ``(classes,)``.
     degree
-        Degree of the polynomial in the log ratio; chosen by Akaike's criterion where None.
+        Degree of the polynomial in the log ratio; chosen by Akaike's criterion where None. With
+        degree zero, which is for points too few to fit, the yields themselves are the estimate.
     like
         An estimate of this degree that the answer is likely near to, such as that of all events.
 
@@ -168,6 +169,8 @@ def smooth_densities(
         Estimated yields, of the shape of ``yields`` with the same sum for each class, and the
         degree.
     """
+    if degree == 0:
+        return yields, 0
     total = yields.sum(axis=1)
     fraction = np.maximum(yields, 0.0)
     fraction /= fraction.sum(axis=1, keepdims=True)

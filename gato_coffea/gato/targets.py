@@ -53,8 +53,9 @@ def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:
     names = [*problem.signals, f"background {', '.join(problem.backgrounds)}"]
     for name, yields in zip(names, [*raw.signal, raw.background], strict=True):
         if not yields.sum() > 0:
+            kind = "signal " if name in problem.signals else ""
             raise OptimisationError(
-                f"{name}: the yield without fold {fold} must be above zero "
+                f"{kind}{name}: the yield without fold {fold} must be above zero "
                 f"(got {yields.sum():.4g}); too few events, or folds that are not even"
             )
 
