@@ -17,7 +17,7 @@ Combination = Literal["geometric", "quadrature", "sum"]
 SERIES_BELOW = 1e-2
 """Below this argument `_curvature` is summed as a series, which there is exact to float64."""
 
-SMALLEST_RATIO = 1e-290
+SMALLEST_RATIO = 1e-305
 """A background of less than this in units of the signal counts as none: a sum that cancelled."""
 
 SERIES = [(-1.0) ** n / ((n + 1) * (n + 2)) for n in range(9)]
@@ -89,7 +89,7 @@ def cowan_z2(s: Any, b: Any, v: Any) -> FloatArray:
     if v.any():
         t = v / (b + v)
         shape = shape - t * _curvature(r * t)
-    return np.where(valid, 2 * s * r * shape, 0.0)
+    return np.where(valid, 2 * s * (r * shape), 0.0)
 
 
 def combine(z: FloatArray, combination: Combination) -> FloatArray:
