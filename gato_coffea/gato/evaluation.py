@@ -18,6 +18,7 @@ import numpy as np
 from gato_coffea.gato.problem import CategoryYields, Problem, window_yields
 from gato_coffea.gato.result import Significance, Yields
 from gato_coffea.gato.significance import combine
+from gato_coffea.gato.threads import in_threads
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import FloatArray, IntArray, Points, Sample
 
@@ -107,8 +108,9 @@ class EventTally(Tally):
 
     def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
         """Sum the events; see `Tally.total`."""
-        sums = np.zeros((4, len(self.parts), n))
-        for c, parts in enumerate(self.parts.values()):
+
+        def of_process(parts: list[Sample]) -> FloatArray:
+            sums = np.zeros((4, n))
             for f, part in enumerate(parts):
                 label = (assign[f] if by_fold else assign[0])(part.x)
                 keep = label >= 0
@@ -118,9 +120,11 @@ class EventTally(Tally):
                     assert part.mass is not None
                     columns.append(w * part.mass[keep])
                 for m, column in enumerate(columns):
-                    sums[m, c] += np.bincount(label, column, n)
-        moment = sums[3] if self.with_mass else None
-        return Sums(tuple(self.parts), sums[1], sums[2], sums[0], moment)
+                    sums[m] += np.bincount(label, column, n)
+            return sums
+
+        count, sumw, sumw2, moment = np.stack(in_threads(of_process, self.parts.values()), axis=1)
+        return Sums(tuple(self.parts), sumw, sumw2, count, moment if self.with_mass else None)
 
 
 @final

@@ -12,6 +12,7 @@ import numpy as np
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.gato.binned import NOTABLE, axes_in_words, check_spread, split_bins, tell_flow
 from gato_coffea.gato.settings import check_choice
+from gato_coffea.gato.threads import in_threads
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import (
     MOMENTS,
@@ -155,8 +156,8 @@ def adapted_grid(
         edges = [_edges(f, *r, n) for f, r in zip(features, ranges, strict=True)]
         grid = Grid(tuple(features), tuple(edges))
         seen = np.zeros(int(np.prod(grid.shape)) + 1, dtype=np.bool_)
-        for sample in samples.values():
-            seen[grid.index(sample.x)] = True  # outside: the last, which is no cell
+        for cell in in_threads(lambda sample: grid.index(sample.x), samples.values()):
+            seen[cell] = True  # outside: the last, which is no cell
         return grid, int(seen[:-1].sum())
 
     dim = len(features)
@@ -177,12 +178,15 @@ def adapted_grid(
 
 def _range(samples: Mapping[str, Sample], feature: Feature, d: int) -> tuple[float, float]:
     """Ends between which cells are equally wide."""
-    ends = []
-    for name, sample in samples.items():
+
+    def ends_of(name: str) -> FloatArray:
+        sample = samples[name]
         x = sample.x[feature.inside(sample.x[:, d]), d]
         if not len(x):
             raise _none_inside(name, sample, (feature,), [d])
-        ends.append(np.quantile(feature.stretch(x), [TAIL, 1 - TAIL]))
+        return np.asarray(np.quantile(feature.stretch(x), [TAIL, 1 - TAIL]))
+
+    ends = in_threads(ends_of, samples)
     return float(np.min(ends)), float(np.max(ends))
 
 
@@ -241,16 +245,19 @@ def points_from_samples(
     grid = adapted_grid(features, samples, max_points=max_points)
     mass_range = None if window is None else (window.low, window.high)
     in_window = None if window is None else (window.window_low, window.window_high)
-    cells = {}
-    for name, sample in samples.items():
-        if window is not None:
+    if window is not None:
+        for name, sample in samples.items():
             _check_mass(name, sample, window, signal=name in signals)
-        cells[name] = Cells.fill(
-            grid, sample, n_folds=n_folds, window=in_window, mass_range=mass_range
-        )
+
+    def fill(sample: Sample) -> Cells:
+        return Cells.fill(grid, sample, n_folds=n_folds, window=in_window, mass_range=mass_range)
+
+    cells = dict(zip(samples, in_threads(fill, samples.values()), strict=True))
+    for name, sample in samples.items():
         if not len(cells[name].key):
             raise _none_inside(name, sample, features, range(len(features)))
-        outside = int((grid.index(sample.x) < 0).sum())
+        inside = [f.inside(sample.x[:, d]) for d, f in enumerate(features)]
+        outside = len(sample) - int(np.logical_and.reduce(inside).sum())
         if outside > NOTABLE * len(sample):
             log.warning(
                 "%s: %d of %d events lie outside the ranges of the discriminants, and in no "
