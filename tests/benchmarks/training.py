@@ -34,8 +34,9 @@ class Settings:
     """What is asked on the command line."""
 
     peer: Path | None
+    peer_toys: tuple[str, ...]
     epochs: int
-    seeds: int
+    seeds: dict[str, int]
     peer_seeds: int
     fraction: float
     test_background: int
@@ -50,7 +51,7 @@ def say(text: str) -> None:
 
 def compare(toy: Toy, settings: Settings) -> dict[str, Any]:
     """Everything about one toy."""
-    seeds = range(FIRST_SEED, FIRST_SEED + settings.seeds)
+    seeds = range(FIRST_SEED, FIRST_SEED + settings.seeds[toy.name])
     files = {
         s: write_training_file(toy, settings.cache, seed=s, fraction=settings.fraction)
         for s in seeds
@@ -68,7 +69,7 @@ def compare(toy: Toy, settings: Settings) -> dict[str, Any]:
             found = run_own(more, folder, signals=toy.signals, calls=[toy.counts])
             samples |= {s: found[files[s]][0] for s in seeds if s != FIRST_SEED}
         peer_z = {FIRST_SEED: peer_figures(peers, files[FIRST_SEED], test, toy)}
-        for s in list(seeds)[1 : settings.peer_seeds] if settings.peer else []:
+        for s in list(seeds)[1 : settings.peer_seeds] if peers else []:
             runs = [_peer(n, files[s], settings, folder, seed=s) for n in toy.counts]
             peer_z[s] = peer_figures(runs, files[s], test, toy)
     say(f"{toy.name}: significances on the test sample")
@@ -111,7 +112,7 @@ def alternate(
     """
     peers, rounds, first = [], [], {}
     for n in toy.counts:
-        if settings.peer is not None:
+        if settings.peer is not None and toy.name in settings.peer_toys:
             peers.append(_peer(n, sample, settings, folder, seed=FIRST_SEED))
         say(f"{sample.stem}: gato_coffea; whole calls (of which compilation)")
         calls = [toy.counts, toy.counts, [n]]
@@ -224,8 +225,15 @@ def main() -> None:
     """Run the benchmark and write its tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, help="the peer's Python; without it the peer rests")
+    parser.add_argument("--peer-toys", nargs="+", choices=list(TOYS), default=list(TOYS))
     parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
-    parser.add_argument("--seeds", type=int, default=1, help="training samples, seed 42 and on")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[1],
+        help="training samples, seed 42 and on: one number for all toys, or one for each",
+    )
     parser.add_argument("--peer-seeds", type=int, default=1, help="samples the peer is trained on")
     parser.add_argument("--epochs", type=int, default=FULL_EPOCHS, help="epochs of the peer")
     parser.add_argument("--fraction", type=float, default=1.0, help="of the training events")
@@ -234,12 +242,16 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder for samples that are made once")
     parser.add_argument("--output", type=Path, help="Markdown file; JSON is written beside it")
     options = parser.parse_args()
+    seeds = options.seeds if len(options.seeds) > 1 else options.seeds * len(options.toys)
+    if len(seeds) != len(options.toys):
+        parser.error(f"--seeds: needs one number, or {len(options.toys)}")
     cache = options.cache or Path(tempfile.gettempdir()) / "gato_coffea_benchmarks"
     cache.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         peer=options.peer,
+        peer_toys=tuple(options.peer_toys),
         epochs=options.epochs,
-        seeds=options.seeds,
+        seeds=dict(zip(options.toys, seeds, strict=True)),
         peer_seeds=options.peer_seeds,
         fraction=options.fraction,
         test_background=int(options.test_background),
