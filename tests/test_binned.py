@@ -9,8 +9,12 @@ import pytest
 from gato_coffea import optimise
 from gato_coffea.datasets import data_folder
 from gato_coffea.errors import InputError
-from gato_coffea.gato.binned import FOLDS_NOTE, nominal_histograms, split_bins
-from gato_coffea.gato.inputs import points_from_histograms
+from gato_coffea.gato.binned import (
+    FOLDS_NOTE,
+    nominal_histograms,
+    points_from_histograms,
+    split_bins,
+)
 from gato_coffea.histogram_files import chosen_histograms
 
 SCORE = hist.axis.Regular(40, 0, 1, name="score")

@@ -13,13 +13,13 @@ from coffea.nanoevents import BaseSchema
 
 from gato_coffea import optimise
 from gato_coffea.errors import GatoError, InputError
+from gato_coffea.gato.binned import points_from_histograms
 from gato_coffea.gato.inputs import (
     MAX_BINS_1D,
     adapted_grid,
     as_samples,
     check_features,
     default_features,
-    points_from_histograms,
     points_from_samples,
     with_folds,
 )

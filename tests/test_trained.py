@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hist
 import numpy as np
 import pytest
 
@@ -83,6 +84,35 @@ def test_mixtures_go_on() -> None:
     assert isinstance(further.categories, MixtureCategories)
     assert len(first.folds) == 2
     assert any(note.startswith("continued: ") for note in further.notes)
+
+
+@pytest.mark.parametrize("kind", ["mixture", "edges"])
+def test_categories_of_histograms_go_on(kind) -> None:
+    histograms = {
+        name: hist.Hist(hist.axis.Regular(40, 0, 1, name="x"), storage="weight").fill(
+            table["x"][:, 0], weight=table["weight"]
+        )
+        for name, table in events().items()
+    }
+    options = OPTIONS | {"kind": kind, "n_categories": 4}
+    first = optimise(histograms, **(options | {"epochs": 10}))
+    further = optimise(histograms, continue_from=first, **options)
+    assert any(note.startswith("continued: ") for note in further.notes)
+    bins = histograms["sig"].axes[0].edges
+    assert np.isin(further.categories.edges[0].round(9), bins.round(9)).all()
+    assert further.held_out.combined > first.held_out.combined - first.held_out.spread
+
+
+def test_edges_of_flat_histograms_cannot_go_on() -> None:
+    axes = (hist.axis.Regular(8, 0, 1, name="x"), hist.axis.Regular(8, 0, 1, name="y"))
+    histograms = {
+        name: hist.Hist(*axes, storage="weight").fill(*table["x"].T, weight=table["weight"])
+        for name, table in events(dim=2).items()
+    }
+    options = OPTIONS | {"kind": "edges", "n_categories": 4, "epochs": 10}
+    first = optimise(histograms, **options)
+    with pytest.raises(OptimisationError, match="continue: edges of histograms need one"):
+        optimise(histograms, continue_from=first, **options)
 
 
 def test_what_cannot_go_on(trained_edges) -> None:

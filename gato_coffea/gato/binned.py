@@ -1,4 +1,4 @@
-"""Histograms as people hold them: the nominal one of each process, and its bins in parts.
+"""Histograms as people hold them: the nominal one of each process, and its bins as points.
 
 NumPy alone: a histogram is anything with ``axes``, ``values()`` and ``variances()``.
 """
@@ -13,16 +13,22 @@ import numpy as np
 
 from gato_coffea.axes import by_process
 from gato_coffea.errors import InputError, OptimisationError
-from gato_coffea.samples import FloatArray, Grid, IntArray, text_identity
+from gato_coffea.gato.inputs import NOTABLE, check_size, unit_feature
+from gato_coffea.samples import (
+    MOMENTS,
+    Cells,
+    FloatArray,
+    Grid,
+    IntArray,
+    Points,
+    points_from_cells,
+    text_identity,
+)
 
 FOLDS_NOTE = (
     "histograms hold no events: folds are random parts of the entries of each bin, and categories "
     "have their edges on the bins"
 )
-
-
-NOTABLE = 1e-3
-"""Part of a process outside the ranges that is worth a warning."""
 
 log = logging.getLogger(__name__)
 
@@ -165,3 +171,87 @@ def axes_in_words(histogram: Any) -> str:
         f"{axis.edges[-1]:g}"
         for axis in histogram.axes
     )
+
+
+def points_from_histograms(
+    histograms: Mapping[str, Any], *, n_folds: int = 1, seed: int = 0
+) -> Points:
+    """Bins of histograms as points.
+
+    Parameters
+    ----------
+    histograms
+        Process to histogram (anything with the UHI protocol), all with the same axes, one or
+        more; bins are cells, so categories have their edges on the bins. An axis from 0 to 1 is
+        taken as that of a score.
+    n_folds, seed
+        In how many folds the bins' entries are split (`binned.split_bins`), and how.
+
+    Raises
+    ------
+    InputError
+        If the axes differ, or the storage has no variances.
+    OptimisationError
+        If all yields lie in one bin.
+    """
+    first_name, first = next(iter(histograms.items()))
+    for axis in first.axes:
+        if not getattr(axis.traits, "ordered", True):
+            raise InputError(
+                f"histogram {first_name}: axis {axis.name!r} holds names, which are no "
+                f"discriminant; pick one (got {', '.join(map(str, axis))})"
+            )
+    edges = tuple(np.asarray(axis.edges, dtype=np.float64) for axis in first.axes)
+    features = tuple(
+        unit_feature(getattr(axis, "name", "") or f"x{d}", float(e[0]), float(e[-1]))
+        for d, (axis, e) in enumerate(zip(first.axes, edges, strict=True))
+    )
+    grid = Grid(features, edges)
+    centre = np.stack(
+        np.meshgrid(*[0.5 * (e[1:] + e[:-1]) for e in edges], indexing="ij"), axis=-1
+    ).reshape(-1, len(edges))
+    stretched = np.stack([f.stretch(centre[:, d]) for d, f in enumerate(features)], axis=-1)
+    cells = {}
+    for name, h in histograms.items():
+        sumw, sumw2 = _checked(name, h, first_name, first)
+        tell_flow(name, h)
+        key = np.flatnonzero((sumw != 0) | (sumw2 != 0))
+        sumw, sumw2 = sumw[key], sumw2[key]
+        # A bin stands for as many events as it has effective entries, at least one.
+        entries, part = split_bins(name, sumw, sumw2, n_folds=n_folds, seed=seed)
+        sums = np.zeros((len(sumw), n_folds, len(MOMENTS)))
+        for m, total in enumerate((entries, sumw, sumw2)):
+            sums[..., m] = total[:, None] * part
+        cells[name] = Cells(grid, key, sums, stretched[key] * entries[:, None])
+    filled = np.unique(np.concatenate([own.key for own in cells.values()]))
+    check_spread(grid, filled)
+    return points_from_cells(cells)
+
+
+def _checked(name: str, h: Any, first_name: str, first: Any) -> tuple[FloatArray, FloatArray]:
+    """Contents and variances of a histogram, flat, when it is like the first one and sound."""
+    edges = [np.asarray(axis.edges) for axis in first.axes]
+    own = [np.asarray(axis.edges) for axis in h.axes]
+    same = len(own) == len(edges) and all(map(np.array_equal, own, edges))
+    if not same:
+        got, needed = axes_in_words(h), axes_in_words(first)
+        got = "others of as many bins" if got == needed else got
+        raise InputError(
+            f"histogram {name}: its axes differ from those of {first_name} "
+            f"(got {got}; needed {needed})"
+        )
+    if h.variances() is None:
+        raise InputError(
+            f"histogram {name}: has weights but no variances; fill one with hist.storage.Weight()"
+        )
+    sumw, sumw2 = np.ravel(h.values()), np.ravel(h.variances())
+    if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
+        bad = int((~np.isfinite(sumw) | ~np.isfinite(sumw2)).sum())
+        raise InputError(f"histogram {name}: {bad} of {sumw.size} bins are NaN or infinite")
+    if (sumw2 < 0).any() or (sumw.any() and not sumw2.any()):
+        raise InputError(
+            f"histogram {name}: variances must not be negative, nor all zero (got "
+            f"{sumw2.min():.4g} to {sumw2.max():.4g})"
+        )
+    check_size(f"histogram {name}", sumw)
+    return sumw, sumw2

@@ -1,4 +1,4 @@
-"""From what people hold (events, cells, histograms) to weighted points."""
+"""From events as people hold them to weighted points."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Any, get_args
 import numpy as np
 
 from gato_coffea.errors import InputError, OptimisationError
-from gato_coffea.gato.binned import NOTABLE, axes_in_words, check_spread, split_bins, tell_flow
 from gato_coffea.gato.settings import check_choice
 from gato_coffea.gato.threads import in_threads
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import (
-    MOMENTS,
     Cells,
     Feature,
     FloatArray,
@@ -40,6 +38,8 @@ ENOUGH = 0.8
 TAIL = 2e-4
 """Fraction of each process beyond the equally wide cells, at either end."""
 
+NOTABLE = 1e-3
+"""Part of a process outside the ranges that is worth a warning."""
 
 LARGEST = 1e100
 """Weights beyond this, or all below its inverse, have no squares."""
@@ -61,12 +61,12 @@ def default_features(samples: Mapping[str, Sample]) -> tuple[Feature, ...]:
     low = np.min([s.x.min(axis=0) for s in samples.values()], axis=0)
     high = np.max([s.x.max(axis=0) for s in samples.values()], axis=0)
     return tuple(
-        _feature(f"x{d}", 0.0, 1.0) if a >= 0 and b <= 1 else Feature(f"x{d}", a, b)
+        unit_feature(f"x{d}", 0.0, 1.0) if a >= 0 and b <= 1 else Feature(f"x{d}", a, b)
         for d, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True))
     )
 
 
-def _feature(name: str, low: float, high: float) -> Feature:
+def unit_feature(name: str, low: float, high: float) -> Feature:
     """What reaches from 0 to 1 is a score."""
     return Feature(name, low, high, "logit" if (low, high) == (0.0, 1.0) else "linear")
 
@@ -120,10 +120,17 @@ def _check_samples(samples: Mapping[str, Sample], n_columns: int) -> None:
             raise InputError(f"{name}: has no events")
         if not sample.weight.any():
             raise InputError(f"{name}.weight: all {len(sample)} weights are zero")
-        _check_size(f"{name}.weight", sample.weight)
+        check_size(f"{name}.weight", sample.weight)
 
 
-def _check_size(place: str, weights: FloatArray) -> None:
+def check_size(place: str, weights: FloatArray) -> None:
+    """Refuse weights, or sums of them, whose squares are no numbers.
+
+    Raises
+    ------
+    InputError
+        With the largest of them.
+    """
     largest = float(np.abs(weights).max(initial=0.0))
     if largest > LARGEST or 0 < largest < 1 / LARGEST:
         raise InputError(
@@ -150,44 +157,51 @@ def adapted_grid(
     Cells are equally wide, when stretched, where the events are; one more at either end takes
     what is beyond.
     """
-    ranges = [_range(samples, feature, d) for d, feature in enumerate(features)]
+    names = list(samples)
+    u = in_threads(lambda name: _positions(name, samples[name], features), names)
+    ends = np.array(in_threads(lambda own: np.quantile(own, [TAIL, 1 - TAIL], axis=1), u))
+    low, high = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
 
-    def grid_of(n: int) -> tuple[Grid, int]:
-        edges = [_edges(f, *r, n) for f, r in zip(features, ranges, strict=True)]
-        grid = Grid(tuple(features), tuple(edges))
-        seen = np.zeros(int(np.prod(grid.shape)) + 1, dtype=np.bool_)
-        for cell in in_threads(lambda sample: grid.index(sample.x), samples.values()):
-            seen[cell] = True  # outside: the last, which is no cell
-        return grid, int(seen[:-1].sum())
+    def grid_of(n: int) -> Grid:
+        edges = [_edges(f, a, b, n) for f, a, b in zip(features, low, high, strict=True)]
+        return Grid(tuple(features), tuple(edges))
 
     dim = len(features)
     if dim == 1:
-        return grid_of(min(max_points, MAX_BINS_1D) - 2)[0]
+        return grid_of(min(max_points, MAX_BINS_1D) - 2)
+    width = np.where(high > low, high - low, 1.0)
+    unit = in_threads(lambda own: (own - low[:, None]) / width[:, None], u)
+
+    def occupied(n: int) -> int:
+        """How many cells of such a grid hold events, but for those on an edge by rounding."""
+        seen = np.zeros((n + 2,) * dim, dtype=np.bool_)
+        for own in unit:
+            seen[tuple(np.clip((own * n + 1).astype(np.int64), 0, n + 1))] = True
+        return int(seen.sum())
+
     n = max(2, int(max_points ** (1 / dim)) - 2)  # so few that all may be occupied
-    best, occupied = grid_of(n)
+    best, found = n, occupied(n)
     most = int(MAX_CELLS ** (1 / dim)) - 2
-    while occupied < ENOUGH * max_points and n < most:
+    while found < ENOUGH * max_points and n < most:
         # At most so many times more cells are occupied; fewer where events fill a sheet.
-        n = min(most, max(n + 1, int(n * min(max_points / occupied, 8.0) ** (1 / dim))))
-        finer, occupied = grid_of(n)
-        if occupied > max_points:
+        n = min(most, max(n + 1, int(n * min(max_points / found, 8.0) ** (1 / dim))))
+        found = occupied(n)
+        if found > max_points:
             break
-        best = finer
-    return best
+        best = n
+    return grid_of(best)
 
 
-def _range(samples: Mapping[str, Sample], feature: Feature, d: int) -> tuple[float, float]:
-    """Ends between which cells are equally wide."""
-
-    def ends_of(name: str) -> FloatArray:
-        sample = samples[name]
-        x = sample.x[feature.inside(sample.x[:, d]), d]
-        if not len(x):
+def _positions(name: str, sample: Sample, features: Sequence[Feature]) -> FloatArray:
+    """Stretched coordinates of the events inside all ranges, shape ``(D, N)``."""
+    inside = [f.inside(sample.x[:, d]) for d, f in enumerate(features)]
+    for d, feature in enumerate(features):
+        if not inside[d].any():
             raise _none_inside(name, sample, (feature,), [d])
-        return np.asarray(np.quantile(feature.stretch(x), [TAIL, 1 - TAIL]))
-
-    ends = in_threads(ends_of, samples)
-    return float(np.min(ends)), float(np.max(ends))
+    keep = np.logical_and.reduce(inside)
+    if not keep.any():
+        raise _none_inside(name, sample, features, range(len(features)))
+    return np.stack([f.stretch(sample.x[keep, d]) for d, f in enumerate(features)])
 
 
 def _none_inside(
@@ -254,8 +268,6 @@ def points_from_samples(
 
     cells = dict(zip(samples, in_threads(fill, samples.values()), strict=True))
     for name, sample in samples.items():
-        if not len(cells[name].key):
-            raise _none_inside(name, sample, features, range(len(features)))
         inside = [f.inside(sample.x[:, d]) for d, f in enumerate(features)]
         outside = len(sample) - int(np.logical_and.reduce(inside).sum())
         if outside > NOTABLE * len(sample):
@@ -279,84 +291,6 @@ def _check_mass(name: str, sample: Sample, window: Window, *, signal: bool) -> N
             f"{name}: no event has its mass inside {key}, {low:g} to {high:g} GeV (got "
             f"{sample.mass.min():.4g} to {sample.mass.max():.4g})"
         )
-
-
-def points_from_histograms(
-    histograms: Mapping[str, Any], *, n_folds: int = 1, seed: int = 0
-) -> Points:
-    """Bins of histograms as points.
-
-    Parameters
-    ----------
-    histograms
-        Process to histogram (anything with the UHI protocol), all with the same axes, one or
-        more; bins are cells, so categories have their edges on the bins. An axis from 0 to 1 is
-        taken as that of a score.
-    n_folds, seed
-        In how many folds the bins' entries are split (`binned.split_bins`), and how.
-
-    Raises
-    ------
-    InputError
-        If the axes differ, or the storage has no variances.
-    OptimisationError
-        If all yields lie in one bin.
-    """
-    first_name, first = next(iter(histograms.items()))
-    for axis in first.axes:
-        if not getattr(axis.traits, "ordered", True):
-            raise InputError(
-                f"histogram {first_name}: axis {axis.name!r} holds names, which are no "
-                f"discriminant; pick one (got {', '.join(map(str, axis))})"
-            )
-    edges = tuple(np.asarray(axis.edges, dtype=np.float64) for axis in first.axes)
-    features = tuple(
-        _feature(getattr(axis, "name", "") or f"x{d}", float(e[0]), float(e[-1]))
-        for d, (axis, e) in enumerate(zip(first.axes, edges, strict=True))
-    )
-    grid = Grid(features, edges)
-    centre = np.stack(
-        np.meshgrid(*[0.5 * (e[1:] + e[:-1]) for e in edges], indexing="ij"), axis=-1
-    ).reshape(-1, len(edges))
-    stretched = np.stack([f.stretch(centre[:, d]) for d, f in enumerate(features)], axis=-1)
-    cells = {}
-    for name, h in histograms.items():
-        own = [np.asarray(axis.edges) for axis in h.axes]
-        same = len(own) == len(edges) and all(map(np.array_equal, own, edges))
-        if not same:
-            got, needed = axes_in_words(h), axes_in_words(first)
-            got = "others of as many bins" if got == needed else got
-            raise InputError(
-                f"histogram {name}: its axes differ from those of {first_name} "
-                f"(got {got}; needed {needed})"
-            )
-        if h.variances() is None:
-            raise InputError(
-                f"histogram {name}: has weights but no variances; fill one with "
-                "hist.storage.Weight()"
-            )
-        sumw, sumw2 = np.ravel(h.values()), np.ravel(h.variances())
-        if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
-            bad = int((~np.isfinite(sumw) | ~np.isfinite(sumw2)).sum())
-            raise InputError(f"histogram {name}: {bad} of {sumw.size} bins are NaN or infinite")
-        if (sumw2 < 0).any() or (sumw.any() and not sumw2.any()):
-            raise InputError(
-                f"histogram {name}: variances must not be negative, nor all zero (got "
-                f"{sumw2.min():.4g} to {sumw2.max():.4g})"
-            )
-        _check_size(f"histogram {name}", sumw)
-        tell_flow(name, h)
-        key = np.flatnonzero((sumw != 0) | (sumw2 != 0))
-        sumw, sumw2 = sumw[key], sumw2[key]
-        # A bin stands for as many events as it has effective entries, at least one.
-        entries, part = split_bins(name, sumw, sumw2, n_folds=n_folds, seed=seed)
-        sums = np.zeros((len(sumw), n_folds, len(MOMENTS)))
-        for m, total in enumerate((entries, sumw, sumw2)):
-            sums[..., m] = total[:, None] * part
-        cells[name] = Cells(grid, key, sums, stretched[key] * entries[:, None])
-    filled = np.unique(np.concatenate([own.key for own in cells.values()]))
-    check_spread(grid, filled)
-    return points_from_cells(cells)
 
 
 COLUMNS = ("x", "NN_output", "weight", "mass", "fold")

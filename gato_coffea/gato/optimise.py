@@ -13,7 +13,12 @@ from gato_coffea import __version__
 from gato_coffea.categories import Categories
 from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
-from gato_coffea.gato.binned import FOLDS_NOTE, is_histogram, nominal_histograms
+from gato_coffea.gato.binned import (
+    FOLDS_NOTE,
+    is_histogram,
+    nominal_histograms,
+    points_from_histograms,
+)
 from gato_coffea.gato.candidates import candidates
 from gato_coffea.gato.constraints import enough_events, merge_offenders, parts_of
 from gato_coffea.gato.evaluation import (
@@ -28,7 +33,6 @@ from gato_coffea.gato.inputs import (
     as_samples,
     check_features,
     default_features,
-    points_from_histograms,
     points_from_samples,
     with_folds,
 )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.gato.problem import CategoryYields, Densities, Objective, Problem, window_yields
-from gato_coffea.gato.significance import category_z2, combine
+from gato_coffea.gato.significance import SMALLEST_RATIO, category_z2, combine
 from gato_coffea.samples import FloatArray, IntArray
 
 
@@ -95,9 +95,41 @@ def allowed_runs(problem: Problem, raw: Densities) -> npt.NDArray[np.bool_]:
 def run_gains(problem: Problem, target: Densities, weight: FloatArray) -> FloatArray:
     """What each run of consecutive points adds to a weighted sum of squared significances."""
     yields = interval_yields(target, problem.objective)
-    variance = problem.objective.variance(yields.background, yields.variance)
-    z2 = category_z2(np.moveaxis(yields.signal, 0, 1), yields.background, variance)
+    z2 = comparable_z2(
+        np.moveaxis(yields.signal, 0, 1), yields.background, yields.variance, problem.objective
+    )
     return np.einsum("imj,m->ij", z2, weight)
+
+
+def comparable_z2(
+    signal: FloatArray, background: FloatArray, sumw2: FloatArray, objective: Objective
+) -> FloatArray:
+    """Squared significances to compare partitions by: those of `category_z2`, but fast.
+
+    Without a variance the closed form is used, whose error is that of the yields' last digits:
+    much in units of a tiny square, nothing in a sum of squares.
+
+    Parameters
+    ----------
+    signal
+        Yields, shape ``(..., signals, categories)``.
+    background, sumw2
+        Yields and sums of squared weights, shape ``(..., categories)``.
+    objective
+        Says whether the significance knows of a variance.
+    """
+    if objective.mc_uncertainty or objective.systematic > 0:
+        return category_z2(signal, background, objective.variance(background, sumw2))
+    s = np.maximum(signal, 0.0)
+    known = background[..., None, :] > SMALLEST_RATIO * s
+    total = background[..., None, :] + (s.sum(axis=-2, keepdims=True) - s)
+    total[~known] = 1.0
+    result = s + total
+    result *= np.log1p(s / total)
+    result -= s
+    result[~known] = 0.0
+    result *= 2.0
+    return result
 
 
 def lloyd(
@@ -275,8 +307,7 @@ def _yields(rows: FloatArray, m: int, objective: Objective) -> CategoryYields:
 def _squares(rows: FloatArray, m: int, objective: Objective) -> FloatArray:
     """Squared significance of each signal in each part, shape ``(signals, parts)``."""
     yields = _yields(rows, m, objective)
-    variance = objective.variance(yields.background, yields.variance)
-    return category_z2(yields.signal, yields.background, variance)
+    return comparable_z2(yields.signal, yields.background, yields.variance, objective)
 
 
 def _after(

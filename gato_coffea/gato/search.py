@@ -22,6 +22,7 @@ from gato_coffea.gato.partition import lloyd
 from gato_coffea.gato.problem import Problem
 from gato_coffea.gato.result import History, Result
 from gato_coffea.gato.targets import TrainingSet, training_sets
+from gato_coffea.gato.threads import in_threads
 from gato_coffea.samples import FloatArray, IntArray
 
 Method = Literal["gato", "exact", "lloyd"]
@@ -94,18 +95,18 @@ class Search:
     def exact(self) -> list[ExactPartition]:
         """The exact partitions of each training set."""
         n_max = max(*self.counts, CEILING_CATEGORIES)
-        return [ExactPartition(self.problem, s, n_max=n_max) for s in self.sets]
+        return in_threads(lambda s: ExactPartition(self.problem, s, n_max=n_max), self.sets)
 
     @cached_property
     def argmax(self) -> list[ArgmaxPartition]:
         """The exact bins inside each class of the arg-max, of each training set."""
         n_max = max(self.counts)
-        return [ArgmaxPartition(self.problem, s, n_max=n_max) for s in self.sets]
+        return in_threads(lambda s: ArgmaxPartition(self.problem, s, n_max=n_max), self.sets)
 
     @cached_property
     def atoms(self) -> list[Atoms]:
         """Groups of points that `lloyd` moves, of each training set."""
-        return [Atoms(self.problem, s, seed=self.seed) for s in self.sets]
+        return in_threads(lambda s: Atoms(self.problem, s, seed=self.seed), self.sets)
 
     def lloyd(self, n: int) -> list[list[IntArray]]:
         """Partitions by `lloyd`, the best first: for each, one for each training set."""

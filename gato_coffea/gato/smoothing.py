@@ -25,7 +25,8 @@ MAX_DEGREE = 7
 NEWTON_STEPS = 40
 
 ENOUGH = 1e-4
-"""Gain in log likelihood, far below one unit of the criterion, with which Newton's method ends."""
+ENOUGH_TO_COMPARE = 0.05
+"""Gain in log likelihood with which Newton's method ends: far below one unit of the criterion."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,11 @@ class Fit(NamedTuple):
 
 
 def fit_posterior(
-    basis: FloatArray, weight: FloatArray, *, start: FloatArray | None = None
+    basis: FloatArray,
+    weight: FloatArray,
+    *,
+    start: FloatArray | None = None,
+    enough: float = ENOUGH,
 ) -> Fit:
     """Multinomial regression by Newton's method with step halving.
 
@@ -103,6 +108,8 @@ def fit_posterior(
     start
         Coefficients of each class but the last to start from, shape ``(classes - 1, terms)`` or
         with fewer terms; the others, and by default all of them, start from zero.
+    enough
+        Gain in log likelihood with which the iteration ends.
     """
     n_free, terms = weight.shape[1] - 1, basis.shape[1]
     total = weight.sum(axis=1)
@@ -120,20 +127,20 @@ def fit_posterior(
         gradient = (total[:, None] * p - weight[:, :n_free]).T @ basis + ridge * theta
         hessian = np.empty((n_free, terms, n_free, terms))
         for a in range(n_free):
-            for c in range(n_free):
+            for c in range(a + 1):
                 mix = total * p[:, a] * ((a == c) - p[:, c])
-                hessian[a, :, c] = (basis * mix[:, None]).T @ basis
+                hessian[a, :, c] = hessian[c, :, a] = (basis * mix[:, None]).T @ basis
         flat = hessian.reshape(n_free * terms, -1) + ridge * np.eye(n_free * terms)
         step = np.linalg.lstsq(flat, gradient.ravel(), rcond=None)[0].reshape(theta.shape)
         size, foreseen = 1.0, 0.5 * float((gradient * step).sum())
         while (trial := loss(theta - size * step)) > current and size > 1e-4:
-            if foreseen < ENOUGH:
+            if foreseen < enough:
                 break
             size /= 2
         if trial > current:
             break
         theta, current = theta - size * step, trial
-        if foreseen < ENOUGH:
+        if foreseen < enough:
             break
     return Fit(_log_posterior(basis, theta), current, theta)
 
@@ -186,13 +193,16 @@ def smooth_densities(
         criterion, start = np.inf, None
         for trial in range(1, len(basis.size)):
             terms = basis.size[trial]
-            fit = fit_posterior(basis.values[:, :terms], weight, start=start)
+            values = basis.values[:, :terms]
+            fit = fit_posterior(values, weight, start=start, enough=ENOUGH_TO_COMPARE)
             aic = 2 * fit.nll + 2 * terms * (len(yields) - 1)
             if aic >= criterion:
                 break
-            criterion, degree, best, start = aic, trial, fit.log_posterior, fit.theta
+            criterion, degree, start = aic, trial, fit.theta
         if degree is None:
             return yields, 0
+        values = basis.values[:, : basis.size[degree]]
+        best = fit_posterior(values, weight, start=start).log_posterior
     density = np.exp(best).T * weight.sum(axis=1) / effective[:, None]
     return density * (total / density.sum(axis=1))[:, None], degree
 

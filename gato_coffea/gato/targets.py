@@ -13,6 +13,7 @@ from gato_coffea.gato.partition import merge_unsatisfied, seed_labels
 from gato_coffea.gato.problem import Densities, Problem
 from gato_coffea.gato.result import effective_entries
 from gato_coffea.gato.smoothing import smooth_densities
+from gato_coffea.gato.threads import in_threads
 from gato_coffea.samples import FloatArray, IntArray
 
 CALIBRATION_ENTRIES = 100
@@ -38,14 +39,14 @@ def training_sets(problem: Problem) -> list[TrainingSet]:
     everything = problem.training_folds(None)
     raw = problem.densities(everything)
     target, estimate, degree = _target(problem, raw, everything)
-    sets = [TrainingSet(raw, target)]
-    for fold in range(n) if n > 1 else ():
+
+    def without(fold: int) -> TrainingSet:
         folds = problem.training_folds(fold)
         raw = problem.densities(folds)
         _check_fold(problem, raw, fold)
-        target = _target(problem, raw, folds, degree=degree, like=estimate)[0]
-        sets.append(TrainingSet(raw, target))
-    return sets
+        return TrainingSet(raw, _target(problem, raw, folds, degree=degree, like=estimate)[0])
+
+    return [TrainingSet(raw, target), *in_threads(without, range(n) if n > 1 else ())]
 
 
 def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:

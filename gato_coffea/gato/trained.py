@@ -97,7 +97,7 @@ def _gained(search: Search, n: int, candidate: Candidate) -> Candidate:
 
 
 def _previous(search: Search, n: int) -> tuple[Categories, tuple[Categories, ...]]:
-    """Categories to continue, before constraints merged some.
+    """Categories to continue; where they are not of whole bins, before constraints merged some.
 
     Raises
     ------
@@ -107,11 +107,11 @@ def _previous(search: Search, n: int) -> tuple[Categories, tuple[Categories, ...
     if n not in search.previous:
         known = ", ".join(map(str, sorted(search.previous)))
         raise OptimisationError(f"continue: no result with {n} categories (got {known})")
-    if search.binned:
-        raise OptimisationError("continue: needs events or cells (got histograms)")
+    if search.binned and search.kind == "edges" and search.problem.u.shape[1] > 1:
+        raise OptimisationError("continue: edges of histograms need one discriminant")
     result: Result = search.previous[n]
     place = f"continue: result with {n} categories"
-    wanted = EdgeCategories if search.kind == "edges" else MixtureCategories
+    wanted = EdgeCategories if search.kind == "edges" or search.binned else MixtureCategories
     found = (result.categories, *result.folds)
     n_folds = search.problem.points.n_folds
     if result.history is None or not all(isinstance(c, wanted) for c in found):
@@ -120,7 +120,9 @@ def _previous(search: Search, n: int) -> tuple[Categories, tuple[Categories, ...
         raise OptimisationError(f"{place} has other discriminants or ranges")
     if len(result.folds) != (n_folds if n_folds > 1 else 0):
         raise OptimisationError(f"{place} has {len(result.folds)} folds, not {n_folds}")
-    each = [replace(c, label=np.arange(len(c.label))) for c in found]
+    each = found
+    if not search.binned:
+        each = tuple(replace(c, label=np.arange(len(c.label))) for c in found)
     return each[0], tuple(each[1:])
 
 
@@ -131,6 +133,10 @@ def _mixture_starts(search: Search, n: int) -> Mixtures:
         size = max(int(labels[0].max()) + 1 for labels in rows)
         return mixtures_from_labels(search.problem.u, rows, search.weight, size)
     full, folds = _previous(search, n)
+    if search.binned:
+        labels = [c.assign(search.problem.points.x) for c in (full, *folds)]
+        size = max(int(label.max()) + 1 for label in labels)
+        return mixtures_from_labels(search.problem.u, [labels], search.weight, size)
     own = [c for c in (full, *folds) if isinstance(c, MixtureCategories)]
     return Mixtures(
         np.stack([c.means for c in own])[:, None],

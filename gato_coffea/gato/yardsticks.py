@@ -40,20 +40,17 @@ def held_out_by_label(search: Search, folds: Sequence[IntArray], n: int) -> Sign
     return pooled_significance(search.problem, sums, each, seed=search.seed)
 
 
-def fixed_yardstick(search: Search, assigns: Sequence[Assign], n: int) -> Yardstick:
-    """Categories given as functions: the first from all events, the others for each fold.
+def fixed_yardstick(search: Search, assign: Assign, n: int) -> Yardstick:
+    """Categories that learn nothing from the events, and so are held out as they are.
 
     Those that fail the constraints are merged, as in every result.
     """
-    problem, tally = search.problem, search.tally
-    whole = tally.total(assigns, n, by_fold=False)
-    # What learns nothing from the events is held out as it is.
-    pooled = whole if len(assigns) == 1 else tally.total(assigns[1:], n, by_fold=True)
-    label, _ = merge_offenders(problem, parts_of(problem, whole))
-    kept = int(label.max()) + 1
-    whole, pooled = whole.relabelled(label, kept), pooled.relabelled(label, kept)
-    held_out = significance_of(problem, pooled, seed=search.seed)
-    return Yardstick(held_out, significance_of(problem, whole))
+    problem = search.problem
+    sums = search.tally.total([assign], n, by_fold=False)
+    label, _ = merge_offenders(problem, parts_of(problem, sums))
+    sums = sums.relabelled(label, int(label.max()) + 1)
+    held_out = significance_of(problem, sums, seed=search.seed)
+    return Yardstick(held_out, significance_of(problem, sums))
 
 
 def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
@@ -64,17 +61,15 @@ def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
     found[exact] = partition_yardstick(search, search.partitions(n, 1)[0])
     if has_class_scores(problem):
         if n > len(problem.signals):
-            optimal = [a.edges(n) for a in search.argmax]
-            for name, cuts in (
-                ("argmax equidistant", [argmax_edges(problem, n)]),
-                ("argmax optimal", optimal),
-            ):
-                count = max(1 + sum(len(e) + 1 for e in c) for c in cuts)
-                assigns = [partial(argmax_labels, edges=c) for c in cuts]
-                found[name] = fixed_yardstick(search, assigns, count)
+            edges = argmax_edges(problem, n)
+            count = 1 + sum(len(e) + 1 for e in edges)
+            fixed = partial(argmax_labels, edges=edges)
+            found["argmax equidistant"] = fixed_yardstick(search, fixed, count)
+            labels = [argmax_labels(problem.points.x, a.edges(n)) for a in search.argmax]
+            found["argmax optimal"] = partition_yardstick(search, labels)
     else:
         bins = partial(equidistant_labels, problem, n=n)
-        found["equidistant"] = fixed_yardstick(search, [bins], n)
+        found["equidistant"] = fixed_yardstick(search, bins, n)
     return found
 
 
