@@ -223,7 +223,8 @@ class Cells:
         keep = cell >= 0
         if mass_range is not None and sample.mass is not None:
             keep &= (sample.mass >= mass_range[0]) & (sample.mass <= mass_range[1])
-        sample, cell = sample.where(keep), cell[keep]
+        if not keep.all():
+            sample, cell = sample.where(keep), cell[keep]
         occupied = np.bincount(cell, minlength=int(np.prod(grid.shape))) > 0
         key, inverse = np.flatnonzero(occupied), (np.cumsum(occupied) - 1)[cell]
         fold = sample.fold if sample.fold is not None and n_folds > 1 else np.zeros_like(cell)

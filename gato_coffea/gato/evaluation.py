@@ -90,9 +90,9 @@ class EventTally(Tally):
         window: Window | None,
     ) -> None:
         self.n_folds, self.with_mass = n_folds, window is not None
-        self.parts: dict[str, list[Sample]] = {}
-        for name, sample in samples.items():
-            kept = sample
+
+        def parts_of(name: str) -> list[Sample]:
+            sample = samples[name]
             if window is not None:
                 assert sample.mass is not None
                 low, high = (
@@ -100,11 +100,12 @@ class EventTally(Tally):
                     if name in signals
                     else (window.low, window.high)
                 )
-                kept = sample.where((sample.mass >= low) & (sample.mass <= high))
-            if n_folds == 1 or kept.fold is None:
-                self.parts[name] = [kept]
-            else:
-                self.parts[name] = [kept.where(kept.fold == f) for f in range(n_folds)]
+                sample = sample.where((sample.mass >= low) & (sample.mass <= high))
+            if n_folds == 1 or sample.fold is None:
+                return [sample]
+            return [sample.where(np.flatnonzero(sample.fold == f)) for f in range(n_folds)]
+
+        self.parts = dict(zip(samples, in_threads(parts_of, samples), strict=True))
 
     def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
         """Sum the events; see `Tally.total`."""

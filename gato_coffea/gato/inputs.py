@@ -58,8 +58,8 @@ def default_features(samples: Mapping[str, Sample]) -> tuple[Feature, ...]:
         If a process has no events or only weights of zero, or not as many columns as the first.
     """
     _check_samples(samples, next(iter(samples.values())).x.shape[1])
-    low = np.min([s.x.min(axis=0) for s in samples.values()], axis=0)
-    high = np.max([s.x.max(axis=0) for s in samples.values()], axis=0)
+    low = np.min([[c.min() for c in s.x.T] for s in samples.values()], axis=0)
+    high = np.max([[c.max() for c in s.x.T] for s in samples.values()], axis=0)
     return tuple(
         unit_feature(f"x{d}", 0.0, 1.0) if a >= 0 and b <= 1 else Feature(f"x{d}", a, b)
         for d, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True))

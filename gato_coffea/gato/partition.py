@@ -306,6 +306,8 @@ def _yields(rows: FloatArray, m: int, objective: Objective) -> CategoryYields:
 
 def _squares(rows: FloatArray, m: int, objective: Objective) -> FloatArray:
     """Squared significance of each signal in each part, shape ``(signals, parts)``."""
+    if objective.window is None:
+        return comparable_z2(rows[:m], rows[m], rows[m + 1], objective)
     yields = _yields(rows, m, objective)
     return comparable_z2(yields.signal, yields.background, yields.variance, objective)
 

@@ -30,7 +30,7 @@ Method = Literal["gato", "exact", "lloyd"]
 Kind = Literal["mixture", "edges"]
 
 CEILING_CATEGORIES = 50
-CEILING_STARTS = 4
+CEILING_STARTS = 2
 """Categories of the ceiling, and starts of `lloyd` for it: so many are all about as good."""
 
 
