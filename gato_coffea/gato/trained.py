@@ -74,7 +74,7 @@ def trained_candidates(search: Search, counts: Sequence[int]) -> list[Candidate]
 def _figure(search: Search, candidate: Candidate) -> float:
     """What restarts are compared by: the objective on the training sets, constraints imposed.
 
-    Nothing held out enters: a figure that has chosen is no longer held out.
+    Not by the held-out figure: one that has chosen is no longer held out.
     """
     problem, figures = search.problem, []
     for training, categories in zip(search.sets, (candidate.full, *candidate.folds), strict=True):
