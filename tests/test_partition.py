@@ -216,7 +216,7 @@ def test_a_step_of_lloyd_follows_the_slope_of_the_objective(combination, with_ma
     objective = Objective(combination, window=WINDOW if with_mass else None)
     d = densities(60, m=2, seed=3, with_mass=with_mass)
     yields = d.yields(np.arange(60) % 5, 5, objective)
-    score = _linear_score(yields, objective)
+    score = _linear_score(yields, objective.per_signal(yields), objective)
     slope = np.empty_like(score)
     for row, c in np.ndindex(score.shape):
         values = []

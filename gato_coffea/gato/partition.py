@@ -160,28 +160,31 @@ def lloyd(
         The best labels met, and their objective.
     """
     yields = densities.yields(label, n, objective)
-    best, best_value = label, float(objective.combined(yields))
+    z = objective.per_signal(yields)
+    best, best_value = label, float(combine(z, objective.combination))
     stack = np.concatenate([densities.signal, densities.background[None]]).T
     for _ in range(steps):
-        new = (stack @ _linear_score(yields, objective)).argmax(axis=1)
+        new = (stack @ _linear_score(yields, z, objective)).argmax(axis=1)
         if np.array_equal(new, label):
             break
         label = new
         yields = densities.yields(label, n, objective)
-        value = float(objective.combined(yields))
+        z = objective.per_signal(yields)
+        value = float(combine(z, objective.combination))
         if value > best_value:
             best, best_value = label, value
     return best, best_value
 
 
-def _linear_score(yields: CategoryYields, objective: Objective) -> FloatArray:
+def _linear_score(yields: CategoryYields, z: FloatArray, objective: Objective) -> FloatArray:
     """What one unit of each signal and of background in the mass range adds in each category.
 
     The first derivatives of the objective with respect to the yields, shape
-    ``(signals + 1, K)``: the tangent plane, which a convex function never falls below.
+    ``(signals + 1, K)``: the tangent plane, which a convex function never falls below. ``z`` are
+    the significances of the signals.
     """
     s, b = np.maximum(yields.signal, 0.0), np.maximum(yields.background, 1e-12)
-    z = np.maximum(objective.per_signal(yields), 1e-12)
+    z = np.maximum(z, 1e-12)
     if objective.combination == "geometric":
         weight = 1.0 / z**2
     else:
@@ -211,7 +214,8 @@ def seed_labels(
         seeds.signal, seeds.background * factor, np.zeros(n), np.zeros(n), factor
     )
     stack = np.concatenate([s, densities.background[None]]).T
-    return (stack @ _linear_score(around, objective)).argmax(axis=1).astype(np.int64)
+    score = _linear_score(around, objective.per_signal(around), objective)
+    return (stack @ score).argmax(axis=1).astype(np.int64)
 
 
 def merge_down(parts: Densities, n: int, objective: Objective) -> IntArray:
@@ -315,7 +319,10 @@ def _squares(rows: FloatArray, m: int, objective: Objective) -> FloatArray:
 def _after(
     alone: FloatArray, apart: FloatArray, together: FloatArray, objective: Objective
 ) -> FloatArray:
-    """The objective when pairs with the squares ``apart`` have those ``together`` instead."""
+    """What rises with the objective when pairs with the squares ``apart`` have ``together``."""
     whole = alone.sum(axis=1).reshape(-1, *(1,) * (apart.ndim - 1))
     squares = np.maximum(whole - apart + together, 0.0)
-    return combine(np.sqrt(np.moveaxis(squares, 0, -1)), objective.combination)
+    if objective.combination == "geometric":
+        return np.asarray(squares.prod(axis=0))
+    terms = squares if objective.combination == "quadrature" else np.sqrt(squares)
+    return np.asarray(terms.sum(axis=0))

@@ -106,7 +106,7 @@ class Search:
     @cached_property
     def atoms(self) -> list[Atoms]:
         """Groups of points that `lloyd` moves, of each training set."""
-        return in_threads(lambda s: Atoms(self.problem, s, seed=self.seed), self.sets)
+        return [Atoms(self.problem, s, seed=self.seed) for s in self.sets]
 
     def lloyd(self, n: int) -> list[list[IntArray]]:
         """Partitions by `lloyd`, the best first: for each, one for each training set."""

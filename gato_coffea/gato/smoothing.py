@@ -24,9 +24,12 @@ MAX_TERMS = 60
 MAX_DEGREE = 7
 NEWTON_STEPS = 40
 
-ENOUGH = 1e-4
+ENOUGH = 1e-6
 ENOUGH_TO_COMPARE = 0.05
 """Gain in log likelihood with which Newton's method ends: far below one unit of the criterion."""
+
+KEPT = 0.5
+"""Part of the foreseen gain that a step with a Hessian from elsewhere must bring to keep it."""
 
 
 @dataclass(frozen=True)
@@ -56,38 +59,43 @@ def polynomial_basis(u: FloatArray, weight: FloatArray, *, max_degree: int = MAX
     total = weight.sum()
     mean = weight @ u / total
     width = np.sqrt(weight @ (u - mean) ** 2 / total)
-    z = np.clip((u - mean) / np.where(width > 0, width, 1.0), -4.0, 4.0) / 2.0
-    dim = u.shape[1]
-    columns: list[FloatArray] = []
+    z = (np.clip((u - mean) / np.where(width > 0, width, 1.0), -4.0, 4.0) / 2.0).T
+    powers: list[FloatArray] = []
     size: list[int] = []
     for degree in range(max_degree + 1):
-        terms = list(itertools.combinations_with_replacement(range(dim), degree))
-        if len(columns) + len(terms) > min(MAX_TERMS, max(1, len(u) // 4)):
+        terms = list(itertools.combinations_with_replacement(range(len(z)), degree))
+        if len(powers) + len(terms) > min(MAX_TERMS, max(1, len(u) // 4)):
             break
-        columns += [z[:, list(t)].prod(axis=1) for t in terms]
-        size.append(len(columns))
-    scaled = np.stack(columns, axis=1) * np.sqrt(weight / total)[:, None]
-    q, r = np.linalg.qr(scaled)
+        powers += [z[list(t)].prod(axis=0) for t in terms]
+        size.append(len(powers))
+    rows, root = np.stack(powers), np.sqrt(weight / total)
+    r = np.linalg.qr((rows * root).T, mode="r")
     keep = np.abs(np.diagonal(r)) > 1e-10
-    kept_size = tuple(int(keep[:n].sum()) for n in size)
-    root = np.sqrt(weight / total)
-    values = np.where(root[:, None] > 0, q / np.where(root > 0, root, 1.0)[:, None], 0.0)
-    return Basis(values[:, keep], kept_size)
+    if not keep.all():
+        rows = rows[keep]
+        r = np.linalg.qr((rows * root).T, mode="r")
+    return Basis(np.linalg.solve(r.T, rows).T, tuple(int(keep[:n].sum()) for n in size))
 
 
 def _log_posterior(basis: FloatArray, theta: FloatArray) -> FloatArray:
-    """Log class probabilities, shape ``(P, classes)``; the last class is the reference."""
-    logits = np.concatenate([basis @ theta.T, np.zeros((len(basis), 1))], axis=1)
-    logits -= logits.max(axis=1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    """Log class probabilities, shape ``(classes, P)``; the last class is the reference."""
+    logits = np.concatenate([theta @ basis.T, np.zeros((1, len(basis)))])
+    logits -= logits.max(axis=0)
+    return logits - np.log(np.exp(logits).sum(axis=0))
 
 
 class Fit(NamedTuple):
-    """Log class probabilities ``(P, classes)``, negative log likelihood, and coefficients."""
+    """What `fit_posterior` finds.
+
+    Log class probabilities ``(P, classes)``, negative log likelihood, coefficients
+    ``(classes - 1, terms)``, and a square matrix for all of them: the last step's Hessian, for a
+    unit of weight.
+    """
 
     log_posterior: FloatArray
     nll: float
     theta: FloatArray
+    hessian: FloatArray
 
 
 def fit_posterior(
@@ -95,6 +103,7 @@ def fit_posterior(
     weight: FloatArray,
     *,
     start: FloatArray | None = None,
+    hessian: FloatArray | None = None,
     enough: float = ENOUGH,
 ) -> Fit:
     """Multinomial regression by Newton's method with step halving.
@@ -108,41 +117,68 @@ def fit_posterior(
     start
         Coefficients of each class but the last to start from, shape ``(classes - 1, terms)`` or
         with fewer terms; the others, and by default all of them, start from zero.
+    hessian
+        That of a similar fit, used as long as the steps gain what it foresees.
     enough
         Gain in log likelihood with which the iteration ends.
     """
-    n_free, terms = weight.shape[1] - 1, basis.shape[1]
-    total = weight.sum(axis=1)
+    seen, terms = weight.T, basis.shape[1]
+    n_free, total = len(seen) - 1, seen.sum(axis=0)
     theta = np.zeros((n_free, terms))
     if start is not None:
         theta[:, : start.shape[1]] = start
-    ridge = 1e-6 * total.sum() / max(1, terms)
+    whole = float(total.sum())
+    ridge = 1e-6 * whole / max(1, terms)
 
-    def loss(at: FloatArray) -> float:
-        return float(-(weight * _log_posterior(basis, at)).sum() + 0.5 * ridge * (at**2).sum())
+    def state(at: FloatArray) -> tuple[FloatArray, float]:
+        log_p = _log_posterior(basis, at)
+        return log_p, float(-(seen * log_p).sum() + 0.5 * ridge * (at**2).sum())
 
-    current = loss(theta)
+    log_p, current = state(theta)
+    own = hessian is None
+    matrix = np.empty(0) if hessian is None else hessian * whole
     for _ in range(NEWTON_STEPS):
-        p = np.exp(_log_posterior(basis, theta))[:, :n_free]
-        gradient = (total[:, None] * p - weight[:, :n_free]).T @ basis + ridge * theta
-        hessian = np.empty((n_free, terms, n_free, terms))
-        for a in range(n_free):
-            for c in range(a + 1):
-                mix = total * p[:, a] * ((a == c) - p[:, c])
-                hessian[a, :, c] = hessian[c, :, a] = (basis * mix[:, None]).T @ basis
-        flat = hessian.reshape(n_free * terms, -1) + ridge * np.eye(n_free * terms)
-        step = np.linalg.lstsq(flat, gradient.ravel(), rcond=None)[0].reshape(theta.shape)
+        p = np.exp(log_p[:n_free])
+        gradient = (total * p - seen[:n_free]) @ basis + ridge * theta
+        if own:
+            matrix = _hessian(basis, total, p) + ridge * np.eye(theta.size)
+        step = np.linalg.solve(matrix, gradient.ravel()).reshape(theta.shape)
         size, foreseen = 1.0, 0.5 * float((gradient * step).sum())
-        while (trial := loss(theta - size * step)) > current and size > 1e-4:
+        while (trial := state(theta - size * step))[1] > current and size > 1e-4:
             if foreseen < enough:
                 break
             size /= 2
-        if trial > current:
+        gained = current - trial[1]
+        if gained >= 0:
+            theta, (log_p, current) = theta - size * step, trial
+        if foreseen < enough or (own and gained < 0):
             break
-        theta, current = theta - size * step, trial
-        if foreseen < enough:
-            break
-    return Fit(_log_posterior(basis, theta), current, theta)
+        own = own or gained < KEPT * foreseen
+    return Fit(log_p.T, current, theta, matrix / whole)
+
+
+def _hessian(basis: FloatArray, total: FloatArray, p: FloatArray) -> FloatArray:
+    """Second derivatives of the negative log likelihood by the coefficients."""
+    n_free, terms = len(p), basis.shape[1]
+    result = np.empty((n_free, terms, n_free, terms))
+    for a in range(n_free):
+        for c in range(a + 1):
+            mix = total * p[a] * ((a == c) - p[c])
+            result[a, :, c] = result[c, :, a] = (basis.T * mix) @ basis
+    return result.reshape(n_free * terms, -1)
+
+
+class Estimate(NamedTuple):
+    """Estimated densities, and how they came about.
+
+    ``yields`` ``(classes, P)``, the ``degree`` of the polynomial in the log ratio, its ``basis``
+    and its ``fit``; without the latter two the yields are those that were given.
+    """
+
+    yields: FloatArray
+    degree: int
+    basis: FloatArray | None = None
+    fit: Fit | None = None
 
 
 def smooth_densities(
@@ -151,8 +187,8 @@ def smooth_densities(
     effective: FloatArray,
     *,
     degree: int | None = None,
-    like: FloatArray | None = None,
-) -> tuple[FloatArray, int]:
+    like: Estimate | None = None,
+) -> Estimate:
     """Estimate the densities that the weighted points were drawn from.
 
     Parameters
@@ -165,52 +201,51 @@ def smooth_densities(
     effective
         Effective entries of each class, shape ``(classes,)``.
     degree
-        Degree of the polynomial in the log ratio; chosen by Akaike's criterion where None. With
-        degree zero, which is for points too few to fit, the yields themselves are the estimate.
+        Degree of the polynomial in the log ratio; chosen by Akaike's criterion where None.
     like
-        An estimate of this degree that the answer is likely near to, such as that of all events.
+        An estimate on the same points that the answer is likely near to, such as that of all
+        events: its degree and basis are taken, and its coefficients are where the fit starts.
 
     Returns
     -------
-    tuple
-        Estimated yields, of the shape of ``yields`` with the same sum for each class, and the
-        degree.
+    Estimate
+        Its yields have the same sum for each class as those given; those themselves, and degree
+        zero, where the points are too few to fit.
     """
-    if degree == 0:
-        return yields, 0
+    if degree == 0 or (like is not None and like.fit is None):
+        return Estimate(yields, 0)
     total = yields.sum(axis=1)
     fraction = np.maximum(yields, 0.0)
     fraction /= fraction.sum(axis=1, keepdims=True)
-    weight = fraction.T * effective
-    highest = MAX_DEGREE if degree is None else degree
-    basis = polynomial_basis(u, weight.sum(axis=1), max_degree=highest)
-    if degree is not None:
-        degree = min(degree, len(basis.size) - 1)
-        values = basis.values[:, : basis.size[degree]]
-        start = None if like is None else _projected(values, weight, like)
-        best = fit_posterior(values, weight, start=start).log_posterior
+    weight = (fraction * effective[:, None]).T
+    if like is not None and like.basis is not None and like.fit is not None:
+        degree, values = like.degree, like.basis
+        best = fit_posterior(values, weight, start=like.fit.theta, hessian=like.fit.hessian)
     else:
-        criterion, start = np.inf, None
-        for trial in range(1, len(basis.size)):
-            terms = basis.size[trial]
-            values = basis.values[:, :terms]
-            fit = fit_posterior(values, weight, start=start, enough=ENOUGH_TO_COMPARE)
-            aic = 2 * fit.nll + 2 * terms * (len(yields) - 1)
-            if aic >= criterion:
-                break
-            criterion, degree, start = aic, trial, fit.theta
+        highest = MAX_DEGREE if degree is None else degree
+        basis = polynomial_basis(u, weight.sum(axis=1), max_degree=highest)
         if degree is None:
-            return yields, 0
+            degree, start = _best_degree(basis, weight)
+            if degree == 0:
+                return Estimate(yields, 0)
+        else:
+            degree, start = min(degree, len(basis.size) - 1), None
         values = basis.values[:, : basis.size[degree]]
-        best = fit_posterior(values, weight, start=start).log_posterior
-    density = np.exp(best).T * weight.sum(axis=1) / effective[:, None]
-    return density * (total / density.sum(axis=1))[:, None], degree
+        best = fit_posterior(values, weight, start=start)
+    density = np.exp(best.log_posterior).T * weight.sum(axis=1) / effective[:, None]
+    density *= (total / density.sum(axis=1))[:, None]
+    return Estimate(density, degree, values, best)
 
 
-def _projected(basis: FloatArray, weight: FloatArray, like: FloatArray) -> FloatArray:
-    """Coefficients, in a basis that is orthonormal under the weights, of an estimate."""
-    known = (like > 0).all(axis=0)
-    odds = like / like.sum(axis=1, keepdims=True) * weight.sum(axis=0)[:, None]
-    log = np.log(np.where(known, odds, 1.0))
-    share = weight.sum(axis=1) / weight.sum()
-    return np.asarray((log[:-1] - log[-1]) @ (basis * share[:, None]))
+def _best_degree(basis: Basis, weight: FloatArray) -> tuple[int, FloatArray | None]:
+    """The degree that Akaike's criterion chooses, and coefficients to start its fit from."""
+    criterion, degree, start = np.inf, 0, None
+    for trial in range(1, len(basis.size)):
+        terms = basis.size[trial]
+        values = basis.values[:, :terms]
+        fit = fit_posterior(values, weight, start=start, enough=ENOUGH_TO_COMPARE)
+        aic = 2 * fit.nll + 2 * terms * (weight.shape[1] - 1)
+        if aic >= criterion:
+            break
+        criterion, degree, start = aic, trial, fit.theta
+    return degree, start

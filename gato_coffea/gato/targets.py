@@ -12,8 +12,7 @@ from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.partition import merge_unsatisfied, seed_labels
 from gato_coffea.gato.problem import Densities, Problem
 from gato_coffea.gato.result import effective_entries
-from gato_coffea.gato.smoothing import smooth_densities
-from gato_coffea.gato.threads import in_threads
+from gato_coffea.gato.smoothing import Estimate, smooth_densities
 from gato_coffea.samples import FloatArray, IntArray
 
 CALIBRATION_ENTRIES = 100
@@ -38,15 +37,15 @@ def training_sets(problem: Problem) -> list[TrainingSet]:
     n = problem.points.n_folds
     everything = problem.training_folds(None)
     raw = problem.densities(everything)
-    target, estimate, degree = _target(problem, raw, everything)
+    target, estimate = _target(problem, raw, everything)
 
     def without(fold: int) -> TrainingSet:
         folds = problem.training_folds(fold)
         raw = problem.densities(folds)
         _check_fold(problem, raw, fold)
-        return TrainingSet(raw, _target(problem, raw, folds, degree=degree, like=estimate)[0])
+        return TrainingSet(raw, _target(problem, raw, folds, like=estimate)[0])
 
-    return [TrainingSet(raw, target), *in_threads(without, range(n) if n > 1 else ())]
+    return [TrainingSet(raw, target), *map(without, range(n) if n > 1 else ())]
 
 
 def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:
@@ -66,22 +65,21 @@ def _target(
     raw: Densities,
     folds: Sequence[int],
     *,
-    degree: int | None = None,
-    like: FloatArray | None = None,
-) -> tuple[Densities, FloatArray, int | None]:
-    """What is to be optimised, the smooth estimate in it, and the degree of its polynomial."""
-    yields = np.concatenate([raw.signal, raw.background[None]])
+    like: Estimate | None = None,
+) -> tuple[Densities, Estimate | None]:
+    """What is to be optimised, and the smooth estimate in it."""
     if not problem.smooth:
-        return raw, yields, None
+        return raw, None
+    yields = np.concatenate([raw.signal, raw.background[None]])
     rows = problem.points.of(problem.signals)
     squares = problem.points.sumw2[rows][:, list(folds)].sum(axis=1) * raw.scale**2
     variances = np.concatenate([squares, raw.variance[None]])
     effective = effective_entries(yields.sum(axis=1), variances.sum(axis=1))
-    estimate, degree = smooth_densities(raw.u, yields, effective, degree=degree, like=like)
+    estimate = smooth_densities(raw.u, yields, effective, like=like)
     everywhere = np.zeros(len(raw.background), dtype=np.int64)
-    regions = _regions(problem, raw, _with_yields(raw, estimate, everywhere))
-    calibrated = calibrate(estimate, yields, effective, regions)
-    return _with_yields(raw, calibrated, regions), estimate, degree
+    regions = _regions(problem, raw, _with_yields(raw, estimate.yields, everywhere))
+    calibrated = calibrate(estimate.yields, yields, effective, regions)
+    return _with_yields(raw, calibrated, regions), estimate
 
 
 def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Densities:
