@@ -183,3 +183,16 @@ def test_a_start_from_a_similar_estimate_ends_at_the_same_densities():
     helped = smooth_densities(u, yields, effective, like=like)
     assert helped.degree == degree
     np.testing.assert_allclose(helped.yields, plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.05, 1.0, 20.0])
+def test_a_hessian_from_elsewhere_changes_the_way_and_not_the_end(size):
+    rng = np.random.default_rng(12)
+    basis = polynomial_basis(rng.normal(0, 1, (300, 1)), np.ones(300)).values[:, :3]
+    weight = 50 * rng.exponential(1, (300, 3))
+    plain = fit_posterior(basis, weight)
+    hint = size * fit_posterior(basis, 50 * rng.exponential(1, (300, 3))).hessian
+    helped = fit_posterior(basis, weight, start=plain.theta + 0.2, hessian=hint)
+    np.testing.assert_allclose(helped.theta, plain.theta, atol=1e-5)
+    # It is that of a unit of weight: the same for the same events counted twice.
+    np.testing.assert_allclose(fit_posterior(basis, 2 * weight).hessian, plain.hessian, rtol=1e-6)

@@ -127,6 +127,22 @@ class Densities:
             moment=None if self.moment is None else self.moment[order],
         )
 
+    def padded(self, n: int) -> Self:
+        """``n`` points: further ones without yields stand where the last one does."""
+        more = n - len(self.background)
+
+        def longer(array: FloatArray) -> FloatArray:
+            return np.pad(array, [*[(0, 0)] * (array.ndim - 1), (0, more)])
+
+        return replace(
+            self,
+            u=np.pad(self.u, ((0, more), (0, 0)), mode="edge"),
+            signal=longer(self.signal),
+            background=longer(self.background),
+            variance=longer(self.variance),
+            moment=None if self.moment is None else longer(self.moment),
+        )
+
     def grouped(self, group: IntArray, n: int) -> Self:
         """Points summed into ``n`` groups, at the mean of their positions."""
 

@@ -6,9 +6,10 @@ them have the leading axes of training sets and restarts, ``(G, R, ...)``.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import tensorflow as tf
@@ -48,10 +49,28 @@ class Shape(ABC):
     spare
         Whether a category that fails the constraints is no fault, but adds nothing: of the cells
         of a grid many are empty whatever its edges.
+    numbers
+        Names of the attributes that are tensors, or lists of them.
     """
 
     alive: BoolArray
     spare: bool = False
+    numbers: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def rules(self) -> Hashable:
+        """All else that memberships depend on."""
+
+    def tensors(self) -> dict[str, Any]:
+        """The numbers, by name."""
+        return {name: getattr(self, name) for name in self.numbers}
+
+    def holding(self, tensors: Mapping[str, Any]) -> Self:
+        """The same with other numbers."""
+        result = copy.copy(self)
+        vars(result).update(tensors)
+        return result
 
     @abstractmethod
     def soft(self, raw: Sequence[Tensor], temperature: Tensor) -> Tensor:
@@ -75,6 +94,9 @@ def _one_of(index: Tensor, n: int) -> Tensor:
 class GaussianShape(Shape):
     """Gaussian components in standardised coordinates ``z = (u - centre) / width``."""
 
+    numbers = ("z", "mute", "low", "span")
+    rules = "mixture"
+
     def __init__(self, problem: Problem, densities: Densities, alive: BoolArray) -> None:
         self.alive, self.feature = alive, problem.points.features[0]
         u = densities.u
@@ -88,6 +110,8 @@ class GaussianShape(Shape):
         z = (u - self.centre) / self.width
         self.mean_range = np.stack([z.min(axis=0) - MARGIN, z.max(axis=0) + MARGIN], -1)
         self.z = tf.constant(z, tf.float32)
+        self.low = tf.constant(self.mean_range[:, 0], tf.float32)
+        self.span = tf.constant(np.ptp(self.mean_range, axis=1), tf.float32)
         self.mute = tf.constant(np.where(alive, 0.0, MUTE), tf.float32)
 
     def to_raw(self, start: Mixtures) -> list[FloatArray]:
@@ -104,7 +128,7 @@ class GaussianShape(Shape):
     def parameters(self, raw: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Means, Cholesky factors and log weights in standardised coordinates."""
         return (
-            mixture.effective_means(raw[0], mean_norm="sigmoid", mean_range=self.mean_range),
+            self.low + self.span * mixture.effective_means(raw[0], mean_norm="sigmoid"),
             mixture.scale_tril(raw[1], sigma0=1.0, damping=DAMPING),
             raw[2],
         )
@@ -168,6 +192,8 @@ class RectangleShape(Shape):
         the largest; those that only fill up have no width.
     """
 
+    numbers = ("unit", "mute", "away", "steepness")
+
     def __init__(
         self, features: Sequence[Feature], shares: Sequence[Shares], u: FloatArray, bins: IntArray
     ) -> None:
@@ -187,6 +213,11 @@ class RectangleShape(Shape):
         self.steepness = [
             tf.constant(STEEPNESS * bins[:, d, None, None], tf.float32) for d in self.dims
         ]
+
+    @property
+    def rules(self) -> Hashable:
+        """See `Shape.rules`."""
+        return "edges", self.size
 
     def edges(self, raw: Sequence[Tensor]) -> list[Tensor]:
         """Inner edges of each discriminant that is cut, as shares, ``(..., R, bins - 1)``."""

@@ -28,8 +28,8 @@ ENOUGH = 1e-6
 ENOUGH_TO_COMPARE = 0.05
 """Gain in log likelihood with which Newton's method ends: far below one unit of the criterion."""
 
-KEPT = 0.5
-"""Part of the foreseen gain that a step with a Hessian from elsewhere must bring to keep it."""
+ASTRAY = 0.5
+"""Relative difference of the gain of a step from the foreseen one that a given Hessian may make."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,18 @@ def polynomial_basis(u: FloatArray, weight: FloatArray, *, max_degree: int = MAX
         powers += [z[list(t)].prod(axis=0) for t in terms]
         size.append(len(powers))
     rows, root = np.stack(powers), np.sqrt(weight / total)
-    r = np.linalg.qr((rows * root).T, mode="r")
+    r = _triangle(rows * root)
     keep = np.abs(np.diagonal(r)) > 1e-10
     if not keep.all():
         rows = rows[keep]
-        r = np.linalg.qr((rows * root).T, mode="r")
-    return Basis(np.linalg.solve(r.T, rows).T, tuple(int(keep[:n].sum()) for n in size))
+        r = _triangle(rows * root)
+    values = np.asarray(np.linalg.solve(r.T, rows), dtype=np.float64)
+    return Basis(values.T, tuple(int(keep[:n].sum()) for n in size))
+
+
+def _triangle(rows: FloatArray) -> FloatArray:
+    """The matrix ``r`` for which ``r.T @ r`` holds the scalar products of the rows."""
+    return np.asarray(np.linalg.qr(rows.T, mode="r"))
 
 
 def _log_posterior(basis: FloatArray, theta: FloatArray) -> FloatArray:
@@ -153,7 +159,7 @@ def fit_posterior(
             theta, (log_p, current) = theta - size * step, trial
         if foreseen < enough or (own and gained < 0):
             break
-        own = own or gained < KEPT * foreseen
+        own = own or abs(gained - foreseen) > ASTRAY * foreseen
     return Fit(log_p.T, current, theta, matrix / whole)
 
 

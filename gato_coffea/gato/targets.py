@@ -31,6 +31,10 @@ class TrainingSet:
     raw: Densities
     target: Densities
 
+    def padded(self, n: int) -> TrainingSet:
+        """The same on ``n`` points, the further ones without yields."""
+        return TrainingSet(self.raw.padded(n), self.target.padded(n))
+
 
 def training_sets(problem: Problem) -> list[TrainingSet]:
     """All events first; then, where there are folds, all events but those of each fold."""

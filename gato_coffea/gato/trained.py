@@ -24,6 +24,7 @@ from gato_coffea.gato.rectangles import (
 from gato_coffea.gato.result import History, Result
 from gato_coffea.gato.search import Candidate, Search
 from gato_coffea.gato.start import FAR, mixtures_from_labels
+from gato_coffea.gato.targets import TrainingSet
 from gato_coffea.samples import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ JITTER = 0.5
 
 FURTHER = 0.5
 """Part of the epochs that a training which continues another one has."""
+
+DIGITS = 4
+"""Binary digits of the number of points that is trained on."""
 
 COLDER = 0.2
 """Its first learning rate and temperature, in units of those of a training from the start."""
@@ -157,6 +161,13 @@ def _filled(start: Mixtures, size: int) -> Mixtures:
     return Mixtures(longer(start.means), longer(start.scale_tril), weights)
 
 
+def _padded(search: Search) -> list[TrainingSet]:
+    """The training sets on a rounded number of points: a step is compiled for each number."""
+    n = len(search.problem.points)
+    step = 2 ** max(n.bit_length() - DIGITS, 0)
+    return [training.padded(-(-n // step) * step) for training in search.sets]
+
+
 def _train_mixtures(search: Search, counts: Sequence[int]) -> _Batch:
     from gato_coffea.gato.training import train
 
@@ -166,7 +177,7 @@ def _train_mixtures(search: Search, counts: Sequence[int]) -> _Batch:
     filled = [_filled(s, int(sizes.max())) for s in starts]
     mixtures, histories = train(
         search.problem,
-        search.sets,
+        _padded(search),
         Mixtures(
             np.concatenate([s.means for s in filled], axis=1),
             np.concatenate([s.scale_tril for s in filled], axis=1),
@@ -230,13 +241,14 @@ def _train_edges(search: Search, counts: Sequence[int]) -> _Batch:
     starts = [_edge_widths(search, n, shares) for n in counts]
     owner = np.repeat(np.arange(len(counts)), [widths[0].shape[1] for widths in starts])
     bins = np.array([[w.shape[-1] for w in starts[c]] for c in owner])
-    shape = RectangleShape(features, shares, problem.u, bins)
+    sets = _padded(search)
+    shape = RectangleShape(features, shares, sets[0].target.u, bins)
     raw = [
         np.concatenate([raw_widths(widths[d], shape.size[d]) for widths in starts], axis=1)
         for d in shape.dims
     ]
     best, histories = descend(
-        problem, search.sets, shape, raw, _schedule(search), progress=search.progress
+        problem, sets, shape, raw, _schedule(search), progress=search.progress
     )
 
     def categories(g: int, r: int) -> Categories:

@@ -2,14 +2,16 @@
 
 Restarts and training sets (all events, and all but one fold) are one batch, and an epoch is one
 fused step over the weighted points. Schedules act inside that step: they are functions of the
-epoch, which is an input of it.
+epoch, which is an input of it. So are all numbers: a step is compiled once for its sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import tensorflow as tf
@@ -48,6 +50,9 @@ LIMIT = 1.01
 SAFETY = 1.1
 """How much more than the constraints ask is aimed at: points are coarser than events."""
 
+KEPT = 16
+"""How many compiled steps a process keeps."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -70,7 +75,7 @@ class _Yields(NamedTuple):
 
 
 class _Step:
-    """The compiled training step for one problem; holds constants only."""
+    """The training step of one problem; steps of the same rules and sizes are compiled once."""
 
     def __init__(
         self,
@@ -79,7 +84,8 @@ class _Step:
         schedule: Schedule,
         shape: Shape,
     ) -> None:
-        self.problem, self.schedule, self.shape = problem, schedule, shape
+        self.objective, self.constraints = problem.objective, problem.constraints
+        self.schedule, self.shape = schedule, shape
         self.alive = tf.constant(shape.alive, tf.float32)
         rows = []
         for target, raw in ((s.target, s.raw) for s in sets):
@@ -89,10 +95,34 @@ class _Step:
         self.n_signals = len(problem.signals)
         self.data = tf.constant(np.array(rows), tf.float32)
 
+    def numbers(self) -> dict[str, Any]:
+        """All tensors, by name."""
+        return {"data": self.data, "alive": self.alive, "shape": self.shape.tensors()}
+
+    def holding(self, numbers: Mapping[str, Any]) -> Self:
+        """The same step with other numbers."""
+        result = copy.copy(self)
+        result.data, result.alive = numbers["data"], numbers["alive"]
+        result.shape = self.shape.holding(numbers["shape"])
+        return result
+
+    @cached_property
+    def rules(self) -> Hashable:
+        """What the step is compiled for."""
+        sizes = [tuple(t.shape) for t in tf.nest.flatten(self.numbers())]
+        own = (self.n_signals, self.objective, self.schedule, self.shape.rules)
+        return (*own, self.constraints.model_dump_json(), *sizes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Step) and self.rules == other.rules
+
+    def __hash__(self) -> int:
+        return hash(self.rules)
+
     def yields(self, membership: Tensor) -> _Yields:
         """Yields of the categories, the background extrapolated into the mass window."""
         total = tf.einsum("gcp,grkp->grck", self.data, membership)
-        m, window = self.n_signals, self.problem.objective.window
+        m, window = self.n_signals, self.objective.window
         background, variance, raw, sumw2 = (total[:, :, m + i] for i in range(4))
         factor = tf.ones_like(background)
         if window is not None and total.shape[2] > m + 4:
@@ -113,7 +143,7 @@ class _Step:
 
     def significance(self, yields: _Yields) -> Tensor:
         """Combined significance, shape ``(G, R)``."""
-        objective = self.problem.objective
+        objective = self.objective
         spread: Tensor = 0.0
         if objective.systematic > 0:
             spread = (objective.systematic * yields.background) ** 2
@@ -128,7 +158,7 @@ class _Step:
 
     def margins(self, yields: _Yields) -> tuple[Tensor, Tensor]:
         """What each category has of the background yield and effective entries it needs."""
-        limits = self.problem.constraints
+        limits = self.constraints
         low = uncertain = tf.ones_like(yields.background)
         if limits.min_background > 0:
             low = yields.raw / (limits.min_background * SAFETY)
@@ -179,8 +209,12 @@ class _Step:
         (r0, r1), (t0, t1) = self.schedule.learning_rate, self.schedule.temperature
         return r1 + (r0 - r1) * cosine, t1 + (t0 - t1) * cosine
 
-    @tf.function(jit_compile=True, autograph=False)
-    def chunk(self, raw: Any, first: Any, second: Any, epoch: Tensor, n: Tensor) -> Any:
+    def chunk(self, raw: Any, first: Any, second: Any, epoch: float, n: int) -> Any:
+        """`advance`, compiled."""
+        when = tf.constant([epoch, float(n)])
+        return _compiled(self)(self.numbers(), raw, first, second, when)
+
+    def advance(self, raw: Any, first: Any, second: Any, epoch: Tensor, n: Tensor) -> Any:
         """Run ``n`` epochs of Adam (Kingma and Ba 2015) from ``epoch`` on."""
 
         def body(e: Tensor, raw: Any, first: Any, second: Any, record: Tensor) -> Any:
@@ -202,7 +236,19 @@ class _Step:
         _, raw, first, second, record = tf.while_loop(
             lambda e, *_: e < epoch + n, body, (epoch, raw, first, second, empty)
         )
-        return raw, first, second, record, self.judge(raw, self.at(epoch + n - 1.0)[1])
+        schedules = self.at(epoch + n - 1.0)
+        hard, bias = self.judge(raw, schedules[1])
+        return raw, first, second, tf.concat([record, [hard, bias]], axis=0), tf.stack(schedules)
+
+
+@lru_cache(maxsize=KEPT)
+def _compiled(step: _Step) -> Any:
+    """`_Step.advance` for steps that are equal, with their numbers as the first argument."""
+
+    def advance(numbers: Any, raw: Any, first: Any, second: Any, when: Tensor) -> Any:
+        return step.holding(numbers).advance(raw, first, second, when[0], when[1])
+
+    return tf.function(advance, jit_compile=True, autograph=False)
 
 
 def train(
@@ -277,8 +323,8 @@ def descend(
     raw = [tf.constant(a, tf.float32) for a in start]
     first, second = [tf.zeros_like(p) for p in raw], [tf.zeros_like(p) for p in raw]
     best = [p.numpy() for p in raw]
-    *_, (judged, _) = step.chunk(raw, first, second, tf.constant(0.0), tf.constant(0.0))
-    best_value = judged.numpy().astype(np.float64)  # of the start: no result falls below it
+    *_, record, _ = step.chunk(raw, first, second, 0.0, 0)
+    best_value = record[-2].numpy().astype(np.float64)  # of the start: no result falls below it
     reached = np.full_like(best_value, -np.inf)  # by training, which leaves a good start at first
     rows: list[list[FloatArray]] = []
     moving: list[list[FloatArray]] = []
@@ -289,21 +335,20 @@ def descend(
         task = bar.add_task(name, total=schedule.epochs, figure="")
         for epoch in range(0, schedule.epochs, CHUNK):
             n = min(CHUNK, schedule.epochs - epoch)
-            raw, first, second, record, (judged, bias) = step.chunk(
-                raw, first, second, tf.constant(float(epoch)), tf.constant(float(n))
-            )
-            value = judged.numpy().astype(np.float64)
+            *state, record, schedules = step.chunk(raw, first, second, float(epoch), n)
+            raw, first, second = state
+            *parts, hard, bias = record.numpy()
+            value = hard.astype(np.float64)
             better = value > best_value
             gain = np.mean(np.maximum(value - reached, 0.0)) if rows else np.inf
             stale = 0 if gain > PLATEAU * np.mean(np.abs(value)) else stale + 1
             for kept, new in zip(best, raw, strict=True):
                 kept[better] = new.numpy()[better]
             best_value, reached = np.maximum(value, best_value), np.maximum(value, reached)
-            rate, temperature = (float(v) for v in step.at(tf.constant(float(epoch + n - 1))))
             constant = np.ones_like(value[0])
-            schedules = [temperature * constant, rate * constant]
-            parts = [*record.numpy()[:, 0], value[0], *schedules, bias.numpy()[0]]
-            rows.append([(epoch + n) * constant, *parts])
+            rate, temperature = (float(v) * constant for v in schedules.numpy())
+            each = [*(p[0] for p in parts), value[0], temperature, rate, bias[0]]
+            rows.append([(epoch + n) * constant, *each])
             if problem.u.shape[1] == 1:
                 moving.append(shape.boundaries([p.numpy()[0] for p in raw]))
             bar.update(task, completed=epoch + n, figure=f"Z {best_value[0].max():.4f}")
