@@ -62,3 +62,29 @@ def test_the_cell_of_an_event_against_numpy() -> None:
 def test_the_default_grid_keeps_below_a_quarter_million_cells(dim: int, cells: int) -> None:
     grid = Grid.fine([Feature(f"x{d}", 0, 1) for d in range(dim)])
     assert np.prod(grid.shape) == cells <= 250_000
+
+
+@pytest.mark.parametrize("scale", ["linear", "logit", "log"])
+@pytest.mark.parametrize("n_bins", [1, 7, 400])
+def test_many_values_are_looked_up_as_one_by_one(scale, n_bins):
+    rng = np.random.default_rng(5)
+    edges = Feature("a", 0.001, 1.0 + 1e-9, scale).edges(n_bins)
+    x = np.concatenate(
+        [
+            rng.uniform(-0.1, 1.1, 30_000),
+            rng.choice(edges, 5000),
+            np.nextafter(rng.choice(edges, 5000), rng.choice([-1.0, 2.0], 5000)),
+            [np.nan, np.inf, -np.inf],
+        ]
+    )
+    expected = np.searchsorted(edges, x, side="right") - 1
+    expected[x == edges[-1]] = n_bins - 1
+    expected[~((x >= edges[0]) & (x <= edges[-1]))] = -1
+    np.testing.assert_array_equal(bin_index(x, edges), expected)
+    np.testing.assert_array_equal(bin_index(x[:3], edges), expected[:3])
+
+
+def test_a_range_as_narrow_as_numbers_are_is_no_trouble():
+    edges = np.array([0.0, 5e-324, 1e-323])
+    x = np.repeat(edges, 1000)
+    np.testing.assert_array_equal(bin_index(x, edges), np.repeat([0, 1, 1], 1000))

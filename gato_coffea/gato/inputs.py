@@ -14,6 +14,7 @@ from gato_coffea.gato.settings import check_choice
 from gato_coffea.gato.threads import in_threads
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import (
+    BoolArray,
     Cells,
     Feature,
     FloatArray,
@@ -174,10 +175,13 @@ def adapted_grid(
 
     def occupied(n: int) -> int:
         """How many cells of such a grid hold events, but for those on an edge by rounding."""
-        seen = np.zeros((n + 2,) * dim, dtype=np.bool_)
-        for own in unit:
-            seen[tuple(np.clip((own * n + 1).astype(np.int64), 0, n + 1))] = True
-        return int(seen.sum())
+
+        def seen(own: FloatArray) -> BoolArray:
+            cells = np.zeros((n + 2,) * dim, dtype=np.bool_)
+            cells[tuple(np.clip((own * n + 1).astype(np.int64), 0, n + 1))] = True
+            return cells
+
+        return int(np.logical_or.reduce(in_threads(seen, unit)).sum())
 
     n = max(2, int(max_points ** (1 / dim)) - 2)  # so few that all may be occupied
     best, found = n, occupied(n)

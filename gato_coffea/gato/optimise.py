@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any, Literal, get_args
 
@@ -70,7 +71,15 @@ def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> 
     return pooled_significance(search.problem, held_out, each, seed=search.seed)
 
 
-def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) -> Result:
+def _references(search: Search) -> list[dict[str, Yardstick]]:
+    """The yardsticks of each number of categories."""
+    limit = ceiling(search)
+    return [{**yardsticks(search, n), "ceiling": limit} for n in search.counts]
+
+
+def _finish(
+    search: Search, candidate: Candidate, asked: int, references: dict[str, Yardstick]
+) -> Result:
     """Impose the constraints on the events, and evaluate."""
     problem, tally = search.problem, search.tally
     full = candidate.full
@@ -104,7 +113,7 @@ def _finish(search: Search, candidate: Candidate, asked: int, limit: Yardstick) 
         held_out=held_out,
         training=training,
         yields=yields_of(problem, sums),
-        yardsticks={**yardsticks(search, asked), "ceiling": limit},
+        yardsticks=references,
         history=candidate.history,
         folds=() if candidate.history is None else candidate.folds,
         notes=(*candidate.notes, *notes),
@@ -268,11 +277,14 @@ def optimise(
             f"(got {len(signals)} signals, combination {combination}); allowed here: gato, lloyd"
         )
     # The matrices are small: more threads of the linear algebra only wait for each other.
-    with threadpool_limits(1, user_api="blas"):
-        limit = ceiling(search)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as beside:
+        for n in counts:
+            search.partitions(n, restarts)  # kept for both threads
+        references = beside.submit(_references, search)
+        found = candidates(search)
         results = [
-            _finish(search, candidate, n, limit)
-            for candidate, n in zip(candidates(search), counts, strict=True)
+            _finish(search, *each)
+            for each in zip(found, counts, references.result(), strict=True)
         ]
     record = {
         "package": "gato_coffea",

@@ -29,7 +29,7 @@ ENOUGH_TO_COMPARE = 0.05
 """Gain in log likelihood with which Newton's method ends: far below one unit of the criterion."""
 
 ASTRAY = 0.5
-"""Relative difference of the gain of a step from the foreseen one that a given Hessian may make."""
+"""Part of the foreseen gain by which that of a step with a given Hessian may differ."""
 
 
 @dataclass(frozen=True)
