@@ -98,8 +98,9 @@ def _edges_up_to(x: FloatArray, edges: FloatArray) -> IntArray:
         return np.searchsorted(edges, x, side="right").astype(np.int64)
 
     def strip(values: FloatArray) -> IntArray:  # never falls as the values rise
-        found = ((values - edges[0]) * scale).astype(np.int64)
-        return np.minimum(found, n - 1, out=found)
+        found: IntArray = ((values - edges[0]) * scale).astype(np.int64)
+        np.minimum(found, n - 1, out=found)
+        return found
 
     of_edges, of_x = strip(edges), strip(x)
     result = np.searchsorted(of_edges, np.arange(n)).astype(np.int64)[of_x]

@@ -1,4 +1,4 @@
-"""How long the compiled training steps take, and how long their compilation."""
+"""How long the compiled training steps take."""
 
 from __future__ import annotations
 
@@ -33,14 +33,6 @@ class Batch:
         calls = zip(self.chunk_s[1:], self.epochs[1:], strict=True)
         later = [t / n for t, n in calls if n]
         return median(later) if later else float("nan")
-
-    @property
-    def compile_s(self) -> float:
-        """What the first call, which traces and compiles, took more than its epochs do."""
-        if not self.chunk_s:
-            return 0.0
-        own = self.epochs[0] * self.epoch_s if self.epochs[0] else 0.0
-        return max(self.chunk_s[0] - own, 0.0)
 
 
 @contextmanager

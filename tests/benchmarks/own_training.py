@@ -2,7 +2,7 @@
 
 It reads samples from files and optimises each with default settings, once for every list of
 numbers of categories, and writes categories, significances and times. What is timed is the whole
-call: starts, folds, restarts, yardsticks and the bootstrap.
+call: starts, folds, restarts, yardsticks and the bootstrap. The first call of a kind compiles.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clocks import Batch, batches_timed
 from samples import read_training_file
 
 import gato_coffea
@@ -26,28 +25,10 @@ def described(result: Result) -> dict[str, Any]:
 
 
 def timed_call(samples: Any, *, signals: list[str], counts: list[int], seed: int) -> Any:
-    """Results of a call of `gato_coffea.optimise`, and its times."""
-    with batches_timed() as batches:
-        begin = time.perf_counter()
-        results = gato_coffea.optimise(samples, signals=signals, n_categories=counts, seed=seed)
-        whole = time.perf_counter() - begin
-    return results, {
-        "counts": counts,
-        "whole_s": whole,
-        "compile_s": sum(batch.compile_s for batch in batches),
-        "batches": [_shape(batch) for batch in batches],
-    }
-
-
-def _shape(batch: Batch) -> dict[str, Any]:
-    return {
-        "training_sets": batch.training_sets,
-        "restarts": batch.restarts,
-        "categories": batch.categories,
-        "points": batch.points,
-        "epochs": sum(batch.epochs),
-        "epoch_s": batch.epoch_s,
-    }
+    """Results of a call of `gato_coffea.optimise`, and its time."""
+    begin = time.perf_counter()
+    results = gato_coffea.optimise(samples, signals=signals, n_categories=counts, seed=seed)
+    return results, time.perf_counter() - begin
 
 
 def main() -> None:
@@ -66,19 +47,18 @@ def main() -> None:
     options = parser.parse_args()
     for path in options.samples:
         samples = read_training_file(path)
-        calls: list[dict[str, Any]] = []
+        calls: list[float] = []
         for text in options.counts:
             counts = [int(n) for n in text.split(",")]
-            results, times = timed_call(
+            results, call_s = timed_call(
                 samples, signals=options.signals, counts=counts, seed=options.seed
             )
             output = options.results / f"{path.stem}_{len(calls)}.json"
-            content = {"results": [described(r) for r in results], "times": times}
+            content = {"results": [described(r) for r in results], "call_s": call_s}
             # `finished` stands for the moment at which the process has its result on disk.
             output.write_text(json.dumps(content | {"finished": time.time()}))
-            calls.append(times)
-        figures = "; ".join(f"{c['whole_s']:.1f} s ({c['compile_s']:.1f})" for c in calls)
-        print(f"  {path.stem}: {figures}", flush=True)
+            calls.append(call_s)
+        print(f"  {path.stem}: {', '.join(f'{c:.2f}' for c in calls)} s", flush=True)
 
 
 if __name__ == "__main__":

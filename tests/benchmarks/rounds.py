@@ -105,7 +105,7 @@ def run_own(
     Returns
     -------
     dict
-        For each sample and call ``results``, ``times`` and ``whole_s``: from the start of the
+        For each sample and call ``results``, ``call_s`` and ``whole_s``: from the start of the
         process until the call's result was on disk.
     """
     command: list[str | Path] = [sys.executable, HERE / "own_training.py", *samples]

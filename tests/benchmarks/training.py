@@ -28,6 +28,9 @@ from gato_coffea.categories import from_dict
 FULL_EPOCHS = 250
 FIRST_SEED = 42
 
+REPEATS = 3
+"""Timed calls of each kind in a process, of which the median is quoted."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -84,10 +87,7 @@ def compare(toy: Toy, settings: Settings) -> dict[str, Any]:
         "optimum": optimum,
         "baselines": baseline_figures(toy, files[FIRST_SEED], test),
         "own": {s: own_figures(found, test) for s, found in samples.items()},
-        "own_call_s": {
-            s: [found["times"]["whole_s"], found["times"]["compile_s"]]
-            for s, found in samples.items()
-        },
+        "own_call_s": {s: found["call_s"] for s, found in samples.items()},
         "peer": peer_z,
     }
 
@@ -107,26 +107,29 @@ def alternate(
 ) -> tuple[dict[str, Any], list[PeerRun], dict[str, Any]]:
     """The peer and gato_coffea by turns, one round for each number of categories.
 
-    In every round gato_coffea is a new process that makes three calls: all numbers of categories
-    (from which the time of a whole process is taken), the same again, and this round's alone.
+    In every round gato_coffea is a new process. It makes `REPEATS` calls for all numbers of
+    categories after a first one, which compiles and which the time of a whole process is taken
+    from; and the same for this round's alone.
     """
-    peers, rounds, first = [], [], {}
+    peers, rounds, whole, first = [], [], [], {}
     for n in toy.counts:
         if settings.peer is not None and toy.name in settings.peer_toys:
             peers.append(_peer(n, sample, settings, folder, seed=FIRST_SEED))
-        say(f"{sample.stem}: gato_coffea; whole calls (of which compilation)")
-        calls = [toy.counts, toy.counts, [n]]
+        say(f"{sample.stem}: gato_coffea; calls for {toy.counts}, then for {n}")
+        calls = [toy.counts] * (1 + REPEATS) + [(n,)] * (1 + REPEATS)
         found = run_own([sample], folder, signals=toy.signals, calls=calls)[sample]
         first = first or found[0]
-        rounds.append(found)
-    warm = [_steady(r[1]) for r in rounds]
+        rounds.append([f["call_s"] for f in found])
+        whole.append(found[0]["whole_s"])
+    together = [r[1 : 1 + REPEATS] for r in rounds]
+    alone = [r[-REPEATS:] for r in rounds]
     timing: dict[str, Any] = {
-        "own_s": median(warm),
-        "own_all_s": warm,
-        "own_compile_s": median(r[1]["times"]["compile_s"] for r in rounds),
-        "own_whole_s": median(r[0]["whole_s"] for r in rounds),
-        "own_each_s": [_steady(r[2]) for r in rounds],
-        "own_batches": first["times"]["batches"],
+        "own_s": float(np.median(together)),
+        "own_all_s": together,
+        "own_compile_s": median(r[0] for r in rounds) - float(np.median(together)),
+        "own_whole_s": median(whole),
+        "own_each_s": [median(calls) for calls in alone],
+        "own_each_all_s": alone,
     }
     if peers:
         starts = median(p.start_s for p in peers)
@@ -140,11 +143,6 @@ def alternate(
             "peer_start_s": starts,
         }
     return timing, peers, first
-
-
-def _steady(found: dict[str, Any]) -> float:
-    times = found["times"]
-    return float(times["whole_s"] - times["compile_s"])
 
 
 def _as_large(toy: Toy, sample: Path) -> LargeSample:
