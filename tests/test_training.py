@@ -174,3 +174,45 @@ def test_schedules_end_at_their_final_values(toy):
     assert history.learning_rate[-1] == np.float32(toy.schedule.learning_rate[1])
     middle = np.interp(EPOCHS / 2 + 0.5, history.epoch, history.temperature)
     assert middle == pytest.approx(np.mean(toy.schedule.temperature), rel=0.05)
+
+
+def test_a_step_is_compiled_once_for_its_sizes(toy):
+    """With other numbers it gives what one that is compiled for them gives."""
+    from gato_coffea.gato import training
+
+    def swapped(problem=toy.problem):
+        return training.train(
+            problem, toy.sets[::-1], toy.start, toy.schedule, alive=toy.alive[::-1]
+        )
+
+    before = training._compiled.cache_info()
+    mixtures, histories = swapped()
+    after = training._compiled.cache_info()
+    assert after.misses == before.misses
+    assert after.hits > before.hits
+    training._compiled.cache_clear()
+    fresh, (first, *_) = swapped()
+    np.testing.assert_array_equal(mixtures.means, fresh.means)
+    np.testing.assert_array_equal(mixtures.log_weights, fresh.log_weights)
+    np.testing.assert_array_equal(histories[0].loss, first.loss)
+    assert not np.array_equal(first.loss, toy.histories[0].loss)
+    # Constraints are rules, no numbers.
+    swapped(replace(toy.problem, constraints=Constraints(min_effective=60.0)))
+    assert training._compiled.cache_info().misses == 2
+
+
+def test_points_without_yields_change_nothing(toy):
+    from gato_coffea.gato import training
+
+    n = len(toy.problem.points)
+    start = Mixtures(
+        toy.start.means[:, 1:2, :3],
+        toy.start.scale_tril[:, 1:2, :3],
+        toy.start.log_weights[:, 1:2, :3],
+    )
+    plain = toy.run(slice(1, 2), 3)[1][0]
+    more = [s.padded(n + 37) for s in toy.sets]
+    filled = training.train(toy.problem, more, start, toy.schedule)[1][0]
+    np.testing.assert_allclose(filled.loss[:2], plain.loss[:2], rtol=1e-5)
+    np.testing.assert_allclose(filled.hard[:5], plain.hard[:5], rtol=0.01)
+    assert len(more[1].raw.u) == len(more[1].target.background) == n + 37

@@ -52,7 +52,7 @@ from gato_coffea.gato.settings import (
 )
 from gato_coffea.gato.significance import Combination
 from gato_coffea.gato.window import Window
-from gato_coffea.gato.yardsticks import ceiling, yardsticks
+from gato_coffea.gato.yardsticks import better_yardsticks, ceiling, yardsticks
 from gato_coffea.samples import Cells, Feature, Points, points_from_cells
 
 
@@ -102,6 +102,7 @@ def _finish(
                 f"training Z {training.combined:.3f} is above held-out Z {held_out.combined:.3f} "
                 f"by more than its spread {held_out.spread:.3f}: quote the held-out one"
             )
+        notes += better_yardsticks(held_out, references)
     else:
         held_out = significance_of(problem, sums, seed=search.seed)
         notes.append("there are no folds: Z is that of the training events, and reads high")
@@ -279,12 +280,11 @@ def optimise(
     # The matrices are small: more threads of the linear algebra only wait for each other.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as beside:
         for n in counts:
-            search.partitions(n, restarts)  # kept for both threads
+            search.partitions(n, search.starts)  # kept for both threads
         references = beside.submit(_references, search)
         found = candidates(search)
         results = [
-            _finish(search, *each)
-            for each in zip(found, counts, references.result(), strict=True)
+            _finish(search, *each) for each in zip(found, counts, references.result(), strict=True)
         ]
     record = {
         "package": "gato_coffea",

@@ -67,6 +67,12 @@ class Search:
     previous: Mapping[int, Result] = field(default_factory=dict, repr=False)
     found: dict[int, list[list[IntArray]]] = field(default_factory=dict, repr=False)
 
+    @property
+    def starts(self) -> int:
+        """How many partitions of each number of categories are needed; training starts there."""
+        from_partitions = self.method == "gato" and self.kind == "mixture" and not self.previous
+        return self.restarts if from_partitions else 1
+
     @cached_property
     def sets(self) -> list[TrainingSet]:
         """All events first, then all but each fold."""

@@ -30,14 +30,14 @@ from gato_coffea.samples import FloatArray, IntArray
 if TYPE_CHECKING:
     from gato_coffea.gato.training import Schedule
 
+DIGITS = 4
+"""Binary digits of the number of points that is trained on."""
+
 JITTER = 0.5
 """Spread of the logarithms of the widths of bins that are drawn at random."""
 
 FURTHER = 0.5
 """Part of the epochs that a training which continues another one has."""
-
-DIGITS = 4
-"""Binary digits of the number of points that is trained on."""
 
 COLDER = 0.2
 """Its first learning rate and temperature, in units of those of a training from the start."""

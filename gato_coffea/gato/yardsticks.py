@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gato_coffea.gato.constraints import merge_offenders, parts_of
@@ -70,6 +70,21 @@ def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
     else:
         bins = partial(equidistant_labels, problem, n=n)
         found["equidistant"] = fixed_yardstick(search, bins, n)
+    return found
+
+
+def better_yardsticks(held_out: Significance, references: Mapping[str, Yardstick]) -> list[str]:
+    """A sentence for each yardstick, the ceiling aside, that is better by more than the spread."""
+    spread, found = held_out.spread or 0.0, []
+    for name, yardstick in references.items():
+        other = yardstick.held_out
+        if name == "ceiling" or other is None:
+            continue
+        if other.combined > held_out.combined + spread:
+            found.append(
+                f"yardstick {name}: held-out Z {other.combined:.3f} is above the "
+                f"{held_out.combined:.3f} of these categories by more than its spread {spread:.3f}"
+            )
     return found
 
 
