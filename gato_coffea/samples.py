@@ -49,6 +49,9 @@ __all__ = [
 MOMENTS = ("count", "sumw", "sumw2", "sumw_window", "sumw2_window", "sumw_mass")
 """What a cell sums, for each fold. The mass moments are zero where there is no mass."""
 
+BLOCK = 200_000
+"""Events that are worked on at a time."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -85,8 +88,12 @@ class Sample:
             variations={name: w * factor for name, w in self.variations.items()},
         )
 
-    def where(self, mask: npt.NDArray[Any]) -> Self:
-        """The events that a boolean mask or an index array of shape ``(N,)`` picks."""
+    def blocks(self) -> list[Self]:
+        """The events in blocks: long arrays cost more memory, and more time an event."""
+        return [self.where(slice(i, i + BLOCK)) for i in range(0, max(len(self), 1), BLOCK)]
+
+    def where(self, mask: npt.NDArray[Any] | slice) -> Self:
+        """The events that a boolean mask, an index array of shape ``(N,)`` or a slice picks."""
         return replace(
             self,
             x=self.x[mask],

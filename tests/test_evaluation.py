@@ -18,7 +18,7 @@ from gato_coffea.gato.evaluation import (
 from gato_coffea.gato.problem import Objective, Problem
 from gato_coffea.gato.significance import asimov_z2
 from gato_coffea.gato.window import Window, window_fraction
-from gato_coffea.samples import Cells, Feature, Grid, Sample, points_from_cells
+from gato_coffea.samples import BLOCK, Cells, Feature, Grid, Sample, points_from_cells
 
 WINDOW = Window(100.0, 180.0, 120.0, 130.0)
 SCORE = Feature("score", 0.0, 1.0)
@@ -303,3 +303,20 @@ def test_boundaries_that_differ_from_fold_to_fold_cost_nothing():
     # Added up as they are, categories that differ lose.
     assert of_sums(held_out, seed=None).combined < alone * (1 - 5e-4)
     assert pooled(held_out, each).combined == pytest.approx(alone, rel=1e-4)
+
+
+def test_events_of_several_blocks_are_summed_like_those_of_one():
+    rng = np.random.default_rng(8)
+    n = 3 * BLOCK + 11  # more than one block in every fold
+    x, weight, fold = rng.normal(size=(n, 1)), rng.normal(1.0, 0.5, n), np.arange(n) % 2
+    tally = EventTally(
+        {"a": Sample(x=x, weight=weight, fold=fold)}, signals=("a",), n_folds=2, window=None
+    )
+
+    def above(cut):
+        return lambda values: (values[:, 0] > cut).astype(int)
+
+    found = tally.total([above(0.0), above(1.0)], 2, by_fold=True)
+    label = (x[:, 0] > fold).astype(int)
+    for sums, column in ((found.sumw, weight), (found.sumw2, weight**2), (found.count, weight**0)):
+        np.testing.assert_allclose(sums[0], np.bincount(label, column, 2), rtol=1e-10)

@@ -24,7 +24,7 @@ from gato_coffea.gato.inputs import (
     with_folds,
 )
 from gato_coffea.gato.window import Window
-from gato_coffea.samples import Feature, Sample
+from gato_coffea.samples import BLOCK, Feature, Sample
 
 
 def message(function, *args, **kwargs):
@@ -404,3 +404,24 @@ def test_a_mass_window_needs_masses():
 def test_errors_of_input_are_errors_of_input():
     with pytest.raises(InputError):
         as_samples({"a": {"x": [1.0], "weight": [np.nan]}})
+
+
+def test_points_of_several_blocks_hold_every_event():
+    rng = np.random.default_rng(9)
+    n = BLOCK + 1000
+    samples = with_folds(
+        {
+            name: Sample(x=rng.normal(shift, 1.0, (n, 2)), weight=rng.normal(1.0, 0.5, n))
+            for name, shift in (("signal", 0.5), ("background", 0.0))
+        },
+        3,
+    )
+    features = default_features(samples)
+    points = points_from_samples(
+        samples, features=features, signals=("signal",), n_folds=3, max_points=400
+    )
+    for row, name in enumerate(points.processes):
+        own = samples[name]
+        sumw = np.bincount(own.fold, own.weight, 3)
+        np.testing.assert_allclose(points.sumw[row].sum(axis=-1), sumw, rtol=1e-10)
+        assert points.count[row].sum() == n

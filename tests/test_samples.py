@@ -10,6 +10,7 @@ import pytest
 
 from gato_coffea.errors import InputError
 from gato_coffea.samples import (
+    BLOCK,
     MOMENTS,
     Cells,
     Feature,
@@ -158,3 +159,21 @@ def test_points_from_cells() -> None:
     assert mean == pytest.approx(both.mean(), rel=1e-12)
     np.testing.assert_array_equal(grid.index(points.x), points.cell)
     assert points_from_cells(cells).sumw_mass is None
+
+
+def test_blocks_hold_all_events_once():
+    n = 2 * BLOCK + 7
+    sample = Sample(
+        x=np.arange(n, dtype=float)[:, None],
+        weight=np.ones(n),
+        fold=np.arange(n) % 3,
+        variations={"up": np.full(n, 2.0)},
+    )
+    blocks = sample.blocks()
+    assert [len(b) for b in blocks] == [BLOCK, BLOCK, 7]
+    together = concatenate(blocks)
+    np.testing.assert_array_equal(together.x, sample.x)
+    np.testing.assert_array_equal(together.fold, sample.fold)
+    np.testing.assert_array_equal(together.variations["up"], sample.variations["up"])
+    none = sample.where(np.zeros(n, dtype=bool))
+    assert [len(b) for b in none.blocks()] == [0]

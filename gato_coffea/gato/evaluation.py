@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import final
 
 import numpy as np
@@ -79,7 +80,7 @@ class Tally(ABC):
 
 @final
 class EventTally(Tally):
-    """Events of each process, sorted by fold."""
+    """Events of each process, in blocks of one fold each."""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class EventTally(Tally):
     ) -> None:
         self.n_folds, self.with_mass = n_folds, window is not None
 
-        def parts_of(name: str) -> list[Sample]:
+        def parts_of(name: str) -> list[tuple[int, Sample]]:
             sample = samples[name]
             if window is not None:
                 assert sample.mass is not None
@@ -102,29 +103,27 @@ class EventTally(Tally):
                 )
                 sample = sample.where((sample.mass >= low) & (sample.mass <= high))
             if n_folds == 1 or sample.fold is None:
-                return [sample]
-            return [sample.where(np.flatnonzero(sample.fold == f)) for f in range(n_folds)]
+                return [(0, block) for block in sample.blocks()]
+            each = [sample.where(np.flatnonzero(sample.fold == f)) for f in range(n_folds)]
+            return [(f, block) for f, part in enumerate(each) for block in part.blocks()]
 
         self.parts = dict(zip(samples, in_threads(parts_of, samples), strict=True))
 
     def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
         """Sum the events; see `Tally.total`."""
 
-        def of_process(parts: list[Sample]) -> FloatArray:
-            sums = np.zeros((4, n))
-            for f, part in enumerate(parts):
-                label = (assign[f] if by_fold else assign[0])(part.x)
-                keep = label >= 0
-                label, w = label[keep], part.weight[keep]
-                columns = [None, w, w * w]
-                if self.with_mass:
-                    assert part.mass is not None
-                    columns.append(w * part.mass[keep])
-                for m, column in enumerate(columns):
-                    sums[m] += np.bincount(label, column, n)
-            return sums
+        def of_part(part: tuple[int, Sample]) -> FloatArray:
+            fold, block = part
+            label = (assign[fold] if by_fold else assign[0])(block.x)
+            keep = label >= 0
+            label, w = label[keep], block.weight[keep]
+            columns = [None, w, w * w, w if block.mass is None else w * block.mass[keep]]
+            return np.array([np.bincount(label, column, n) for column in columns])
 
-        count, sumw, sumw2, moment = np.stack(in_threads(of_process, self.parts.values()), axis=1)
+        sums = in_threads(of_part, chain.from_iterable(self.parts.values()))
+        total = np.zeros((len(self.parts), 4, n))
+        np.add.at(total, np.repeat(range(len(total)), [len(p) for p in self.parts.values()]), sums)
+        count, sumw, sumw2, moment = np.moveaxis(total, 1, 0)
         return Sums(tuple(self.parts), sumw, sumw2, count, moment if self.with_mass else None)
 
 

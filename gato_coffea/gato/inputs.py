@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from itertools import chain
 from typing import Any, get_args
 
 import numpy as np
@@ -150,6 +153,16 @@ def with_folds(samples: Mapping[str, Sample], n_folds: int) -> dict[str, Sample]
     }
 
 
+def _by_block(function: Callable[[Sample], Any], samples: Mapping[str, Sample]) -> dict[str, Any]:
+    """What the function gives for every block of every process."""
+    parts = [(name, block) for name, sample in samples.items() for block in sample.blocks()]
+    result: dict[str, list[Any]] = {name: [] for name in samples}
+    found = in_threads(lambda part: function(part[1]), parts)
+    for (name, _), value in zip(parts, found, strict=True):
+        result[name].append(value)
+    return result
+
+
 def adapted_grid(
     features: Sequence[Feature], samples: Mapping[str, Sample], *, max_points: int
 ) -> Grid:
@@ -158,9 +171,15 @@ def adapted_grid(
     Cells are equally wide, when stretched, where the events are; one more at either end takes
     what is beyond.
     """
-    names = list(samples)
-    u = in_threads(lambda name: _positions(name, samples[name], features), names)
-    ends = np.array(in_threads(lambda own: np.quantile(own, [TAIL, 1 - TAIL], axis=1), u))
+    counts = _by_block(lambda block: _n_inside(block, features), samples)
+    for name, each in counts.items():
+        _check_ranges(name, samples[name], features, np.sum(each, axis=0).tolist())
+    positions = _by_block(lambda block: _positions(block, features), samples)
+
+    def ends_of(own: list[FloatArray]) -> FloatArray:
+        return np.quantile(np.concatenate(own, axis=1), [TAIL, 1 - TAIL], axis=1)
+
+    ends = np.array(in_threads(ends_of, positions.values()))
     low, high = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
 
     def grid_of(n: int) -> Grid:
@@ -171,6 +190,7 @@ def adapted_grid(
     if dim == 1:
         return grid_of(min(max_points, MAX_BINS_1D) - 2)
     width = np.where(high > low, high - low, 1.0)
+    u = chain.from_iterable(positions.values())
     unit = in_threads(lambda own: (own - low[:, None]) / width[:, None], u)
 
     def occupied(n: int) -> int:
@@ -196,16 +216,34 @@ def adapted_grid(
     return grid_of(best)
 
 
-def _positions(name: str, sample: Sample, features: Sequence[Feature]) -> FloatArray:
+def _positions(sample: Sample, features: Sequence[Feature]) -> FloatArray:
     """Stretched coordinates of the events inside all ranges, shape ``(D, N)``."""
-    inside = [f.inside(sample.x[:, d]) for d, f in enumerate(features)]
-    for d, feature in enumerate(features):
-        if not inside[d].any():
-            raise _none_inside(name, sample, (feature,), [d])
-    keep = np.logical_and.reduce(inside)
-    if not keep.any():
-        raise _none_inside(name, sample, features, range(len(features)))
+    keep = np.logical_and.reduce([f.inside(sample.x[:, d]) for d, f in enumerate(features)])
     return np.stack([f.stretch(sample.x[keep, d]) for d, f in enumerate(features)])
+
+
+def _n_inside(sample: Sample, features: Sequence[Feature]) -> list[int]:
+    """How many events lie inside the range of each discriminant, and inside all of them."""
+    inside = [f.inside(sample.x[:, d]) for d, f in enumerate(features)]
+    return [int(part.sum()) for part in (*inside, np.logical_and.reduce(inside))]
+
+
+def _check_ranges(
+    name: str, sample: Sample, features: Sequence[Feature], n_inside: Sequence[int]
+) -> None:
+    """Refuse a process with no event inside the ranges; warn of one with many outside."""
+    *each, together = n_inside
+    for d, feature in enumerate(features):
+        if not each[d]:
+            raise _none_inside(name, sample, (feature,), [d])
+    if not together:
+        raise _none_inside(name, sample, features, range(len(features)))
+    outside = len(sample) - together
+    if outside > NOTABLE * len(sample):
+        log.warning(
+            "%s: %d of %d events lie outside the ranges of the discriminants, and in no category",
+            *(name, outside, len(sample)),
+        )
 
 
 def _none_inside(
@@ -267,19 +305,10 @@ def points_from_samples(
         for name, sample in samples.items():
             _check_mass(name, sample, window, signal=name in signals)
 
-    def fill(sample: Sample) -> Cells:
-        return Cells.fill(grid, sample, n_folds=n_folds, window=in_window, mass_range=mass_range)
+    def fill(block: Sample) -> Cells:
+        return Cells.fill(grid, block, n_folds=n_folds, window=in_window, mass_range=mass_range)
 
-    cells = dict(zip(samples, in_threads(fill, samples.values()), strict=True))
-    for name, sample in samples.items():
-        inside = [f.inside(sample.x[:, d]) for d, f in enumerate(features)]
-        outside = len(sample) - int(np.logical_and.reduce(inside).sum())
-        if outside > NOTABLE * len(sample):
-            log.warning(
-                "%s: %d of %d events lie outside the ranges of the discriminants, and in no "
-                "category",
-                *(name, outside, len(sample)),
-            )
+    cells = {name: reduce(operator.add, each) for name, each in _by_block(fill, samples).items()}
     return points_from_cells(cells, in_window=None if window is None else signals)
 
 
