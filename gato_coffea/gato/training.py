@@ -211,8 +211,8 @@ class _Step:
 
     def chunk(self, raw: Any, first: Any, second: Any, epoch: float, n: int) -> Any:
         """`advance`, compiled."""
-        when = tf.constant([epoch, float(n)])
-        return _compiled(self)(self.numbers(), raw, first, second, when)
+        compiled = _compiled(self, tuple(tuple(p.shape) for p in raw))
+        return compiled(self.numbers(), raw, first, second, tf.constant([epoch, float(n)]))
 
     def advance(self, raw: Any, first: Any, second: Any, epoch: Tensor, n: Tensor) -> Any:
         """Run ``n`` epochs of Adam (Kingma and Ba 2015) from ``epoch`` on."""
@@ -242,13 +242,16 @@ class _Step:
 
 
 @lru_cache(maxsize=KEPT)
-def _compiled(step: _Step) -> Any:
+def _compiled(step: _Step, shapes: tuple[tuple[int, ...], ...]) -> Any:
     """`_Step.advance` for steps that are equal, with their numbers as the first argument."""
 
     def advance(numbers: Any, raw: Any, first: Any, second: Any, when: Tensor) -> Any:
         return step.holding(numbers).advance(raw, first, second, when[0], when[1])
 
-    return tf.function(advance, jit_compile=True, autograph=False)
+    raw = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    numbers = tf.nest.map_structure(tf.TensorSpec.from_tensor, step.numbers())
+    compiled = tf.function(advance, jit_compile=True, autograph=False)
+    return compiled.get_concrete_function(numbers, raw, raw, raw, tf.TensorSpec(2, tf.float32))
 
 
 def train(
