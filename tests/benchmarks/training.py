@@ -126,7 +126,6 @@ def alternate(
     timing: dict[str, Any] = {
         "own_s": float(np.median(together)),
         "own_all_s": together,
-        "own_compile_s": median(r[0] for r in rounds) - float(np.median(together)),
         "own_whole_s": median(whole),
         "own_each_s": [median(calls) for calls in alone],
         "own_each_all_s": alone,
