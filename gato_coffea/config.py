@@ -28,6 +28,7 @@ from gato_coffea.sections import (
     Optimisation,
     Plots,
     Positive,
+    ProcessSettings,
     Section,
     SumOfWeights,
     Weight,
@@ -41,6 +42,7 @@ __all__ = [
     "Mass",
     "Optimisation",
     "Plots",
+    "ProcessSettings",
     "SumOfWeights",
     "Weight",
     "function_name",
@@ -63,6 +65,9 @@ class Analysis(Section):
     tree: str = "Events"
     luminosity_per_fb: Positive | None = None
     datasets: Mapping[Name, Dataset] = Field(min_length=1)
+    process_settings: Mapping[Name, ProcessSettings] = Field(
+        default_factory=dict, alias="processes"
+    )
     weight: Weight = Weight()
     selection: str | tuple[str, ...] | None = None
     discriminants: tuple[Discriminant, ...] = Field(min_length=1)
@@ -121,6 +126,34 @@ class Analysis(Section):
         both = set(self.optimise.signals) & set(self.backgrounds)
         if both:
             raise ValueError(f"optimise: {sorted(both)} is both signal and background")
+        self._check_resonant()
+
+    def _check_resonant(self) -> None:
+        for label, settings in self.process_settings.items():
+            if label not in self.processes:
+                raise ValueError(
+                    f"processes.{label}: is no simulated process of the datasets (got "
+                    f"{label!r}; allowed: {', '.join(self.processes)})"
+                )
+            if not settings.resonant:
+                continue
+            if self.mass is None:
+                raise ValueError(f"processes.{label}.resonant: needs a mass section")
+            if label in self.optimise.signals:
+                raise ValueError(
+                    f"processes.{label}.resonant: is a signal, which peaks in any case; only a "
+                    "background is declared resonant"
+                )
+            if label not in self.backgrounds:
+                raise ValueError(
+                    f"processes.{label}.resonant: is not among optimise.backgrounds (got "
+                    f"{label!r}; allowed: {', '.join(self.backgrounds)})"
+                )
+        if not self.continuum and not self.data_processes:
+            raise ValueError(
+                "processes: every background is resonant, and without data the sidebands need "
+                "one that is not"
+            )
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -143,6 +176,17 @@ class Analysis(Section):
         if self.optimise.backgrounds is not None:
             return self.optimise.backgrounds
         return tuple(p for p in self.processes if p not in self.optimise.signals)
+
+    @property
+    def resonant(self) -> tuple[str, ...]:
+        """Backgrounds that peak in the signal window: counted there, and never extrapolated."""
+        settings = self.process_settings
+        return tuple(p for p in self.backgrounds if p in settings and settings[p].resonant)
+
+    @property
+    def continuum(self) -> tuple[str, ...]:
+        """Backgrounds that are not resonant, which a fit of the mass sidebands predicts."""
+        return tuple(p for p in self.backgrounds if p not in self.resonant)
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -263,9 +307,12 @@ def _step(section: Any, part: Any) -> Any:
             return [annotation]
         return [m for a in get_args(annotation) for m in models(a)]
 
-    if section is None or part not in section.model_fields:
+    if section is None:
+        return None
+    fields = {field.alias or key: field for key, field in section.model_fields.items()}
+    if part not in fields:
         return section
-    found = models(section.model_fields[part].annotation)
+    found = models(fields[part].annotation)
     return found[0] if found else None
 
 

@@ -82,7 +82,7 @@ LOOKS = ("name", "title", "discriminants", "mass", "plots")
 RESULTS = ("process", "optimise", "categorise")
 STAGES: dict[str, Stage] = {
     "process": Stage(stages.run_process, "process", (), EVENTS),
-    "optimise": Stage(stages.run_optimise, "optimise", ("process",), ("mass",)),
+    "optimise": Stage(stages.run_optimise, "optimise", ("process",), ("mass", "processes")),
     "categorise": Stage(stages.run_categorise, "templates", ("process", "optimise"), ("mass",)),
     "sidebands": Stage(
         stages.run_sidebands, "sidebands", ("categorise",), ("mass",), lambda a: a.mass is not None

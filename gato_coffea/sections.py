@@ -94,6 +94,12 @@ class Dataset(Section):
         return self
 
 
+class ProcessSettings(Section):
+    """What is said of a process: whether it peaks in the signal window as a signal does."""
+
+    resonant: bool = False
+
+
 class Discriminant(Section):
     """A classifier score: its source, its range and the bins of its fine histogram."""
 

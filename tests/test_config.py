@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,17 @@ def test_defaults_and_properties(make_analysis: Any, tmp_path: Path) -> None:
     assert analysis.mass.sidebands == ((100, 120), (130, 180))
     assert analysis.directory == tmp_path
     assert analysis.discriminants[0].expression == "score"
+
+
+def test_resonant_backgrounds_and_the_continuum(small: Any, tmp_path: Path) -> None:
+    content = deepcopy(small.content)
+    zh = content["datasets"]["bkg_a"] | {"process": "ZH"}
+    content["datasets"]["zh"] = zh
+    assert parse_analysis(content, directory=tmp_path).resonant == ()
+    content["processes"] = {"ZH": {"resonant": True}, "bkg": {"resonant": False}}
+    analysis = parse_analysis(content, directory=tmp_path)
+    assert analysis.backgrounds == ("bkg", "ZH")
+    assert (analysis.resonant, analysis.continuum) == (("ZH",), ("bkg",))
 
 
 def test_single_values_stand_for_lists(make_analysis: Any) -> None:

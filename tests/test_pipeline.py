@@ -138,6 +138,7 @@ def keys(folder: Path, changes: dict[str, object]) -> dict[str, str]:
         ({"selection": "py:one"}, "process"),
         ({"optimise": {"signals": ["sig"], "folds": 3}}, "process"),
         ({"optimise": {"signals": ["sig"], "n_categories": [2, 3], "seed": 1}}, "optimise"),
+        ({"processes": {"bkg": {"resonant": False}}}, "optimise"),
         ({"plots": {"style": "ATLAS"}}, "plots"),
         ({"title": "Another"}, "plots"),
     ],
