@@ -98,6 +98,8 @@ class Analysis(Section):
                     f"datasets.{key}.sum_of_weights is missing; give branch, tree with entry, or "
                     "count_events: true"
                 )
+        self._check_eras()
+        self._check_derived()
         self._check_processes()
         bins = self.optimise.bins_per_discriminant
         if bins is not None and len(bins) != len(self.discriminants):
@@ -108,6 +110,26 @@ class Analysis(Section):
         if self.mass is None and self.optimise.mass_window:
             raise ValueError("optimise.mass_window needs a mass section")
         return self
+
+    def _check_eras(self) -> None:
+        years = sorted({d.year for d in self.datasets.values() if d.year is not None})
+        if len(years) > 1:
+            raise ValueError(
+                "datasets: year: all datasets are scaled to one luminosity, so they must be of "
+                f"one year (got {', '.join(years)})"
+            )
+
+    def _check_derived(self) -> None:
+        for key, dataset in self.datasets.items():
+            if dataset.derived_from is None:
+                continue
+            of = self.datasets.get(dataset.derived_from)
+            if of is None or of.derived_from is not None:
+                others = [n for n, d in self.datasets.items() if d.derived_from is None]
+                raise ValueError(
+                    f"datasets.{key}.derived_from: must name a dataset that is not derived itself "
+                    f"(got {dataset.derived_from!r}; allowed: {', '.join(others)})"
+                )
 
     def _check_processes(self) -> None:
         simulated = self.processes

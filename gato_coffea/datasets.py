@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ PB_INVERSE_PER_FB_INVERSE = 1000.0
 """Inverse picobarns in an inverse femtobarn."""
 
 Fileset = dict[str, dict[str, Any]]
+
+SAMPLED_BYTES = 1 << 16
+"""What is compared of files of equal size, at either end: a ROOT file's identifier lies there."""
 
 
 def data_folder() -> Path:
@@ -116,7 +120,7 @@ def fileset(analysis: Analysis) -> Fileset:
     Raises
     ------
     InputError
-        If a pattern matches no file.
+        If a pattern matches no file, or the same events would be read twice.
     """
     result: Fileset = {}
     for name, dataset in analysis.datasets.items():
@@ -132,7 +136,63 @@ def fileset(analysis: Analysis) -> Fileset:
                 "year": dataset.year,
             },
         }
+    _check_duplicates(analysis, result)
     return result
+
+
+def _check_duplicates(analysis: Analysis, files: Fileset) -> None:
+    """Refuse a tree that is read twice: by another path, through a link, or from a copy."""
+    places = [
+        (name, path, tree)
+        for name, content in files.items()
+        for path, tree in content["files"].items()
+    ]
+    identities = _identities({path for _, path, _ in places})
+    seen: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, path, tree in places:
+        for other, first in seen.get((identities[path], tree), ()):
+            if other == name or not _derived(analysis, name, other):
+                raise InputError(
+                    f"{path}: datasets.{name}.files: holds the same events as {first} of "
+                    f"datasets.{other}; a file counts once (derived_from: {other}, with a weight "
+                    "of its own, reads it again)"
+                )
+        seen.setdefault((identities[path], tree), []).append((name, path))
+
+
+def _derived(analysis: Analysis, name: str, other: str) -> bool:
+    """Whether two datasets are said to be made of the same events."""
+    of = [analysis.datasets[n].derived_from or n for n in (name, other)]
+    return of[0] == of[1]
+
+
+def _identities(paths: Iterable[str]) -> dict[str, str]:
+    """What is equal for two paths to the same content: links, hard links and copies.
+
+    A URL is known by its name alone.
+    """
+    result: dict[str, str] = {}
+    by_size: dict[int, dict[tuple[int, int], list[str]]] = {}
+    for path in paths:
+        if "://" in path:
+            result[path] = path
+        else:
+            status = Path(path).stat()
+            of_size = by_size.setdefault(status.st_size, {})
+            of_size.setdefault((status.st_dev, status.st_ino), []).append(path)
+    for size, files in by_size.items():
+        for (device, inode), same in files.items():
+            text = f"{device}:{inode}" if len(files) == 1 else _sampled(same[0], size)
+            result |= dict.fromkeys(same, text)
+    return result
+
+
+def _sampled(path: str, size: int) -> str:
+    with Path(path).open("rb") as stream:
+        found = hashlib.sha256(stream.read(SAMPLED_BYTES))
+        stream.seek(max(0, size - SAMPLED_BYTES))
+        found.update(stream.read())
+    return f"{size}:{found.hexdigest()}"
 
 
 def tree_name(analysis: Analysis, dataset: Dataset) -> str:

@@ -60,6 +60,10 @@ class Dataset(Section):
     Exactly one of ``cross_section_pb``, ``data: true`` and ``already_normalised: true`` says how
     the events are weighted: scaled to cross section times luminosity over the sum of generator
     weights, one each, or by their weights as they stand.
+
+    ``derived_from`` names another dataset whose files are read again, with weights of their own:
+    densities taken from data, or a sample split by what was generated. Otherwise a file counts
+    once.
     """
 
     files: tuple[str, ...] = Field(min_length=1)
@@ -71,11 +75,17 @@ class Dataset(Section):
     sum_of_weights: SumOfWeights | None = None
     weight: tuple[str, ...] | None = None
     year: str | None = None
+    derived_from: Name | None = None
 
     @field_validator("files", "weight", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("year", mode="before")
+    @classmethod
+    def _number_or_text(cls, value: Any) -> Any:
+        return str(value) if type(value) is int else value
 
     @model_validator(mode="after")
     def _one_normalisation(self) -> Self:
@@ -91,6 +101,8 @@ class Dataset(Section):
             raise ValueError("sum_of_weights goes with cross_section_pb only")
         if self.data and self.weight is not None:
             raise ValueError("data has weight 1; weight is not allowed with data: true")
+        if self.derived_from is not None and self.weight is None:
+            raise ValueError("derived_from needs a weight of its own; else events count twice")
         return self
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,63 @@ def folder(tmp_path: Path) -> Path:
     for name in ("b.root", "a.root", "more/c.root", "more/notes.txt"):
         (tmp_path / name).touch()
     return tmp_path
+
+
+def twice(tmp_path: Path, analysis: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        fileset(analysis)
+    return str(caught.value).replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize("how", ["the path", "a link", "a hard link", "a copy"])
+def test_the_same_events_in_two_datasets(make_analysis: Any, tmp_path: Path, how: str) -> None:
+    analysis = make_analysis()
+    first, second = tmp_path / "bkg_a_0.root", tmp_path / "bkg_b_0.root"
+    second.unlink()
+    if how == "the path":
+        second = first
+        analysis = make_analysis({"datasets.bkg_b.files": ["bkg_a_0.root"]})
+    elif how == "a link":
+        second.symlink_to(first)
+    elif how == "a hard link":
+        second.hardlink_to(first)
+    else:
+        shutil.copy(first, second)
+    assert twice(tmp_path, analysis) == (
+        f"{second.name}: datasets.bkg_b.files: holds the same events as bkg_a_0.root of "
+        "datasets.bkg_a; a file counts once (derived_from: bkg_a, with a weight of its own, reads "
+        "it again)"
+    )
+
+
+def test_the_same_events_twice_in_one_dataset(make_analysis: Any, tmp_path: Path) -> None:
+    analysis = make_analysis()
+    shutil.copy(tmp_path / "data_0.root", tmp_path / "data_2.root")
+    assert twice(tmp_path, analysis).startswith(
+        "data_2.root: datasets.collisions.files: holds the same events as data_0.root"
+    )
+
+
+def test_two_trees_of_one_file_are_different_events(make_analysis: Any, tmp_path: Path) -> None:
+    analysis = make_analysis({"datasets.bkg_b.tree": "other/tree"})
+    (tmp_path / "bkg_b_0.root").unlink()
+    (tmp_path / "bkg_b_0.root").symlink_to(tmp_path / "bkg_a_0.root")
+    assert len(fileset(analysis)["bkg_b"]["files"]) == 2
+
+
+def test_files_that_are_read_again_on_purpose(make_analysis: Any, tmp_path: Path) -> None:
+    derived = {
+        "files": ["data_*.root"],
+        "process": "continuum",
+        "already_normalised": True,
+        "weight": "pileup",
+        "derived_from": "collisions",
+    }
+    other = {**derived, "process": "resonance", "weight": "pileup_up"}
+    found = fileset(make_analysis({"datasets.continuum": derived, "datasets.resonance": other}))
+    assert found["continuum"]["files"] == found["collisions"]["files"]
+    wrong = make_analysis({"datasets.continuum": {**derived, "files": ["bkg_a_*.root"]}})
+    assert "datasets.bkg_a" in twice(tmp_path, wrong)
 
 
 def resolved(folder: Path, *patterns: str) -> list[str]:
@@ -76,7 +134,7 @@ def test_data_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fileset(make_analysis: Any, tmp_path: Path) -> None:
-    analysis = make_analysis({"datasets.bkg_b.tree": "other/tree", "datasets.bkg_b.year": "2018"})
+    analysis = make_analysis({"datasets.bkg_b.tree": "other/tree", "datasets.bkg_b.year": 2018})
     found = fileset(analysis)
     assert list(found) == ["sig_a", "bkg_a", "bkg_b", "collisions"]
     assert found["sig_a"]["files"] == {
