@@ -6,6 +6,7 @@ where plain histograms would count it as overflow.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,18 @@ MASS = "mass"
 NOMINAL = "nominal"
 PROCESS_AXES = ("process", "dataset", "sample")
 VARIATION_AXES = ("variation", "systematic", "syst")
+DATA_NAME = re.compile(r"(pseudo_?)?data(_obs)?|observed|asimov", re.IGNORECASE)
+"""What collision data and what stands for them are called in histogram files."""
 Axis = hist.axis.Variable | hist.axis.Regular
+
+
+def named_data(process: str) -> bool:
+    """Whether a name, or what follows its last ``/``, is one of collision data.
+
+    >>> named_data("sr/data_obs"), named_data("datadriven_qcd")
+    (True, False)
+    """
+    return DATA_NAME.fullmatch(process.rpartition("/")[2]) is not None
 
 
 def discriminant_axis(discriminant: Discriminant) -> hist.axis.Variable:

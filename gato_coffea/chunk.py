@@ -223,6 +223,7 @@ def _keep(
         weight=columns["weight"],
         mass=columns.get("mass"),
         variations={k: columns[f"weight.variations.{k}"] for k in varied},
+        data=data,
     )
     outside = {
         f.name: int(np.count_nonzero(~f.inside(sample.x[:, d])))
@@ -259,7 +260,8 @@ def _cells(layout: Layout, sample: Sample) -> Cells:
 
 def _block(block: dict[str, Any], sample: Sample, spool: str | Path | None) -> dict[str, Any]:
     if spool is None:
-        columns = {"x": sample.x, "weight": sample.weight, "variations": dict(sample.variations)}
+        columns = {"x": sample.x, "weight": sample.weight, "data": sample.data}
+        columns["variations"] = dict(sample.variations)
         optional = {"mass": sample.mass, "fold": sample.fold}
         return block | columns | {k: v for k, v in optional.items() if v is not None}
     identity = "|".join(map(str, (*block["key"], block["process"])))

@@ -12,6 +12,7 @@ from gato_coffea.files import replacing
 from gato_coffea.samples import Sample
 
 VARIATION = "variation:"
+DATA = "is_data"
 
 
 def write_columns(path: str | Path, sample: Sample) -> None:
@@ -27,8 +28,9 @@ def write_columns(path: str | Path, sample: Sample) -> None:
         arrays["mass"] = sample.mass
     arrays |= {VARIATION + name: w for name, w in sample.variations.items()}
     integers = {} if sample.fold is None else {"fold": sample.fold}
+    flag = {DATA: np.array(sample.data)}
     with replacing(path) as aside, aside.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays, **integers)
+        np.savez(stream, allow_pickle=False, **arrays, **integers, **flag)
 
 
 def read_columns(path: str | Path) -> Sample:
@@ -47,6 +49,7 @@ def read_columns(path: str | Path) -> Sample:
             weight=arrays.pop("weight"),
             mass=arrays.pop("mass", None),
             fold=arrays.pop("fold", None),
+            data=bool(arrays.pop(DATA)),
             variations={name.removeprefix(VARIATION): w for name, w in arrays.items()},
         )
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ from typing import Any
 import hist
 import numpy as np
 
-from gato_coffea.axes import NOMINAL, PROCESS_AXES, VARIATION_AXES, by_process
+from gato_coffea.axes import NOMINAL, PROCESS_AXES, VARIATION_AXES, by_process, named_data
 from gato_coffea.errors import InputError
 from gato_coffea.rootfiles import nearest, opened
 
-DATA = re.compile(r"(pseudo_?)?data(_obs)?|observed|asimov", re.IGNORECASE)
 VARIED = ("up", "down", "var")
 TAKEN = {*PROCESS_AXES, *VARIATION_AXES, "weight", "threads"}
 """Names that an axis of numbers cannot have."""
@@ -119,7 +117,7 @@ def _others(path: str | Path, found: Histograms, signals: Sequence[str]) -> list
         for name in found
         if name.rpartition("/")[0] in folders
         and name not in signals
-        and not DATA.fullmatch(name.rpartition("/")[2])
+        and not named_data(name)
         and not varied(name)
     ]
     if not result:

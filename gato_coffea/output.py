@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -181,6 +181,7 @@ def block_sample(block: Mapping[str, Any]) -> Sample:
         mass=block.get("mass"),
         fold=block.get("fold"),
         variations=block["variations"],
+        data=block["data"],
     )
 
 
@@ -215,7 +216,10 @@ def _samples(
         mass=None if analysis.mass is None else np.empty(0),
         fold=np.empty(0, dtype=np.int64),
     )
-    return {name: found.get(name, empty) for name in analysis.all_processes}
+    return {
+        name: found.get(name, replace(empty, data=name in analysis.data_processes))
+        for name in analysis.all_processes
+    }
 
 
 def _cells(

@@ -69,6 +69,8 @@ class Sample:
         Fold of each event, shape ``(N,)``, or None where no identity is known.
     variations
         Weights of each variation by name, shape ``(N,)`` each.
+    data
+        Whether these are collision data, which are no background unless they are named as one.
     """
 
     x: FloatArray
@@ -76,6 +78,7 @@ class Sample:
     mass: FloatArray | None = None
     fold: IntArray | None = None
     variations: Mapping[str, FloatArray] = field(default_factory=dict)
+    data: bool = False
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -168,7 +171,15 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
     """The events of several samples as one, in the order given.
 
     A variation that a sample lacks is its nominal weight there.
+
+    Raises
+    ------
+    InputError
+        If some are collision data and others are not.
     """
+    kinds = {sample.data for sample in samples}
+    if len(kinds) > 1:
+        raise InputError("samples: collision data and simulation cannot be one process")
     names = dict.fromkeys(name for sample in samples for name in sample.variations)
 
     def join(arrays: Iterable[Any]) -> Any:
@@ -181,6 +192,7 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
         mass=join(s.mass for s in samples),
         fold=join(s.fold for s in samples),
         variations={n: join(s.variations.get(n, s.weight) for s in samples) for n in names},
+        data=kinds == {True},
     )
 
 

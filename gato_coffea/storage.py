@@ -25,7 +25,7 @@ from gato_coffea.templates import empty_templates
 if TYPE_CHECKING:
     from gato_coffea.output import Processed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 COUNTS = ("cutflow", "sumw", "n_events", "factors", "invalid", "out_of_range")
 TEMPLATES = "templates"
 

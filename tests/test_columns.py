@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ FULL = Sample(
 )
 
 
-@pytest.mark.parametrize("sample", [FULL, Sample(x=np.empty((0, 1)), weight=np.empty(0))])
+@pytest.mark.parametrize(
+    "sample", [FULL, Sample(x=np.empty((0, 1)), weight=np.empty(0)), replace(FULL, data=True)]
+)
 def test_a_round_trip_is_exact(sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / "new" / "columns.npz"
     write_columns(path, sample)
@@ -29,6 +32,7 @@ def test_a_round_trip_is_exact(sample: Sample, tmp_path: Path) -> None:
         if before is not None:
             np.testing.assert_array_equal(before, after)
             assert before.dtype == after.dtype
+    assert again.data is sample.data
     assert set(again.variations) == set(sample.variations)
     for name, weight in sample.variations.items():
         np.testing.assert_array_equal(weight, again.variations[name])

@@ -9,9 +9,9 @@ import pytest
 import uproot
 from coffea.util import load as load_coffea
 
-from gato_coffea import run
+from gato_coffea import optimise, run
 from gato_coffea.categories import EdgeCategories
-from gato_coffea.errors import InputError, OutputError
+from gato_coffea.errors import InputError, OptimisationError, OutputError
 from gato_coffea.output import Processed
 from gato_coffea.samples import Feature
 
@@ -46,6 +46,29 @@ def test_labels_in_the_order_of_the_analysis(small_run: Any) -> None:
         assert list(h.axes["process"]) == ["sig", "bkg", "data"]
         assert list(h.axes["variation"]) == ["nominal", "pileupDown", "pileupUp"]
     assert list(result.cutflow) == ["sig", "bkg", "data"]
+
+
+def test_samples_know_whether_they_are_data_and_data_is_no_background(
+    small_run: Any, tmp_path: Path
+) -> None:
+    analysis, result = small_run
+    result.save(tmp_path / "process")
+    again = Processed.load(tmp_path / "process", analysis)
+    spooled = run.process(analysis, progress=False, spool=tmp_path / "spool")
+    options: dict[str, Any] = {"signals": ["sig"], "n_categories": 2, "method": "exact"}
+    for samples in (result.samples, again.samples, spooled.samples):
+        assert {name: s.data for name, s in samples.items()} == {
+            "sig": False,
+            "bkg": False,
+            "data": True,
+        }
+        renamed = {"collisions" if name == "data" else name: s for name, s in samples.items()}
+        assert optimise(renamed, **options).yields.backgrounds == ("bkg",)
+    named = optimise(result.samples, backgrounds=["bkg", "data"], **options)
+    assert named.yields.backgrounds == ("bkg", "data")
+    alone = {name: s for name, s in result.samples.items() if name != "bkg"}
+    with pytest.raises(OptimisationError, match=r"only where backgrounds names them: data\)"):
+        optimise(alone, **options)
 
 
 def test_blinded_data_in_the_output(small_run: Any) -> None:
@@ -127,7 +150,7 @@ def test_damage_is_told(small_run: Any, tmp_path: Path, make_analysis: Any) -> N
     path = tmp_path / "out" / "process.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"schema_version": 99}))
-    with pytest.raises(InputError, match=r"schema_version must be 1 \(got 99\)"):
+    with pytest.raises(InputError, match=r"schema_version must be 2 \(got 99\)"):
         Processed.load(tmp_path / "out", analysis)
     path.write_text("{")
     with pytest.raises(InputError, match="is damaged"):

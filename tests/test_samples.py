@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -49,6 +50,15 @@ def test_concatenate_fills_missing_variations_with_the_nominal() -> None:
     np.testing.assert_array_equal(both.variations["wUp"][3:], [7, 8])
     assert both.fold is None
     assert both.mass is not None
+
+
+def test_data_and_simulation_are_no_one_process() -> None:
+    data = replace(some(3, seed=1), data=True)
+    assert concatenate([data, data]).data
+    assert data.where(slice(1)).data
+    assert data.scaled(2.0).data
+    with pytest.raises(InputError, match="collision data and simulation cannot be one process"):
+        concatenate([data, some(3, seed=1)])
 
 
 @pytest.mark.parametrize(

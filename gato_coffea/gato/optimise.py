@@ -161,7 +161,8 @@ def optimise(
         How many categories; a sequence gives a result for each, and ``auto`` one for each of
         `AUTO_COUNTS` (up to the number of points), of which `recommended` picks one.
     backgrounds
-        Processes that count as background; all others by default.
+        Processes that count as background; by default all others but data (`Sample.data`, or a
+        process called data, data_obs or the like).
     combination
         One figure from several signals: ``geometric`` mean, ``quadrature`` or ``sum``.
     method

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from gato_coffea.axes import named_data
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.gato.choice import AUTO_COUNTS
 from gato_coffea.gato.window import Window
+from gato_coffea.samples import Sample
+
+log = logging.getLogger(__name__)
 
 
 def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
@@ -122,10 +127,16 @@ def checked_bins(bins: Sequence[int] | None, *, kind: str, method: str) -> tuple
     return tuple(bins)
 
 
+def _is_data(name: str, value: Any) -> bool:
+    return (isinstance(value, Sample) and value.data) or named_data(name)
+
+
 def checked_backgrounds(
     samples: Mapping[str, Any], signals: Sequence[str], backgrounds: Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Names of the backgrounds: those given, or all processes that are no signal.
+    """Names of the backgrounds: those given, or all processes that are neither signal nor data.
+
+    Data are samples that say so, and whatever else is called data, data_obs or the like.
 
     Raises
     ------
@@ -135,11 +146,14 @@ def checked_backgrounds(
     for key, given in (("signals", signals), ("backgrounds", backgrounds)):
         if isinstance(given, str) or (key == "signals" and not given):
             raise OptimisationError(f"{key}: must be a list of processes (got {given!r})")
-    chosen = (
-        tuple(name for name in samples if name not in signals)
-        if backgrounds is None
-        else tuple(backgrounds)
-    )
+    others = tuple(name for name in samples if name not in signals)
+    data = tuple(name for name in others if _is_data(name, samples[name]))
+    if backgrounds is None:
+        chosen = tuple(name for name in others if name not in data)
+        if data:
+            log.info("data, and no background unless named as one: %s", ", ".join(data))
+    else:
+        chosen = tuple(backgrounds)
     for key, names in (("signals", signals), ("backgrounds", chosen)):
         for name in names:
             if name not in samples:
@@ -147,7 +161,9 @@ def checked_backgrounds(
                     f"{key}: {name!r} is no process (allowed: {', '.join(samples)})"
                 )
     if not chosen:
-        raise OptimisationError("backgrounds: no process is left as background")
+        names = ", ".join(data)
+        hint = f" (data count only where backgrounds names them: {names})" if data else ""
+        raise OptimisationError(f"backgrounds: no process is left as background{hint}")
     for key, names in (("signals", signals), ("backgrounds", chosen)):
         if len(set(names)) < len(names):
             raise OptimisationError(f"{key}: each process counts once (got {list(names)})")
