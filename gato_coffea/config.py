@@ -52,6 +52,8 @@ __all__ = [
 ]
 
 FUNCTION_PREFIX = "py:"
+OBSERVATION = "data_obs"
+"""What combine calls the histogram of collision data."""
 
 
 class Analysis(Section):
@@ -136,6 +138,11 @@ class Analysis(Section):
         for label in self.data_processes:
             if label in simulated:
                 raise ValueError(f"datasets: process {label!r} is both data and simulation")
+        if OBSERVATION in simulated:
+            raise ValueError(
+                f"datasets: process {OBSERVATION!r} is the name of the observation in a combine "
+                "card; call a simulated process otherwise"
+            )
         for key in ("signals", "backgrounds"):
             for label in getattr(self.optimise, key) or ():
                 if label not in simulated:

@@ -10,6 +10,7 @@ import hist
 import numpy as np
 import uproot
 
+from gato_coffea.errors import InputError
 from gato_coffea.exports.models import Channel
 from gato_coffea.files import replacing, write_text
 from gato_coffea.samples import FloatArray
@@ -35,9 +36,12 @@ def write_combine(model: Sequence[Channel], folder: str | Path) -> list[Path]:
 
     Raises
     ------
+    InputError
+        If two histograms would have one name, as of a process that is called ``data_obs``.
     OutputError
         If a file cannot be written.
     """
+    _check_names(model)
     shapes, card = Path(folder) / "shapes.root", Path(folder) / "datacard.txt"
     with replacing(shapes) as aside, uproot.recreate(aside) as file:
         for channel in model:
@@ -55,6 +59,18 @@ def _combine_histograms(channel: Channel) -> list[tuple[str, FloatArray, FloatAr
             found.append((f"{process.name}_{source}Up", up, process.errors))
             found.append((f"{process.name}_{source}Down", down, process.errors))
     return found
+
+
+def _check_names(model: Sequence[Channel]) -> None:
+    """Refuse two histograms of one name, of which combine would read one for both."""
+    for channel in model:
+        names = [name for name, *_ in _combine_histograms(channel)]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError(
+                f"exports: {channel.name}/{twice[0]}: two histograms of the card have this name; "
+                "call a process or a variation otherwise"
+            )
 
 
 def _histogram(edges: FloatArray, values: FloatArray, errors: FloatArray) -> hist.Hist[Any]:
@@ -94,12 +110,12 @@ def datacard(model: Sequence[Channel], *, shapes: str) -> str:
             factor = f"{1 + process.relative_error:.5g}"
             here = [factor if c is channel and p is process else "-" for c, p in columns]
             systematics.append([f"{process.name}_{channel.name}", "lnN", *here])
-    width = max(len(cell) for row in rows + systematics for cell in row) + 2
     line = "-" * 40
     observed = [
         ["bin", *(c.name for c in model)],
         ["observation", *(f"{c.observed.sum():.8g}" for c in model)],
     ]
+    aligned = _aligned(rows + systematics)
     return "\n".join(
         [
             f"imax {len(model)}",
@@ -108,16 +124,21 @@ def datacard(model: Sequence[Channel], *, shapes: str) -> str:
             line,
             f"shapes * * {shapes} $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC",
             line,
-            *(_row(cells, width) for cells in observed),
+            *_aligned(observed),
             line,
-            *(_row(cells, width) for cells in rows),
+            *aligned[: len(rows)],
             line,
-            *(_row(cells, width) for cells in systematics),
+            *aligned[len(rows) :],
             *(f"{c.name} autoMCStats 10" for c in model),
             "",
         ]
     )
 
 
-def _row(cells: Sequence[str], width: int) -> str:
-    return "".join(cell.ljust(width) for cell in cells).rstrip()
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of one table as text; every cell is followed by at least two spaces."""
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    return [
+        "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,152 @@
+"""Combine cards, read with the rules of combine's own parser (``DatacardParser.py``)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uproot
+
+from gato_coffea.errors import InputError
+from gato_coffea.exports import write_combine
+from gato_coffea.exports.datacards import datacard
+from gato_coffea.exports.models import Channel, Process
+
+
+@dataclass
+class Card:
+    """What combine understands of a card."""
+
+    observed: dict[str, float] = field(default_factory=dict)
+    rates: dict[tuple[str, str], float] = field(default_factory=dict)
+    signal: dict[str, bool] = field(default_factory=dict)
+    systematics: dict[tuple[str, str], dict[tuple[str, str], float]] = field(default_factory=dict)
+    simulation: dict[str, float] = field(default_factory=dict)
+    shapes: list[str] = field(default_factory=list)
+
+
+def parse(text: str) -> Card:
+    """A card by combine's grammar: cells are split at white space, keywords begin a line.
+
+    Stricter than combine where that is silent: every declared number is checked, and every line
+    is understood or an error.
+    """
+    lines = [line.split() for line in text.splitlines()]
+    lines = [f for f in lines if f and not f[0].startswith(("--", "#"))]
+    rate = next(i for i, f in enumerate(lines) if f[0] == "rate")
+    card, counts, bins, names, numbers = Card(), {}, [], [], []
+    for keyword, *cells in lines[: rate + 1]:
+        if keyword in ("imax", "jmax", "kmax"):
+            counts[keyword] = cells[0]
+        elif keyword == "shapes":
+            assert len(cells) == 5
+            card.shapes = cells
+        elif keyword == "bin":
+            assert not any(re.match("[0-9]", name) for name in cells)
+            bins = cells
+        elif keyword == "observation":
+            card.observed = dict(zip(bins, map(float, cells), strict=True))
+        elif keyword == "process":
+            names, numbers = (names, cells) if names else (cells, numbers)
+        else:
+            assert keyword == "rate"
+            card.rates = dict(zip(zip(bins, names, strict=True), map(float, cells), strict=True))
+    assert len(numbers) == len(names) == len(card.rates)
+    for name, number in zip(names, numbers, strict=True):
+        assert card.signal.setdefault(name, int(number) <= 0) == (int(number) <= 0)
+    assert counts["imax"] == str(len(card.observed))
+    assert counts["jmax"] == str(len(card.signal) - 1)
+    assert {name for name, _ in card.rates} == set(card.observed)
+    for name, kind, *cells in lines[rate + 1 :]:
+        if kind == "autoMCStats":
+            assert name in card.observed
+            card.simulation[name] = float(cells[0])
+            continue
+        assert kind in ("shape", "lnN")
+        assert (name, kind) not in card.systematics
+        values = [0.0 if set(c) == {"-"} else float(c) for c in cells]
+        card.systematics[name, kind] = dict(zip(card.rates, values, strict=True))
+    assert {kind for _, kind in card.systematics} <= {"shape", "lnN"}
+    return card
+
+
+def process(name, values, *, signal=False, shapes=(), relative_error=None):
+    values = np.array(values)
+    return Process(
+        name=name,
+        signal=signal,
+        values=values,
+        errors=0.1 * values,
+        shapes=dict.fromkeys(shapes, (1.1 * values, 0.9 * values)),
+        relative_error=relative_error,
+    )
+
+
+def model_of(signal="s", background="b", channels=("category0", "category1"), source="pu"):
+    return [
+        Channel(
+            name=name,
+            edges=np.array([120.0, 130.0]),
+            processes=(
+                process(signal, [3.25 + k], signal=True, shapes=[source]),
+                process(background, [44118.825 * (k + 1)], relative_error=0.012),
+            ),
+            observed=np.array([44118.825 if k == 0 else 3756.69]),
+            is_data=True,
+        )
+        for k, name in enumerate(channels)
+    ]
+
+
+@pytest.mark.parametrize("length", range(1, 61))
+def test_a_card_is_read_whatever_the_length_of_its_names(length):
+    signal, background, source = ("sbv"[i] * length for i in range(3))
+    channels = tuple(("c" + f"{i}" * 60)[: max(length, 2)] for i in range(2))
+    card = parse(datacard(model_of(signal, background, channels, source), shapes="x.root"))
+    assert card.observed == dict(zip(channels, (44118.825, 3756.69), strict=True))
+    assert card.rates == {
+        (channels[0], signal): 3.25,
+        (channels[0], background): 44118.825,
+        (channels[1], signal): 4.25,
+        (channels[1], background): 88237.65,
+    }
+    assert card.signal == {signal: True, background: False}
+    assert card.systematics[source, "shape"][channels[1], signal] == 1.0
+    for channel in channels:
+        found = card.systematics[f"{background}_{channel}", "lnN"]
+        assert {at for at, value in found.items() if value} == {(channel, background)}
+        assert found[channel, background] == 1.012
+    assert card.simulation == dict.fromkeys(channels, 10.0)
+    assert card.shapes == [
+        "*",
+        "*",
+        "x.root",
+        "$CHANNEL/$PROCESS",
+        "$CHANNEL/$PROCESS_$SYSTEMATIC",
+    ]
+
+
+def test_the_file_of_a_card_holds_its_rates(tmp_path: Path):
+    card, shapes = write_combine(model_of(), tmp_path)
+    found = parse(card.read_text())
+    with uproot.open(shapes) as file:
+        for (channel, name), rate in found.rates.items():
+            assert file[f"{channel}/{name}"].values().sum() == pytest.approx(rate, rel=1e-7)
+        for channel, observed in found.observed.items():
+            assert file[f"{channel}/data_obs"].values().sum() == pytest.approx(observed, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ({"background": "data_obs"}, "category0/data_obs"),
+        ({"background": "s_puUp"}, "category0/s_puUp"),
+    ],
+)
+def test_two_histograms_of_one_name_are_refused(names, told, tmp_path: Path):
+    with pytest.raises(InputError, match=f"^exports: {told}: two histograms of the card"):
+        write_combine(model_of(**names), tmp_path)
+    assert list(tmp_path.iterdir()) == []
