@@ -332,6 +332,8 @@ def _print_results(job: Job, stage: str, console: Console) -> None:
         console.print(tables.cutflow_table(stages.read_cutflow(job)))
     elif stage == "optimise":
         _print_optimised(stages.load_results(job), console, used=stages.used_count(job))
+    elif stage == "categorise":
+        console.print(f"templates from: {stages.read_template_source(job)}", soft_wrap=True)
     elif stage == "sidebands":
         console.print(tables.sideband_table(stages.load_fits(job)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gato_coffea.config import Analysis
+from gato_coffea.errors import InputError
 from gato_coffea.files import replacing, write_text
 from gato_coffea.preparation import make_ntuples
 from gato_coffea.provenance import PROVENANCE, digest
@@ -25,7 +27,10 @@ from gato_coffea.results import (
     write_results,
 )
 
+log = logging.getLogger(__name__)
+
 STDERR = 2
+SECOND_PASS = "a second pass over the events"
 PLOT_LIST = "plots.json"
 """Names of the plots, in an order in which they can be read."""
 
@@ -212,29 +217,45 @@ def load_categories(job: Job) -> Categories:
 def run_categorise(job: Job) -> list[Path]:
     """Templates of the chosen categories, and a copy of the categories beside them."""
     categories = load_categories(job)
-    templates = _templates(job, categories)
+    templates, source = _templates(job, categories)
     folder = job.folder("templates")
     categories.save(folder / "categories.json")
-    used = {"asked": used_count(job), "kept": categories.n_categories}
+    used = {"asked": used_count(job), "kept": categories.n_categories, "templates_from": source}
     write_text(folder / "used.json", json.dumps(used) + "\n")
     _write_templates(templates, folder)
     return files_below(folder)
 
 
-def _templates(job: Job, categories: Categories) -> Hist[Any]:
-    """From a second pass where it is asked for, else from columns, else from histograms."""
+def _templates(job: Job, categories: Categories) -> tuple[Hist[Any], str]:
+    """Templates, and what they were made from.
+
+    That is the columns, or the fine histograms where the categories' edges lie on their bins. The
+    events are read again where neither can be, as for categories of cells, or where it is asked.
+    """
     from gato_coffea.templates import templates_from_histograms, templates_from_samples
 
-    if job.second_pass:
-        from gato_coffea.run import process
+    if not job.second_pass:
+        processed = load_processed(job)
+        if processed.samples is not None:
+            made = templates_from_samples(processed.samples, categories, job.analysis)
+            return made, "columns"
+        try:
+            made = templates_from_histograms(processed, categories, job.analysis)
+        except InputError as error:
+            log.info("the events are read again for the templates (%s)", error)
+        else:
+            return made, "fine histograms"
+    from gato_coffea.run import process
 
-        again = process(job.analysis, categories=categories, **job.run_options())
-        assert again.templates is not None
-        return again.templates
-    processed = load_processed(job)
-    if processed.samples is not None:
-        return templates_from_samples(processed.samples, categories, job.analysis)
-    return templates_from_histograms(processed, categories, job.analysis)
+    again = process(job.analysis, categories=categories, **job.run_options())
+    assert again.templates is not None
+    return again.templates, SECOND_PASS
+
+
+def read_template_source(job: Job) -> str:
+    """What the stage ``categorise`` has made the templates from."""
+    used: dict[str, str] = json.loads((job.folder("templates") / "used.json").read_text())
+    return used["templates_from"]
 
 
 def load_templates(job: Job) -> Hist[Any]:

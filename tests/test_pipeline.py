@@ -18,7 +18,9 @@ from gato_coffea.pipeline import FIRST_USE, PACKAGE, STAGES, run_all, run_stage,
 from gato_coffea.preparation import make_ntuples
 from gato_coffea.provenance import Provenance, StageRecord, measured, source_hashes
 from gato_coffea.results import chosen
+from gato_coffea.run import process
 from gato_coffea.stages import Job
+from gato_coffea.templates import templates_from_samples
 
 FUNCTIONS = """\
 import os
@@ -113,6 +115,66 @@ def test_every_stage_writes_what_it_records_and_is_then_skipped(folder: Path) ->
     assert ran(again) == []
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert [r.wall_s for r in again] == [r.wall_s for r in first]
+
+
+def write_second_score(folder: Path) -> None:
+    for name in ("sig", "bkg"):
+        path = folder / f"data/{name}.root"
+        with uproot.open(path) as file:
+            branches = file["Events"].arrays(library="np")
+        with uproot.recreate(path) as file:
+            file["Events"] = branches | {"second": np.sqrt(branches["score"])}
+
+
+SECOND = [
+    {"name": "score", "range": [0, 1], "bins": 50},
+    {"name": "second", "range": [0, 1], "bins": 50},
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "source"),
+    [
+        ({}, "a second pass over the events"),
+        ({"histograms_2d": True}, "a second pass over the events"),  # edges inside bins
+        ({"mass": None}, "a second pass over the events"),
+        ({"discriminants": SECOND}, "a second pass over the events"),
+        ({"keep_columns": True}, "columns"),
+    ],
+)
+def test_templates_of_categories_of_cells_are_those_of_events(
+    folder: Path, changes: dict[str, object], source: str
+) -> None:
+    write_second_score(folder)
+    settings = {"signals": ["sig"], "n_categories": 3, "method": "lloyd"}
+    write(folder, {"keep_columns": False, "optimise": settings} | changes)
+    cells = job(folder)
+    for stage in ("process", "optimise", "categorise"):
+        run_stage(cells, stage)
+    assert stages.read_template_source(cells) == source
+    write(folder, {"keep_columns": True, "optimise": settings} | changes)
+    samples = process(job(folder).analysis, progress=False).samples
+    assert samples is not None
+    expected = templates_from_samples(samples, stages.load_categories(cells), cells.analysis)
+    found = stages.load_templates(cells)
+    for part in ("value", "variance"):
+        np.testing.assert_allclose(
+            found.view(flow=True)[part], expected.view(flow=True)[part], rtol=1e-12
+        )
+
+
+def test_the_whole_chain_without_columns(folder: Path) -> None:
+    write(folder, {"keep_columns": False})
+    whole = job(folder)
+    assert ran(run_all(whole)) == list(STAGES)
+    result = next(iter(stages.load_results(whole).values()))
+    assert any("sums over cells of a fine grid" in note for note in result.notes)
+    templates = stages.load_templates(whole)
+    yields = stages.load_results(whole)[stages.used_count(whole)].yields
+    total = templates["bkg", "nominal", :, :].project("category").values()
+    np.testing.assert_allclose(total, yields.sumw[1], rtol=1e-9)  # in one dimension edges agree
+    assert not (whole.folder("process") / "columns").exists()
+    assert ran(run_all(whole)) == []
 
 
 def test_what_changed_is_run_again_and_what_builds_on_it(folder: Path) -> None:

@@ -55,6 +55,11 @@ from gato_coffea.gato.window import Window
 from gato_coffea.gato.yardsticks import better_yardsticks, ceiling, yardsticks
 from gato_coffea.samples import Cells, Feature, Points, points_from_cells
 
+CELLS_NOTE = (
+    "yields and significances are sums over cells of a fine grid, each cell as a whole in the "
+    "category of its mean position: single events may lie in the next category"
+)
+
 
 def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> Significance:
     """Pool the yields of each fold in the categories of the model that did not see it."""
@@ -108,6 +113,8 @@ def _finish(
         notes.append("there are no folds: Z is that of the training events, and reads high")
     if search.binned:
         notes.append(FOLDS_NOTE)
+    elif isinstance(tally, PointTally):
+        notes.append(CELLS_NOTE)
     return Result(
         asked=asked,
         categories=full,
