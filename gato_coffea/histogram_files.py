@@ -32,8 +32,7 @@ def read_histograms(path: str | Path) -> Histograms:
     (UHI): one histogram, or histograms in nested mappings, whose keys are joined by ``/``. A
     category axis called process, dataset or sample is split into names; of an axis called
     variation, systematic or syst the nominal entry is taken. JSON with plain ``edges`` and
-    ``contents``, flow included or not, is read also; it has no variances, so that the bins are
-    taken for counts, with a warning.
+    ``contents``, flow included or not, is read also, into a histogram without variances.
 
     Raises
     ------
@@ -166,15 +165,8 @@ def _from_json(path: Path) -> Iterator[tuple[str, Any]]:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is not JSON of histograms ({error})") from None
     found = dict(_flat("", content))
-    plain = [name for name, value in found.items() if not hasattr(value, "axes")]
-    if plain:
-        log.warning(
-            "%s: %d histograms have no variances; their bins are taken for counts",
-            path,
-            len(plain),
-        )
     for name, value in found.items():
-        yield name, _from_contents(name, value) if name in plain else value
+        yield name, value if hasattr(value, "axes") else _from_contents(name, value)
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -198,8 +190,6 @@ def _from_contents(name: str, value: Mapping[str, Any]) -> hist.Hist[Any]:
         raise InputError(
             f"histogram {name}: {contents.shape} contents do not fit {edges.shape} edges"
         )
-    result = hist.Hist(hist.axis.Variable(edges, name="x"), storage=hist.storage.Weight())
-    view: Any = result.view(flow=len(contents) == n + 2)
-    view["value"] = contents
-    view["variance"] = np.abs(contents)
+    result = hist.Hist(hist.axis.Variable(edges, name="x"), storage=hist.storage.Double())
+    result.view(flow=len(contents) == n + 2)[...] = contents
     return result

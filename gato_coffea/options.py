@@ -79,7 +79,9 @@ Continue = Annotated[
 FromHistograms = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Histograms by process (ROOT, .coffea, UHI JSON), without ANALYSIS."
+        metavar="FILE",
+        help="Histograms by process (ROOT, UHI JSON, .coffea), without ANALYSIS. A .coffea file "
+        "is unpickled, which runs code of whoever made it: give only your own.",
     ),
 ]
 Signal = Annotated[
@@ -147,6 +149,13 @@ McUncertainty = Annotated[
     _binned(
         "--mc-uncertainty",
         help="Count the background's uncertainty by finite simulation in the significance.",
+    ),
+]
+Unweighted = Annotated[
+    bool,
+    _binned(
+        "--unweighted",
+        help="Entries of histograms without variances have weight one, all of them.",
     ),
 ]
 Systematic = Annotated[

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import hist
 import numpy as np
 import pytest
+import uhi.io.json
+import uproot
+from coffea.util import save
 
 from gato_coffea import optimise
 from gato_coffea.datasets import data_folder
@@ -112,7 +118,62 @@ def test_reference_histograms_of_a_top_analysis(method: str) -> None:
     except InputError as error:
         pytest.skip(str(error))
     histograms = chosen_histograms(path, signals=["ttbar"], region="4j2b")
-    result = optimise(histograms, signals=["ttbar"], n_categories=3, method=method, epochs=50)
+    options = {"signals": ["ttbar"], "n_categories": 3, "method": method, "epochs": 50}
+    with pytest.raises(InputError, match=r"histogram ttbar: has no variances \(got a bin of"):
+        optimise(histograms, **options)
+    result = optimise(histograms, **options, unweighted=True)
     assert result.n_categories == 3
     assert set(result.categories.edges[0]) <= set(np.linspace(50, 550, 26))
     assert result.held_out.combined > result.yardsticks["equidistant"].held_out.combined
+
+
+def written(path: Path, histograms: dict[str, hist.Hist]) -> dict[str, hist.Hist]:
+    """The histograms as they come back from a file."""
+    if path.suffix == ".json":
+        path.write_text(json.dumps(histograms, default=uhi.io.json.default))
+    elif path.suffix == ".coffea":
+        save(histograms, path)
+    else:
+        with uproot.recreate(path) as file:
+            for name, h in histograms.items():
+                file[name] = h
+    return chosen_histograms(path, signals=["sig"])
+
+
+@pytest.mark.parametrize("suffix", [".coffea", ".json", ".root"])
+@pytest.mark.parametrize(
+    ("weight", "told"),
+    [(0.1, "a bin of"), (10.0, "bins that are all multiples of 10"), (1.0, None)],
+)
+def test_contents_without_variances_are_no_counts_unless_they_look_like_it(
+    tmp_path: Path, suffix: str, weight: float, told: str | None
+) -> None:
+    rng = np.random.default_rng(4)
+    events = {"sig": rng.beta(4, 2, 900), "bkg": rng.beta(2, 4, 8000)}
+    plain, weighted = {}, {}
+    for name, x in events.items():
+        plain[name] = hist.Hist(SCORE, storage=hist.storage.Double())
+        plain[name].fill(x, **({} if weight == 1 else {"weight": weight}))
+        weighted[name] = filled().fill(x, weight=weight)
+    options = {"signals": ["sig"], "n_categories": 3, "method": "exact"}
+    right = optimise(written(tmp_path / f"w{suffix}", weighted), **options)
+    held = written(tmp_path / f"p{suffix}", plain)
+    if told is None:
+        result = optimise(held, **options)
+        assert result.held_out == right.held_out
+        assert any("taken for unweighted counts: sig, bkg" in note for note in result.notes)
+        assert not any("unweighted" in note for note in right.notes)
+        return
+    with pytest.raises(InputError, match=r"histogram sig: has no variances \(got") as raised:
+        optimise(held, **options)
+    assert "unweighted=True (--unweighted)" in str(raised.value)
+    knows = suffix == ".coffea"  # that weights were filled
+    assert ("weights without their squares" if knows else told) in str(raised.value)
+    claimed = optimise(held, **options, unweighted=True).yields.effective_background.sum()
+    assert claimed == pytest.approx(weight * right.yields.effective_background.sum(), rel=1e-9)
+
+
+def test_means_are_no_histograms_of_yields() -> None:
+    means = hist.Hist(SCORE, storage=hist.storage.Mean()).fill([0.1, 0.4], sample=[1.0, 2.0])
+    with pytest.raises(InputError, match="histogram sig: holds means, not yields"):
+        optimise({"sig": means, "bkg": means}, signals=["sig"], unweighted=True)

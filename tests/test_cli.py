@@ -106,6 +106,7 @@ def test_what_the_analysis_file_says_is_no_option(folder: Path, option: str) -> 
 
 def test_help_keeps_what_stands_in_brackets() -> None:
     told = RUNNER.invoke(app, ["optimise", "--help"], env={"COLUMNS": "150"}).output
+    assert "unpickled" in told
     assert "results beside ANALYSIS, or here" in told
     assert "all but signals, data and variations" in told
     assert "gato|exact|lloyd" in told

@@ -210,7 +210,10 @@ def test_histograms_that_do_not_fit():
     weighted = hist.Hist(*ONE, storage=hist.storage.Double())
     weighted.fill([0.5], weight=[0.3])
     text = message(points_from_histograms, {"a": filled(ONE, 1), "b": weighted})
-    assert text == "histogram b: has weights but no variances; fill one with hist.storage.Weight()"
+    assert text.startswith(
+        "histogram b: has no variances (got weights without their squares); fill it with "
+        "hist.storage.Weight(), or TH1::Sumw2 in ROOT, or say"
+    )
     bad = filled(ONE, 1)
     bad.view().value[2] = np.nan
     text = message(points_from_histograms, {"a": bad})

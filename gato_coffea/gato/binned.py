@@ -30,7 +30,18 @@ FOLDS_NOTE = (
     "have their edges on the bins"
 )
 
+CHANCE = 1e-3
+"""Bins of unweighted entries that are all multiples of a number by chance are rarer than this."""
+
 log = logging.getLogger(__name__)
+
+
+def counts_note(histograms: Mapping[str, Any]) -> list[str]:
+    """A sentence about the histograms that are taken for counts, if there are any."""
+    plain = [name for name, h in histograms.items() if not has_variances(h)]
+    if not plain:
+        return []
+    return [f"histograms without variances, taken for unweighted counts: {', '.join(plain)}"]
 
 
 def is_histogram(value: Any) -> bool:
@@ -174,7 +185,7 @@ def axes_in_words(histogram: Any) -> str:
 
 
 def points_from_histograms(
-    histograms: Mapping[str, Any], *, n_folds: int = 1, seed: int = 0
+    histograms: Mapping[str, Any], *, n_folds: int = 1, seed: int = 0, unweighted: bool = False
 ) -> Points:
     """Bins of histograms as points.
 
@@ -186,11 +197,13 @@ def points_from_histograms(
         taken as that of a score.
     n_folds, seed
         In how many folds the bins' entries are split (`binned.split_bins`), and how.
+    unweighted
+        Whether contents without variances are counts, whatever they look like.
 
     Raises
     ------
     InputError
-        If the axes differ, or the storage has no variances.
+        If the axes differ, or the storage has no variances and the contents are no counts.
     OptimisationError
         If all yields lie in one bin.
     """
@@ -213,7 +226,7 @@ def points_from_histograms(
     stretched = np.stack([f.stretch(centre[:, d]) for d, f in enumerate(features)], axis=-1)
     cells = {}
     for name, h in histograms.items():
-        sumw, sumw2 = _checked(name, h, first_name, first)
+        sumw, sumw2 = _checked(name, h, first_name, first, unweighted=unweighted)
         tell_flow(name, h)
         key = np.flatnonzero((sumw != 0) | (sumw2 != 0))
         sumw, sumw2 = sumw[key], sumw2[key]
@@ -228,7 +241,57 @@ def points_from_histograms(
     return points_from_cells(cells)
 
 
-def _checked(name: str, h: Any, first_name: str, first: Any) -> tuple[FloatArray, FloatArray]:
+def has_variances(histogram: Any) -> bool:
+    """Whether a histogram stores sums of squared weights beside its contents."""
+    storage = getattr(histogram, "storage_type", None)
+    if storage is not None:
+        return bool(storage.__name__ == "Weight")
+    return bool(getattr(histogram, "weighted", histogram.variances() is not None))
+
+
+def check_counts(name: str, histogram: Any, *, unweighted: bool) -> None:
+    """Refuse a histogram without variances whose contents are no counts of unweighted entries.
+
+    Contents that are no whole numbers are weighted, and so are those that are all multiples of
+    one: such counts are less probable than `CHANCE`.
+
+    Parameters
+    ----------
+    name, histogram
+        Process and its histogram.
+    unweighted
+        Whether the user says that the contents are counts, whatever they look like.
+
+    Raises
+    ------
+    InputError
+        With what to do.
+    """
+    values = np.ravel(histogram.values())
+    if getattr(histogram, "kind", "COUNT") != "COUNT":
+        raise InputError(f"histogram {name}: holds means, not yields")
+    if unweighted:
+        return
+    if histogram.variances() is None:
+        got = "weights without their squares"
+    elif (values < 0).any() or (values % 1 != 0).any():
+        wrong = values[(values < 0) | (values % 1 != 0)]
+        got = f"a bin of {wrong[0]:.6g}, which is no count"
+    else:
+        filled = values[(values > 0) & (values < 2**53)].astype(np.int64)
+        step = int(np.gcd.reduce(filled)) if len(filled) else 1
+        if step == 1 or float(step) ** -len(filled) > CHANCE:
+            return
+        got = f"bins that are all multiples of {step}"
+    raise InputError(
+        f"histogram {name}: has no variances (got {got}); fill it with hist.storage.Weight(), or "
+        "TH1::Sumw2 in ROOT, or say unweighted=True (--unweighted) if every entry has weight one"
+    )
+
+
+def _checked(
+    name: str, h: Any, first_name: str, first: Any, *, unweighted: bool
+) -> tuple[FloatArray, FloatArray]:
     """Contents and variances of a histogram, flat, when it is like the first one and sound."""
     edges = [np.asarray(axis.edges) for axis in first.axes]
     own = [np.asarray(axis.edges) for axis in h.axes]
@@ -240,11 +303,11 @@ def _checked(name: str, h: Any, first_name: str, first: Any) -> tuple[FloatArray
             f"histogram {name}: its axes differ from those of {first_name} "
             f"(got {got}; needed {needed})"
         )
-    if h.variances() is None:
-        raise InputError(
-            f"histogram {name}: has weights but no variances; fill one with hist.storage.Weight()"
-        )
-    sumw, sumw2 = np.ravel(h.values()), np.ravel(h.variances())
+    stored = has_variances(h)
+    if not stored:
+        check_counts(name, h, unweighted=unweighted)
+    sumw = np.ravel(h.values())
+    sumw2 = np.ravel(h.variances()) if stored else np.abs(sumw)
     if not (np.isfinite(sumw).all() and np.isfinite(sumw2).all()):
         bad = int((~np.isfinite(sumw) | ~np.isfinite(sumw2)).sum())
         raise InputError(f"histogram {name}: {bad} of {sumw.size} bins are NaN or infinite")

@@ -16,6 +16,7 @@ from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.binned import (
     FOLDS_NOTE,
+    counts_note,
     is_histogram,
     nominal_histograms,
     points_from_histograms,
@@ -111,9 +112,8 @@ def _finish(
     else:
         held_out = significance_of(problem, sums, seed=search.seed)
         notes.append("there are no folds: Z is that of the training events, and reads high")
-    if search.binned:
-        notes.append(FOLDS_NOTE)
-    elif isinstance(tally, PointTally):
+    notes += search.notes
+    if not search.binned and isinstance(tally, PointTally):
         notes.append(CELLS_NOTE)
     return Result(
         asked=asked,
@@ -152,6 +152,7 @@ def optimise(
     max_points: int = 4000,
     progress: bool = False,
     continue_from: Result | Sequence[Result] | None = None,
+    unweighted: bool = False,
 ) -> Any:
     """Find the categories with the best expected significance.
 
@@ -203,6 +204,9 @@ def optimise(
     continue_from
         Results of ``gato`` to start from, with a shorter and colder schedule; one for each of
         ``n_categories``. A note says what was gained.
+    unweighted
+        Whether every entry of histograms without variances has weight one; else those are
+        refused whose contents do not look like it (`gato_coffea.gato.binned.check_counts`).
 
     Returns
     -------
@@ -247,6 +251,7 @@ def optimise(
         window=window,
         max_points=max_points,
         seed=seed,
+        unweighted=unweighted,
     )
     problem = Problem(
         points=points,
@@ -266,6 +271,7 @@ def optimise(
     elif isinstance(n_categories, str):
         counts = tuple(n for n in counts if n <= len(points)) or (1,)
     check_problem(problem, max(counts))
+    binned = is_histogram(samples[signals[0]])
     search = Search(
         problem,
         tally,
@@ -275,7 +281,8 @@ def optimise(
         epochs,
         seed,
         progress,
-        binned=is_histogram(samples[signals[0]]),
+        binned=binned,
+        notes=(FOLDS_NOTE, *counts_note(used)) if binned else (),
         kind=kind,
         bins=bins,
         previous=_by_count(continue_from),
@@ -336,6 +343,7 @@ def _prepare(
     window: Window | None,
     max_points: int,
     seed: int,
+    unweighted: bool,
 ) -> tuple[Points, Tally]:
     """Points to train on, and what the final yields are taken from."""
     values = list(samples.values())
@@ -345,7 +353,7 @@ def _prepare(
     if all(is_histogram(value) for value in values):
         if window is not None:
             raise OptimisationError("window_gev: needs events with masses (got histograms)")
-        points = points_from_histograms(samples, n_folds=n_folds, seed=seed)
+        points = points_from_histograms(samples, n_folds=n_folds, seed=seed, unweighted=unweighted)
         return points, PointTally(points)
     events = with_folds(as_samples(samples), n_folds)
     features = tuple(features) if features is not None else default_features(events)

@@ -48,6 +48,8 @@ class Candidate:
 class Search:
     """A problem with its events and settings; ``binned`` where only histograms are known.
 
+    ``notes`` are sentences about the input, for every result.
+
     ``bins`` are those of each discriminant for ``kind`` edges, ``previous`` holds by number of
     categories the results that training is to continue.
     ``found`` keeps the partitions that `lloyd` has reached, by number of categories.
@@ -62,6 +64,7 @@ class Search:
     seed: int
     progress: bool
     binned: bool = False
+    notes: tuple[str, ...] = ()
     kind: Kind = "mixture"
     bins: tuple[int, ...] | None = None
     previous: Mapping[int, Result] = field(default_factory=dict, repr=False)
