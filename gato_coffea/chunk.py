@@ -30,7 +30,7 @@ SUM_OF_WEIGHTS = "sum_of_weights"
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """What is left of a chunk after selection, blinding and the removal of what is no number."""
+    """What is left of a chunk after selection and the removal of what is no number."""
 
     view: EventView
     sample: Sample
@@ -51,6 +51,7 @@ def collect(
     generator_weight: Source | None = None,
     sumw: float | None = None,
     data: bool = False,
+    blinded: bool | None = None,
     dataset: str | None = None,
     categories: Categories | None = None,
     templates: hist.Hist[Any] | None = None,
@@ -86,7 +87,11 @@ def collect(
     sumw
         The sum of generator weights itself, where it is known otherwise.
     data
-        Whether these are collision data: weight one, no variations, blinded.
+        Whether these are collision data: weight one, no variations, no sum of weights.
+    blinded
+        Whether events in the signal window, or above a blinded score, are left out and counted
+        nowhere; by default if they are data. Where a function gives the mass or the score, the
+        steps of the cut flow before the last one are left out with them.
     dataset
         Name that the output is filed under; by default that of ``events.metadata``.
     categories
@@ -113,13 +118,21 @@ def collect(
     view = EventView(events, None, chunk.place)
     factors = [1.0] if data else _listed(weight)
     total, invalid = sumw if sumw is not None else 0.0, {}
-    if generator_weight is not None:
+    if generator_weight is not None and not data:
         generated = view.numbers(generator_weight, SUM_OF_WEIGHTS)
         total += _finite_sum(generated)
         invalid[SUM_OF_WEIGHTS] = int(np.count_nonzero(~np.isfinite(generated)))
-    view, cutflow = _select(view, selection or {}, [s for s in factors if not callable(s)])
     if discriminants is None:
         discriminants = {f.name: f.name for f in layout.features}
+    hidden = _hidden(layout, discriminants, mass) if (data if blinded is None else blinded) else []
+    early = not any(callable(h.source) for h in hidden)
+    if early:
+        view = _visible(view, hidden)
+    n_events = len(view)
+    view, cutflow = _select(view, selection or {}, [s for s in factors if not callable(s)])
+    if not early:  # counts from before would tell how many events are hidden
+        view = _visible(view, hidden)
+        n_events, cutflow = len(view), {}
     kept = _keep(
         view,
         layout=layout,
@@ -138,7 +151,7 @@ def collect(
         "histograms": _fill_histograms(layout, sample, process),
         "cutflow": cutflow,
         "sumw": float(total),
-        "n_events": len(events),
+        "n_events": n_events,
         "invalid": invalid | dict(kept.invalid),
         "out_of_range": dict(kept.out_of_range),
     }
@@ -152,6 +165,39 @@ def collect(
         fill_templates(filled, sample, process=process, categories=categories)
         output["templates"] = filled
     return {chunk.dataset: output}
+
+
+@dataclass(frozen=True)
+class _Hidden:
+    """A closed interval of what a source gives, times a factor, that blinded events lie in."""
+
+    source: Source
+    key: str
+    factor: float
+    low: float
+    high: float
+
+
+def _hidden(
+    layout: Layout, discriminants: Mapping[str, Source], mass: Source | None
+) -> list[_Hidden]:
+    """What is blinded: the signal window of the mass, and discriminants from a value on."""
+    result = [
+        _Hidden(discriminants[name], f"discriminants.{name}", 1.0, value, np.inf)
+        for name, value in layout.blind.items()
+    ]
+    if layout.mass is not None and layout.mass.blinded:
+        source = layout.mass.source if mass is None else mass
+        result.append(_Hidden(source, MASS, layout.mass.to_gev, *layout.mass.window_gev))
+    return result
+
+
+def _visible(view: EventView, hidden: Sequence[_Hidden]) -> EventView:
+    """The events that are not hidden; one without a value is none of those that are."""
+    for part in hidden:
+        values = view.numbers(part.source, part.key) * part.factor
+        view = view.where(~((values >= part.low) & (values <= part.high)))
+    return view
 
 
 def _listed(value: Any) -> list[Source]:
@@ -198,23 +244,19 @@ def _keep(
     w = view.product(weight, "weight")
     cutflow[LAST_STEP] = _step(w)
     columns: dict[str, FloatArray] = {}
-    visible = np.ones(len(view), dtype=bool)
     if layout.mass is not None:
         values = view.numbers(layout.mass.source if mass is None else mass, "mass")
         columns["mass"] = values * layout.mass.to_gev
-        if data and layout.mass.blinded:
-            low, high = layout.mass.window_gev
-            visible = ~((columns["mass"] >= low) & (columns["mass"] <= high))
     for f in layout.features:
         columns[f.name] = view.numbers(discriminants[f.name], f"discriminants.{f.name}")
     columns["weight"] = w
     varied = {k: view.product(v, f"weight.variations.{k}") for k, v in variations.items()}
     columns |= {f"weight.variations.{k}": v for k, v in varied.items()}
-    good = visible.copy()
+    good = np.ones(len(view), dtype=bool)
     invalid = {}
     for name, values in columns.items():
         finite = np.isfinite(values)
-        invalid[name] = int(np.count_nonzero(~finite & visible))
+        invalid[name] = int(np.count_nonzero(~finite))
         good &= finite
     if not good.all():
         columns = {name: values[good] for name, values in columns.items()}

@@ -32,6 +32,7 @@ from gato_coffea.sections import (
     Section,
     SumOfWeights,
     Weight,
+    check_datasets,
 )
 
 __all__ = [
@@ -76,12 +77,22 @@ class Analysis(Section):
     mass: Mass | None = None
     histograms_2d: bool = False
     keep_columns: bool = True
+    blind: Mapping[Name, float] = Field(default_factory=dict)
+    unblind: bool = False
     event_id: tuple[str, ...] | None = None
     max_invalid_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
     optimise: Optimisation
     plots: Plots = Plots()
     ntuples: str | None = None
     directory: Path = Field(default=Path(), exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _open(cls, content: Any) -> Any:
+        """``unblind: true`` opens the signal window too."""
+        if content.get("unblind") is True and isinstance(content.get("mass"), Mapping):
+            return {**content, "mass": {**content["mass"], "blinded": False}}
+        return content
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -100,8 +111,8 @@ class Analysis(Section):
                     f"datasets.{key}.sum_of_weights is missing; give branch, tree with entry, or "
                     "count_events: true"
                 )
-        self._check_eras()
-        self._check_derived()
+        check_datasets(self.datasets)
+        self._check_blinding()
         self._check_processes()
         bins = self.optimise.bins_per_discriminant
         if bins is not None and len(bins) != len(self.discriminants):
@@ -113,24 +124,22 @@ class Analysis(Section):
             raise ValueError("optimise.mass_window needs a mass section")
         return self
 
-    def _check_eras(self) -> None:
-        years = sorted({d.year for d in self.datasets.values() if d.year is not None})
-        if len(years) > 1:
+    def _check_blinding(self) -> None:
+        if self.blind and self.mass is not None:
             raise ValueError(
-                "datasets: year: all datasets are scaled to one luminosity, so they must be of "
-                f"one year (got {', '.join(years)})"
+                "blind: with a mass section data are hidden in its window (mass.blinded); fits of "
+                "the sidebands need the data at every score"
             )
-
-    def _check_derived(self) -> None:
-        for key, dataset in self.datasets.items():
-            if dataset.derived_from is None:
-                continue
-            of = self.datasets.get(dataset.derived_from)
-            if of is None or of.derived_from is not None:
-                others = [n for n, d in self.datasets.items() if d.derived_from is None]
+        ranges = {d.name: d.range for d in self.discriminants}
+        for name, value in self.blind.items():
+            if name not in ranges:
                 raise ValueError(
-                    f"datasets.{key}.derived_from: must name a dataset that is not derived itself "
-                    f"(got {dataset.derived_from!r}; allowed: {', '.join(others)})"
+                    f"blind.{name}: is no discriminant (allowed: {', '.join(ranges)})"
+                )
+            low, high = ranges[name]
+            if not low < value < high:
+                raise ValueError(
+                    f"blind.{name}: must lie inside the range {[low, high]} (got {value:g})"
                 )
 
     def _check_processes(self) -> None:
@@ -193,6 +202,23 @@ class Analysis(Section):
     def data_processes(self) -> tuple[str, ...]:
         """Names of the processes that are collision data."""
         return tuple(dict.fromkeys(d.process for d in self.datasets.values() if d.data))
+
+    def is_from_data(self, dataset: str) -> bool:
+        """Whether the events of a dataset are collision data, whatever they are used for."""
+        found = self.datasets[dataset]
+        return found.data or (
+            found.derived_from is not None and self.datasets[found.derived_from].data
+        )
+
+    @property
+    def blinded_scores(self) -> Mapping[str, float]:
+        """Discriminants, and the value from which on data are hidden; none if unblinded."""
+        return {} if self.unblind else self.blind
+
+    @property
+    def is_blinded(self) -> bool:
+        """Whether data are hidden, in the signal window or above a score."""
+        return bool(self.blinded_scores) or (self.mass is not None and self.mass.blinded)
 
     @property
     def all_processes(self) -> tuple[str, ...]:

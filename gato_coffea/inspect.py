@@ -38,7 +38,7 @@ class DatasetRow:
     dataset, process, kind
         Names, and ``data`` or ``simulation``.
     files, entries, tree
-        Number of files, entries in all of them, path of the tree in them.
+        Number of files, entries in all of them (None for blinded data), path of the tree in them.
     sumw
         Sum of generator weights; None for data and for weights that are normalised already.
     missing
@@ -50,7 +50,7 @@ class DatasetRow:
     process: str
     kind: str
     files: int
-    entries: int
+    entries: int | None
     tree: str
     sumw: float | None
     missing: tuple[str, ...]
@@ -160,7 +160,7 @@ def _row(analysis: Analysis, name: str, files: Mapping[str, str]) -> DatasetRow:
         process=dataset.process,
         kind="data" if dataset.data else "simulation",
         files=len(files),
-        entries=entries,
+        entries=None if analysis.is_blinded and analysis.is_from_data(name) else entries,
         tree=next(iter(files.values())),
         sumw=None if dataset.sum_of_weights is None else sumw,
         missing=tuple(problems),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -34,6 +34,8 @@ class Layout:
         Branches that identify an event, or None for the usual ones.
     moments
         Whether cells also sum what the optimiser needs to extrapolate from the mass sidebands.
+    blind
+        Discriminants, and the value from which on data are hidden.
     """
 
     discriminants: tuple[Discriminant, ...]
@@ -43,6 +45,7 @@ class Layout:
     two_dimensional: bool = False
     event_id: tuple[str, ...] | None = None
     moments: bool = False
+    blind: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, analysis: Analysis) -> Self:
@@ -55,6 +58,7 @@ class Layout:
             two_dimensional=analysis.histograms_2d,
             event_id=analysis.event_id,
             moments=analysis.optimise.mass_window,
+            blind=analysis.blinded_scores,
         )
 
     @cached_property

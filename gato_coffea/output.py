@@ -46,8 +46,8 @@ class Processed:
     cutflow
         For each process and step, ``events`` and the scaled sum of weights ``weighted``.
     sumw, n_events, factors
-        Of each dataset: sum of generator weights, events read, and the factor that its weights
-        were multiplied with.
+        Of each dataset: sum of generator weights, events read (of blinded data only those that
+        are not hidden), and the factor that its weights were multiplied with.
     invalid, out_of_range
         For each dataset, how many selected events had no finite value, or one outside the
         declared range, by source.
@@ -133,7 +133,8 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
         if name not in output:
             raise InputError(f"datasets.{name}: no chunk of it was processed")
         part = output[name]
-        if part["n_events"] == 0:
+        hidden = analysis.is_blinded and analysis.is_from_data(name)
+        if part["n_events"] == 0 and not hidden:
             raise InputError(f"datasets.{name}: the tree has no entries in any of its files")
         selected = part["cutflow"][LAST_STEP]["events"]
         for source, count in part["invalid"].items():
@@ -152,12 +153,12 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
                     *(name, source, count, selected),
                 )
     for process in analysis.all_processes:
-        parts = [output[n] for n, d in analysis.datasets.items() if d.process == process]
-        if not sum(part["cutflow"][LAST_STEP]["events"] for part in parts):
-            read = sum(part["n_events"] for part in parts)
-            raise InputError(
-                f"process {process!r}: no event passes the selection (of {read} events read)"
-            )
+        names = [n for n, d in analysis.datasets.items() if d.process == process]
+        if not sum(output[n]["cutflow"][LAST_STEP]["events"] for n in names):
+            read = f"of {sum(output[n]['n_events'] for n in names)} events read"
+            if analysis.is_blinded and any(analysis.is_from_data(n) for n in names):
+                read = "outside of what is blinded"
+            raise InputError(f"process {process!r}: no event passes the selection ({read})")
 
 
 def blocks_by_process(

@@ -46,6 +46,8 @@ EVENTS = (
     "mass",
     "histograms_2d",
     "keep_columns",
+    "blind",
+    "unblind",
     "event_id",
     "max_invalid_fraction",
 )

@@ -28,6 +28,7 @@ class _Plan:
 
     process: str
     data: bool
+    blinded: bool
     weight: tuple[Source, ...]
     sum_of_weights: SumOfWeights | None
     templates: hist.Hist[Any] | None
@@ -88,6 +89,7 @@ class GatoProcessor(ProcessorABC):
             name: _Plan(
                 process=dataset.process,
                 data=dataset.data,
+                blinded=analysis.is_from_data(name),
                 weight=tuple(
                     map(
                         source,
@@ -133,6 +135,7 @@ class GatoProcessor(ProcessorABC):
             generator_weight=generator_weight,
             sumw=sumw,
             data=plan.data,
+            blinded=plan.blinded,
             categories=self._categories,
             templates=plan.templates,
             spool=self._spool,

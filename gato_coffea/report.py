@@ -109,7 +109,7 @@ def render_report(
         kept=best.n_categories,
         headline=with_spread(best.held_out),
         training=f"{best.training.combined:.3f}",
-        blinded=analysis.mass is not None and analysis.mass.blinded,
+        blinded=blinded_text(analysis),
         notes=[(k, note) for k in sorted(results) for note in results[k].notes],
         significances=significance_rows(results, use),
         categories=category_rows(best),
@@ -122,6 +122,16 @@ def render_report(
         stages=record.get("stages", {}),
         inputs=record.get("inputs", {}),
         fingerprint=analysis.fingerprint(),
+    )
+
+
+def blinded_text(analysis: Analysis) -> str | None:
+    """Where data are hidden, or None."""
+    if analysis.mass is not None and analysis.mass.blinded:
+        return "in {:g}–{:g} GeV".format(*analysis.mass.window_gev)
+    labels = {d.name: d.label or d.name for d in analysis.discriminants}
+    return (
+        " and ".join(f"at {labels[n]} ≥ {v:g}" for n, v in analysis.blinded_scores.items()) or None
     )
 
 

@@ -112,6 +112,31 @@ class ProcessSettings(Section):
     resonant: bool = False
 
 
+def check_datasets(datasets: Mapping[str, Dataset]) -> None:
+    """Refuse several years, and datasets derived from what they cannot be derived from."""
+    years = sorted({d.year for d in datasets.values() if d.year is not None})
+    if len(years) > 1:
+        raise ValueError(
+            "datasets: year: all datasets are scaled to one luminosity, so they must be of "
+            f"one year (got {', '.join(years)})"
+        )
+    for key, dataset in datasets.items():
+        if dataset.derived_from is None:
+            continue
+        of = datasets.get(dataset.derived_from)
+        if of is None or of.derived_from is not None:
+            others = [n for n, d in datasets.items() if d.derived_from is None]
+            raise ValueError(
+                f"datasets.{key}.derived_from: must name a dataset that is not derived itself "
+                f"(got {dataset.derived_from!r}; allowed: {', '.join(others)})"
+            )
+        if of.data and not dataset.already_normalised:
+            raise ValueError(
+                f"datasets.{key}: is derived from data, which have no cross section; give "
+                "already_normalised: true"
+            )
+
+
 class Discriminant(Section):
     """A classifier score: its source, its range and the bins of its fine histogram."""
 

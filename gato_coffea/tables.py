@@ -41,7 +41,8 @@ def dataset_table(rows: Sequence[DatasetRow]) -> Table:
     table = _table("Datasets", [*columns, "problems"], left=4)
     for row in rows:
         table.add_row(
-            *(row.dataset, row.process, row.kind, row.tree, str(row.files), str(row.entries)),
+            *(row.dataset, row.process, row.kind, row.tree, str(row.files)),
+            "blinded" if row.entries is None else str(row.entries),
             _number(row.sumw, "{:.8g}"),
             str(len(row.missing)),
         )

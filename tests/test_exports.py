@@ -249,6 +249,8 @@ def test_data_in_the_window_stay_blind():
     opened = channels(templates, analysis_of(data=True, blinded=False))[0]
     assert opened.is_data
     assert opened.observed == templates["obs", "nominal", 0, 120j:130j].values().sum()
+    by_score = analysis_of(data=True, mass=False).model_copy(update={"blind": {"score": 0.8}})
+    assert not channels(templates_of(by_score), by_score)[0].is_data
     fits = fit_categories(templates, blind)
     predicted = channels(templates, blind, fits=fits)[1]
     assert [p.name for p in predicted.processes] == ["sig", "sideband"]

@@ -192,6 +192,21 @@ def test_inclusive_plots_show_no_blinded_data() -> None:
     assert outside.get_ydata().sum() == 2500
 
 
+def test_data_are_shown_below_a_blinded_score_alone() -> None:
+    run = a_run(2, data=True)
+    run |= {"results": {3: run["results"][3]}, "fits": {}}
+    analysis = an_analysis(2, data=True, mass=False)
+    run["analysis"] = analysis.model_copy(update={"blind": {"score1": 0.6}})
+    run["templates"] = {}
+    figures = dict(run_figures(**run))
+    points = figures["discriminant_score1"].axes[0].containers[0].lines[0].get_xdata()
+    assert len(points) > 5
+    assert np.all(points < 0.6)
+    assert not figures["discriminant_score0"].axes[0].containers
+    run["analysis"] = analysis
+    assert dict(run_figures(**run))["discriminant_score0"].axes[0].containers
+
+
 def test_data_that_slipped_into_the_window_are_not_drawn() -> None:
     run = a_run(1, data=True)
     templates = run["templates"][3]

@@ -136,7 +136,7 @@ def _channel(
     expected = np.sum([p.values for p in processes if not p.signal], axis=0)
     processes, observed = _filled(processes, expected, f"category{category}")
     data = analysis.data_processes
-    is_data = bool(data) and not (analysis.mass is not None and analysis.mass.blinded)
+    is_data = bool(data) and not analysis.is_blinded
     if is_data:
         seen = [_contents(templates, analysis, d, NOMINAL, category, shape)[0] for d in data]
         observed = np.sum(seen, axis=0)

@@ -31,7 +31,6 @@ from gato_coffea.plots.run_values import (
     axis_label,
     category_stack,
     discriminant_stack,
-    is_blinded,
     mass_stack,
     occupancy,
     optimised_stack,
@@ -150,6 +149,12 @@ def run_figures(
             yield f"mass_{use}_category_{fit.category}", figure
 
 
+def _has_sidebands(analysis: Analysis) -> bool:
+    """Whether data are shown outside the signal window only."""
+    mass = analysis.mass
+    return mass is not None and mass.blinded and bool(analysis.data_processes)
+
+
 def _discriminants(histograms: Histograms, analysis: Analysis, style: Style) -> Named:
     scale = analysis.plots.signal_scale
     for discriminant in analysis.discriminants:
@@ -160,7 +165,7 @@ def _discriminants(histograms: Histograms, analysis: Analysis, style: Style) -> 
         yield f"discriminant_{name}", draw_stack(stack, style, signal_scale=scale)
         yield f"discriminant_{name}_log", draw_stack(stack, style, signal_scale=scale, log=True)
         plane = histograms.get(f"{name}_{MASS}")
-        if is_blinded(analysis) and analysis.data_processes and plane is not None:
+        if plane is not None and _has_sidebands(analysis):
             assert analysis.mass is not None
             outside = stack_of(
                 plane,
@@ -251,7 +256,8 @@ def _yields(asked: int, templates: hist.Hist[Any], analysis: Analysis, style: St
             stack, style, log=True, categories=True, signal_scale=analysis.plots.signal_scale
         ),
     )
-    if analysis.mass is not None and is_blinded(analysis) and analysis.data_processes:
+    if _has_sidebands(analysis):
+        assert analysis.mass is not None
         outside = category_stack(
             templates,
             analysis,

@@ -24,14 +24,9 @@ OCCUPANCY_CELLS = 50
 Histograms = Mapping[str, "hist.Hist[Any]"]
 
 
-def is_blinded(analysis: Analysis) -> bool:
-    """Whether data are missing inside the signal window."""
-    return analysis.mass is not None and analysis.mass.blinded
-
-
 def shown_data(analysis: Analysis) -> tuple[str, ...]:
     """Data that may be compared with simulation inclusively: none where some are blinded."""
-    return () if is_blinded(analysis) else analysis.data_processes
+    return () if analysis.is_blinded else analysis.data_processes
 
 
 def axis_label(analysis: Analysis, name: str) -> str:
@@ -48,17 +43,22 @@ def stretched(feature: Feature) -> Feature | None:
 def discriminant_stack(
     histograms: Histograms, analysis: Analysis, name: str, *, feature: Feature | None = None
 ) -> Stack:
-    """The stack of one discriminant in about 40 bins, equidistant in it or, stretched."""
-    return stack_of(
+    """The stack of one discriminant in about 40 bins, equidistant in it or, stretched.
+
+    Where it alone is blinded, data are shown below the value from which on they are hidden.
+    """
+    alone = list(analysis.blinded_scores) == [name]
+    stack = stack_of(
         histograms[name],
         axis=name,
         backgrounds=analysis.backgrounds,
         signals=analysis.optimise.signals,
-        data=shown_data(analysis),
+        data=analysis.data_processes if alone else shown_data(analysis),
         n_bins=N_BINS,
         label=axis_label(analysis, name),
         feature=feature,
     )
+    return stack.blinded((analysis.blinded_scores[name], np.inf)) if alone else stack
 
 
 def optimised_stack(
