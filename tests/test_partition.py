@@ -13,6 +13,7 @@ from gato_coffea.gato.partition import (
     _linear_score,
     allowed_runs,
     best_partitions,
+    comparable_z2,
     interval_yields,
     lloyd,
     merge_down,
@@ -21,6 +22,7 @@ from gato_coffea.gato.partition import (
     seed_labels,
 )
 from gato_coffea.gato.problem import Densities, Objective, Problem
+from gato_coffea.gato.significance import category_z2
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import Feature, Points
 
@@ -212,8 +214,9 @@ def test_lloyd_reaches_the_best_partition_of_all(m, k, combination):
 
 @pytest.mark.parametrize("combination", ["geometric", "quadrature", "sum"])
 @pytest.mark.parametrize("with_mass", [False, True])
-def test_a_step_of_lloyd_follows_the_slope_of_the_objective(combination, with_mass):
-    objective = Objective(combination, window=WINDOW if with_mass else None)
+@pytest.mark.parametrize("uncertain", [{}, {"mc_uncertainty": True, "systematic": 0.1}])
+def test_a_step_of_lloyd_follows_the_slope_of_the_objective(combination, with_mass, uncertain):
+    objective = Objective(combination, window=WINDOW if with_mass else None, **uncertain)
     d = densities(60, m=2, seed=3, with_mass=with_mass)
     yields = d.yields(np.arange(60) % 5, 5, objective)
     score = _linear_score(yields, objective.per_signal(yields), objective)
@@ -222,15 +225,30 @@ def test_a_step_of_lloyd_follows_the_slope_of_the_objective(combination, with_ma
         values = []
         for step in (1e-5, -1e-5):
             signal, background = yields.signal.copy(), yields.background.copy()
+            variance = yields.variance.copy()
             if row < 2:
                 signal[row, c] += step
-            else:
+            elif row == 2:
                 background[c] += step * yields.factor[c]
-            moved = replace(yields, signal=signal, background=background)
+            else:
+                variance[c] += step * yields.factor[c] ** 2
+            moved = replace(yields, signal=signal, background=background, variance=variance)
             values.append(float(objective.combined(moved)))
         slope[row, c] = (values[0] - values[1]) / 2e-5
     # Only where the score is largest matters: it may have any scale.
-    np.testing.assert_allclose(score / score[0, 0], slope / slope[0, 0], rtol=1e-6)
+    np.testing.assert_allclose(score / score[0, 0], slope / slope[0, 0], rtol=1e-6, atol=1e-8)
+
+
+def test_a_fast_comparison_is_the_significance_with_uncertainties():
+    rng = np.random.default_rng(2)
+    signal, background = rng.exponential(3, (2, 200)), rng.exponential(5, 200)
+    sumw2 = rng.exponential(4, 200)
+    signal[0, ::7], background[::9] = -1.0, -2.0
+    for uncertain in ({}, {"mc_uncertainty": True}, {"mc_uncertainty": True, "systematic": 0.3}):
+        own = Objective("geometric", **uncertain)
+        exact = category_z2(signal, background, own.variance(background, sumw2))
+        got = comparable_z2(signal, background, sumw2, own)
+        np.testing.assert_allclose(got, exact, rtol=1e-9, atol=1e-12)
 
 
 def test_lloyd_stays_where_it_cannot_improve():

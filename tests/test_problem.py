@@ -15,7 +15,7 @@ from gato_coffea.gato.problem import (
     steady,
     window_yields,
 )
-from gato_coffea.gato.significance import cowan_z2
+from gato_coffea.gato.significance import profiled_z2
 from gato_coffea.gato.window import Window, window_fraction
 from gato_coffea.samples import Feature, Points
 
@@ -133,7 +133,7 @@ def test_uncertainties_in_the_objective(mc, systematic):
     z2 = 0.0
     for s, b, sumw2 in ((3.0, 10.0, 2.0), (4.0, 20.0, 1.0)):
         variance = (sumw2 if mc else 0.0) + (systematic * b) ** 2
-        z2 += float(cowan_z2(s, b, variance))
+        z2 += float(profiled_z2(s, b, variance))
     assert float(objective.combined(yields)) == pytest.approx(np.sqrt(z2), rel=1e-14)
     assert objective.per_signal(yields).shape == (1,)
 

@@ -44,12 +44,13 @@ def _significance_parts(s: Tensor, b: Tensor, v: Tensor | None = None) -> tuple[
     b = tf.where(valid, b, tf.ones_like(b))
     s = tf.where(valid, s, tf.zeros_like(s))
     r = s / b
-    factor = 2.0 * _curvature(r)
-    if v is not None:
-        v = tf.where(valid, v, tf.zeros_like(v))
-        t = v / (b + v)
-        factor -= 2.0 * t * _curvature(r * t)
-    return s / tf.sqrt(b), factor
+    if v is None:
+        return s / tf.sqrt(b), 2.0 * _curvature(r)
+    t = tf.where(valid, v, tf.zeros_like(v)) / b
+    # The excess over the profiled background, in units of the signal over the nominal one.
+    share = 2.0 / (1.0 + t + tf.sqrt((1.0 + t) ** 2 + 4.0 * t * r))
+    e = r * share
+    return s / tf.sqrt(b), share**2 * (2.0 * (1.0 + t * e) * _curvature(e) + t)
 
 
 def asimov_z2(s: Any, b: Any) -> Tensor:
@@ -65,13 +66,13 @@ def asimov_z2(s: Any, b: Any) -> Tensor:
     Tensor
         Zero, with zero gradient, where ``s <= 0`` or ``b <= 0``.
     """
-    return cowan_z2(s, b, 0.0)
+    return profiled_z2(s, b, 0.0)
 
 
-def cowan_z2(s: Any, b: Any, v: Any) -> Tensor:
+def profiled_z2(s: Any, b: Any, v: Any) -> Tensor:
     """Square of the median discovery significance with background variance ``v``.
 
-    The form of `gato_coffea.gato.significance.cowan_z2`; its gradient is finite everywhere.
+    The form of `gato_coffea.gato.significance.profiled_z2`; its gradient is finite everywhere.
 
     Parameters
     ----------
@@ -143,9 +144,9 @@ def signal_z2(signal: Tensor, background: Tensor, variance: Any = 0.0) -> Tensor
     known = background[..., None, :]
     total = tf.where(known > 0, known + others, tf.zeros_like(others))
     if isinstance(variance, int | float):
-        return tf.reduce_sum(cowan_z2(signal, total, variance), axis=-1)
+        return tf.reduce_sum(profiled_z2(signal, total, variance), axis=-1)
     spread = tf.broadcast_to(tf.cast(variance, background.dtype), tf.shape(background))
-    return tf.reduce_sum(cowan_z2(signal, total, spread[..., None, :]), axis=-1)
+    return tf.reduce_sum(profiled_z2(signal, total, spread[..., None, :]), axis=-1)
 
 
 def combine_z2(

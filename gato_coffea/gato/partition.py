@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.gato.problem import CategoryYields, Densities, Objective, Problem, window_yields
-from gato_coffea.gato.significance import SMALLEST_RATIO, category_z2, combine
+from gato_coffea.gato.significance import SMALLEST_RATIO, combine, excess_ratio
 from gato_coffea.samples import FloatArray, IntArray
 
 
@@ -106,8 +106,8 @@ def comparable_z2(
 ) -> FloatArray:
     """Squared significances to compare partitions by: those of `category_z2`, but fast.
 
-    Without a variance the closed form is used, whose error is that of the yields' last digits:
-    much in units of a tiny square, nothing in a sum of squares.
+    The closed form is used, whose error is that of the yields' last digits: much in units of a
+    tiny square, nothing in a sum of squares.
 
     Parameters
     ----------
@@ -118,15 +118,24 @@ def comparable_z2(
     objective
         Says whether the significance knows of a variance.
     """
-    if objective.mc_uncertainty or objective.systematic > 0:
-        return category_z2(signal, background, objective.variance(background, sumw2))
     s = np.maximum(signal, 0.0)
     known = background[..., None, :] > SMALLEST_RATIO * s
     total = background[..., None, :] + (s.sum(axis=-2, keepdims=True) - s)
     total[~known] = 1.0
-    result = s + total
-    result *= np.log1p(s / total)
-    result -= s
+    if not (objective.mc_uncertainty or objective.systematic > 0):
+        result = s + total
+        result *= np.log1p(s / total)
+        result -= s
+    else:
+        variance = np.maximum(objective.variance(background, sumw2), 0.0)[..., None, :]
+        excess = excess_ratio(s / total, variance / total)
+        # The profiled shift is variance * excess; it costs its square over the variance.
+        penalty = variance * excess
+        result = (s + total) * np.log1p(excess)
+        result -= s - penalty
+        penalty *= excess
+        penalty *= 0.5
+        result += penalty
     result[~known] = 0.0
     result *= 2.0
     return result
@@ -162,7 +171,7 @@ def lloyd(
     yields = densities.yields(label, n, objective)
     z = objective.per_signal(yields)
     best, best_value = label, float(combine(z, objective.combination))
-    stack = np.concatenate([densities.signal, densities.background[None]]).T
+    stack = _additive_rows(densities).T
     for _ in range(steps):
         new = (stack @ _linear_score(yields, z, objective)).argmax(axis=1)
         if np.array_equal(new, label):
@@ -177,10 +186,10 @@ def lloyd(
 
 
 def _linear_score(yields: CategoryYields, z: FloatArray, objective: Objective) -> FloatArray:
-    """What one unit of each signal and of background in the mass range adds in each category.
+    """What one unit of each of `_additive_rows` adds in each category.
 
     The first derivatives of the objective with respect to the yields, shape
-    ``(signals + 1, K)``: the tangent plane, which a convex function never falls below. ``z`` are
+    ``(signals + 2, K)``: the tangent plane, which a convex function never falls below. ``z`` are
     the significances of the signals.
     """
     s, b = np.maximum(yields.signal, 0.0), np.maximum(yields.background, 1e-12)
@@ -191,12 +200,22 @@ def _linear_score(yields: CategoryYields, z: FloatArray, objective: Objective) -
         weight = np.ones_like(z) if objective.combination == "quadrature" else 1.0 / z
     others = b + s.sum(axis=0) - s
     variance = objective.variance(yields.background, yields.variance)
-    # With a background variance the tangent of s**2 / (b + v) is used in place of the exact one.
-    ratio = s / (others + variance)
-    by_signal = np.log1p(ratio) * weight[:, None]
-    by_other = (np.log1p(ratio) - ratio) * weight[:, None]
+    # At the profiled background only the terms' own derivatives count (envelope theorem).
+    excess = excess_ratio(s / others, variance / others)
+    by_signal = np.log1p(excess) * weight[:, None]
+    by_other = by_signal - excess * weight[:, None]
+    by_variance = (-0.5 * excess**2 * weight[:, None]).sum(axis=0)
     by_any = by_other.sum(axis=0)
-    return np.concatenate([by_signal + by_any - by_other, (by_any * yields.factor)[None]])
+    by_background = by_any + 2 * objective.systematic**2 * yields.background * by_variance
+    if not objective.mc_uncertainty:
+        by_variance = np.zeros_like(by_variance)
+    rows = [by_background * yields.factor, by_variance * yields.factor**2]
+    return np.concatenate([by_signal + by_any - by_other, rows])
+
+
+def _additive_rows(densities: Densities) -> FloatArray:
+    """Signals, background and its variance, shape ``(signals + 2, P)``."""
+    return np.concatenate([densities.signal, densities.background[None], densities.variance[None]])
 
 
 def seed_labels(
@@ -211,11 +230,10 @@ def seed_labels(
     whole = densities.yields(np.zeros(len(b), dtype=np.int64), 1, objective)
     factor = np.broadcast_to(whole.factor, (n,))
     around = CategoryYields(
-        seeds.signal, seeds.background * factor, np.zeros(n), np.zeros(n), factor
+        seeds.signal, seeds.background * factor, seeds.variance * factor**2, np.zeros(n), factor
     )
-    stack = np.concatenate([s, densities.background[None]]).T
     score = _linear_score(around, objective.per_signal(around), objective)
-    return (stack @ score).argmax(axis=1).astype(np.int64)
+    return (_additive_rows(densities).T @ score).argmax(axis=1).astype(np.int64)
 
 
 def merge_down(parts: Densities, n: int, objective: Objective) -> IntArray:

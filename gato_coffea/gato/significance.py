@@ -59,17 +59,21 @@ def asimov_z2(s: Any, b: Any) -> FloatArray:
     >>> float(asimov_z2(10.0, 100.0).round(6))
     0.96824
     """
-    return cowan_z2(s, b, 0.0)
+    return profiled_z2(s, b, 0.0)
 
 
-def cowan_z2(s: Any, b: Any, v: Any) -> FloatArray:
+def profiled_z2(s: Any, b: Any, v: Any) -> FloatArray:
     """Square of the median discovery significance with background variance ``v``.
 
-    G. Cowan, "Discovery sensitivity for a counting experiment with background uncertainty"
-    (2012), equation 20. With ``r = s / b``, ``t = v / (b + v)`` and
-    ``g(r) = [(1 + r) ln(1 + r) - r] / r**2`` it reads ``2 s**2 / b [g(r) - t g(r t)]``, in which
-    nothing cancels for small ``s`` and nothing diverges for small ``v``: there it goes to
-    ``s**2 / (b + v)`` and to `asimov_z2`.
+    The likelihood is that of the exported models (HistFactory, Barlow-Beeston light): a Poisson
+    count, and a Gaussian of variance ``v`` on the background, whose shift ``d`` is profiled:
+    ``min over d of 2 [(b + d) - n + n ln(n / (b + d))] + d**2 / v`` with ``n = s + b``. The
+    minimum is known in closed form. With ``t = v / b``, ``e = (n - b - d) / (b + d)`` and
+    ``g(e) = [(1 + e) ln(1 + e) - e] / e**2`` it reads ``b e**2 [2 (1 + t e) g(e) + t]`` and
+    ``e = 2 (s / b) / [1 + t + sqrt((1 + t)**2 + 4 t s / b)]``, in which nothing cancels. It goes
+    to `asimov_z2` for small ``v`` and to ``s**2 / (b + v)`` for small ``s``, is convex and
+    homogeneous, and lies below the formula for a Poisson control measurement (Cowan 2012,
+    equation 20) where a category has few effective entries and much signal.
 
     Parameters
     ----------
@@ -85,11 +89,20 @@ def cowan_z2(s: Any, b: Any, v: Any) -> FloatArray:
     valid = (s > 0) & (b > 0) & (b > SMALLEST_RATIO * s)
     s, b = np.where(valid, s, 0.0), np.where(valid, b, 1.0)
     r = s / b
-    shape = _curvature(r)
-    if v.any():
-        t = v / (b + v)
-        shape = shape - t * _curvature(r * t)
-    return np.where(valid, 2 * s * (r * shape), 0.0)
+    if not v.any():
+        return np.where(valid, 2 * s * (r * _curvature(r)), 0.0)
+    t = v / b
+    e = excess_ratio(r, t)
+    # The factors in an order in which none of the products overflows.
+    return np.where(valid, (b * e) * (e * (2 * (1 + t * e) * _curvature(e) + t)), 0.0)
+
+
+def excess_ratio(r: FloatArray, t: FloatArray) -> FloatArray:
+    """Counts over their expectation without signal, less one, where that is profiled.
+
+    ``r`` is the signal and ``t`` the variance, both in units of the background.
+    """
+    return np.asarray(2 * r / (1 + t + np.hypot(1 + t, 2 * np.sqrt(r) * np.sqrt(t))))
 
 
 def combine(z: FloatArray, combination: Combination) -> FloatArray:
@@ -137,7 +150,7 @@ def category_z2(
     known = background[..., None, :] > 0
     total = np.where(known, background[..., None, :] + others, 0.0)
     spread = np.broadcast_to(np.asarray(variance), background.shape)[..., None, :]
-    return cowan_z2(signal, total, spread)
+    return profiled_z2(signal, total, spread)
 
 
 def signal_significances(
