@@ -135,7 +135,6 @@ class ChunkIdentity:
 
     dataset: str
     filename: str
-    uuid: str
     start: int
 
     @classmethod
@@ -145,7 +144,6 @@ class ChunkIdentity:
         return cls(
             dataset=dataset or metadata.get("dataset", process),
             filename=metadata.get("filename", ""),
-            uuid=metadata.get("fileuuid", ""),
             start=int(metadata.get("entrystart", 0)),
         )
 
@@ -155,21 +153,25 @@ class ChunkIdentity:
         return f"{self.filename or 'events'}: datasets.{self.dataset}"
 
     @property
-    def key(self) -> tuple[str, str, str, int]:
+    def key(self) -> tuple[str, str, int]:
         """Sorts the chunks of a dataset in the order of its files and entries."""
-        return self.dataset, self.uuid, self.filename, self.start
+        return self.dataset, self.filename, self.start
 
     def folds(
         self, view: EventView, *, n_folds: int, event_id: tuple[str, ...] | None
     ) -> IntArray:
-        """Fold of each event from what identifies it, whatever the chunks are."""
+        """Fold of each event from what identifies it, whatever the chunks are.
+
+        Where no branches do, it is the name of the file and the entry there: the same events
+        written again, or moved to another folder, have the same folds.
+        """
         named = event_id
         if named is None:
             fields = set(view.events.fields)
             named = next((ids for ids in EVENT_IDS if fields.issuperset(ids)), None)
         if named is None:
             entry = np.arange(len(view.events)) if view.kept is None else view.kept
-            file = text_identity(self.uuid or self.dataset)
+            file = text_identity(self.filename.rpartition("/")[2] or self.dataset)
             identity: list[npt.ArrayLike] = [np.full(len(view), file), entry + self.start]
         else:
             identity = [view.values(name, "event_id") for name in named]

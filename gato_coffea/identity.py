@@ -40,5 +40,5 @@ def event_fold(identity: Sequence[npt.ArrayLike], *, n_folds: int) -> IntArray:
 
 
 def text_identity(text: str) -> int:
-    """A 63-bit integer that stands for a text, such as a file's UUID, on every machine."""
+    """A 63-bit integer that stands for a text, such as a file's name, on every machine."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -227,7 +227,7 @@ def _cells(
     output: Mapping[str, Mapping[str, Any]], analysis: Analysis, factors: Mapping[str, float]
 ) -> dict[str, Cells]:
     result: dict[str, Cells] = {}
-    for name in analysis.datasets:
+    for name in sorted(analysis.datasets):
         for process, cells in output[name].get("cells", {}).items():
             scaled = cells.scaled(factors[name])
             result[process] = result[process] + scaled if process in result else scaled
@@ -256,7 +256,7 @@ def _histograms(
         merged = layout.empty(
             names, processes=analysis.all_processes, variations=variation_labels(analysis)
         )
-        for name in analysis.datasets:
+        for name in sorted(analysis.datasets):
             _add(merged, output[name]["histograms"][key], factors[name])
         result[key] = merged
     return result
@@ -265,7 +265,9 @@ def _histograms(
 def _templates(
     output: Mapping[str, Mapping[str, Any]], analysis: Analysis, factors: Mapping[str, float]
 ) -> hist.Hist[Any] | None:
-    parts = {n: output[n]["templates"] for n in analysis.datasets if "templates" in output[n]}
+    parts = {
+        n: output[n]["templates"] for n in sorted(analysis.datasets) if "templates" in output[n]
+    }
     if not parts:
         return None
     n_categories = next(iter(parts.values())).axes["category"].size
@@ -279,7 +281,7 @@ def _cutflow(
     output: Mapping[str, Mapping[str, Any]], analysis: Analysis, factors: Mapping[str, float]
 ) -> Cutflow:
     result: Cutflow = {}
-    for name, dataset in analysis.datasets.items():
+    for name, dataset in sorted(analysis.datasets.items()):
         steps = result.setdefault(dataset.process, {})
         for step, counts in output[name]["cutflow"].items():
             total = steps.setdefault(step, {"events": 0, "weighted": 0.0})

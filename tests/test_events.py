@@ -86,8 +86,8 @@ def test_product_of_nothing_is_one(events: ak.Array) -> None:
     np.testing.assert_array_equal(view(events).product([], "weight"), np.ones(4))
 
 
-def folds(events: ak.Array, *, start: int = 0, uuid: str = "u", ids: Any = None) -> Any:
-    identity = ChunkIdentity(dataset="x", filename="f", uuid=uuid, start=start)
+def folds(events: ak.Array, *, start: int = 0, file: str = "/a/f.root", ids: Any = None) -> Any:
+    identity = ChunkIdentity(dataset="x", filename=file, start=start)
     return identity.folds(EventView(events, None, "p"), n_folds=5, event_id=ids)
 
 
@@ -98,7 +98,7 @@ def test_folds_follow_the_event_not_the_place() -> None:
     )
     shuffled = np.random.default_rng(1).permutation(n)
     np.testing.assert_array_equal(
-        folds(events)[shuffled], folds(events[shuffled], start=9, uuid="other")
+        folds(events)[shuffled], folds(events[shuffled], start=9, file="other.root")
     )
 
 
@@ -106,7 +106,8 @@ def test_folds_of_events_without_identity() -> None:
     events = ak.Array({"score": np.zeros(1000)})
     whole = folds(events)
     np.testing.assert_array_equal(whole[400:], folds(events[400:], start=400))
-    assert (whole != folds(events, uuid="v")).any()
+    assert (whole != folds(events, file="/a/g.root")).any()
+    np.testing.assert_array_equal(whole, folds(events, file="root://host//store/f.root"))
     # five folds of 200 +- 13 events each
     assert np.abs(np.bincount(whole, minlength=5) - 200).max() < 60
 
@@ -114,5 +115,5 @@ def test_folds_of_events_without_identity() -> None:
 def test_named_identity() -> None:
     events = ak.Array({"number": np.arange(100), "run": np.zeros(100)})
     np.testing.assert_array_equal(
-        folds(events, ids=("number",)), folds(events, ids=("number",), uuid="v", start=3)
+        folds(events, ids=("number",)), folds(events, ids=("number",), file="v.root", start=3)
     )

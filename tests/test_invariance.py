@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -175,13 +174,50 @@ def test_a_foreign_processor(make_analysis: Any) -> None:
         np.testing.assert_array_equal(sample.fold, unscaled[process].fold)
 
 
-def test_the_same_file_twice_under_two_names(make_analysis: Any, tmp_path: Path) -> None:
+def test_events_written_again_have_the_same_folds(
+    make_analysis: Any, small: Any, tmp_path: Path
+) -> None:
+    """Without branches that identify them; ROOT gives every file an identifier of its own."""
     analysis = make_analysis()
-    for part in (0, 1):
-        shutil.copy(tmp_path / "sig_a_0.root", tmp_path / f"sig_a_copy{part}.root")
-    expected = run.process(analysis, progress=False)
-    same(expected, run.process(analysis, progress=False, chunksize=150))
-    assert expected.n_events["sig_a"] == 810 + 2 * 400
+    ids = ("run", "luminosityBlock", "event")
+
+    def write(directory: Path) -> None:
+        directory.mkdir(exist_ok=True)
+        for seed, part in ((0, 0), (1, 1)):
+            columns = small.events(400 + 10 * part, seed=seed, signal=True)
+            kept = {name: c for name, c in columns.items() if name not in ids}
+            small.write(directory / f"sig_a_{part}.root", kept)
+
+    found = []
+    for folder in (".", ".", "elsewhere"):
+        write(tmp_path / folder)
+        dataset = analysis.datasets["sig_a"]
+        moved = dataset.model_copy(update={"files": (f"{folder}/sig_a_*.root",)})
+        datasets = {**analysis.datasets, "sig_a": moved}
+        found.append(
+            run.process(
+                analysis.model_copy(update={"datasets": datasets}), progress=False, chunksize=150
+            )
+        )
+    for other in found[1:]:
+        same(found[0], other)
+
+
+def test_the_order_of_datasets_changes_no_figure(make_analysis: Any) -> None:
+    analysis = make_analysis()
+    turned = analysis.model_copy(
+        update={"datasets": dict(reversed(list(analysis.datasets.items())))}
+    )
+    first, second = (run.process(a, progress=False, chunksize=150) for a in (analysis, turned))
+    for name, h in first.histograms.items():
+        for process in h.axes[0]:
+            mine, other = h[process, ...], second.histograms[name][process, ...]
+            np.testing.assert_array_equal(mine.view(flow=True), other.view(flow=True))
+    for process, sample in (first.samples or {}).items():
+        assert second.samples is not None
+        np.testing.assert_array_equal(sample.x, second.samples[process].x)
+        np.testing.assert_array_equal(sample.weight, second.samples[process].weight)
+    assert first.cutflow == second.cutflow
 
 
 def test_rntuples_and_trees(make_analysis: Any, small: Any, tmp_path: Path) -> None:

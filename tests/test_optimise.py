@@ -130,6 +130,16 @@ def test_order_of_events_does_not_matter(score, method):
 
 
 @pytest.mark.parametrize("method", ["exact", "lloyd"])
+def test_order_of_backgrounds_changes_no_digit(score, method):
+    turned = dict(reversed(list(score.items())))
+    first, second = (run(samples, method=method) for samples in (score, turned))
+    assert first.held_out == second.held_out
+    assert first.training == second.training
+    np.testing.assert_array_equal(first.yields.background, second.yields.background)
+    assert first.yardsticks == second.yardsticks
+
+
+@pytest.mark.parametrize("method", ["exact", "lloyd"])
 def test_luminosity_scales_the_significance_alone(score, method):
     """Four times the luminosity, as Z squared is homogeneous in the yields, is twice the Z."""
     more = {name: s.scaled(4.0) for name, s in score.items()}

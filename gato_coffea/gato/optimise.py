@@ -242,7 +242,8 @@ def optimise(
     if continue_from is not None and method != "gato":
         raise OptimisationError(f"continue: method {method} trains nothing (allowed: gato)")
     window = mass_window(window_gev, mass_range_gev)
-    used = {name: samples[name] for name in (*signals, *backgrounds)}
+    ordered = tuple(sorted(backgrounds))  # numbers are drawn, and sums taken, in this order
+    used = {name: samples[name] for name in (*signals, *ordered)}
     points, tally = _prepare(
         used,
         features=features,
@@ -256,7 +257,7 @@ def optimise(
     problem = Problem(
         points=points,
         signals=tuple(signals),
-        backgrounds=tuple(backgrounds),
+        backgrounds=ordered,
         objective=Objective(combination, mc_uncertainty, systematic, window),
         constraints=constraints or Constraints(),
         smooth=smooth,
@@ -306,7 +307,7 @@ def optimise(
         "version": __version__,
         "method": method,
         "signals": list(signals),
-        "backgrounds": list(backgrounds),
+        "backgrounds": list(ordered),
         "combination": combination,
         "seed": seed,
         "folds": points.n_folds,
