@@ -244,6 +244,12 @@ class Analysis(Section):
         return tuple(p for p in self.backgrounds if p not in self.resonant)
 
     @property
+    def from_data(self) -> tuple[str, ...]:
+        """Signals and backgrounds whose events are collision data with weights of their own."""
+        names = (d.process for key, d in self.datasets.items() if self.is_from_data(key))
+        return tuple(p for p in dict.fromkeys(names) if p not in self.data_processes)
+
+    @property
     def requirements(self) -> tuple[str, ...]:
         """Sources of the selection, in the order of the cut flow."""
         if self.selection is None:

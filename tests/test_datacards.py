@@ -12,8 +12,9 @@ import uproot
 
 from gato_coffea.errors import InputError
 from gato_coffea.exports import write_combine
+from gato_coffea.exports.bins import Process
 from gato_coffea.exports.datacards import datacard
-from gato_coffea.exports.models import Channel, Process
+from gato_coffea.exports.models import Channel
 
 
 @dataclass

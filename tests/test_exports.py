@@ -280,7 +280,9 @@ def test_pyhf_workspace_can_be_fitted(shape, predicted, tmp_path):
     best = pyhf.infer.mle.fit(data, pdf)
     assert best[pdf.config.poi_index] == pytest.approx(0.0, abs=1e-3)
     names = set(pdf.config.parameters)
-    assert {"mu", "pu", *(f"staterror_{c.name}" for c in model)} <= names
+    # A fitted function has no finite simulation: its errors are those of its parameters.
+    simulated = set() if predicted else {f"staterror_{c.name}" for c in model}
+    assert {n for n in names if not n.startswith("sideband")} == {"mu", "pu", *simulated}
     own = {n for n in names if n.startswith("sideband_category2")}
     wanted = {f"sideband_category2{s}" for s in (("_0", "_1", "_function") if shape else ("",))}
     assert own == (wanted if predicted else set())
@@ -307,6 +309,152 @@ def test_pyhf_significance_is_the_asimov_significance(tmp_path):
     background = np.array([sum(p.values[0] for p in c.processes[1:]) for c in model])
     phi = 2 * ((signal + background) * np.log1p(signal / background) - signal)
     assert np.sqrt(q0) == pytest.approx(np.sqrt(phi.sum()), rel=1e-4)  # the minimiser's tolerance
+
+
+def rates(model):
+    return {
+        (c.name, p.name): sum(q.rate for q in c.processes if q.name == p.name)
+        for c in model
+        for p in c.processes
+    }
+
+
+@pytest.mark.parametrize("shape", [False, True])
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_rates_are_the_integrals_of_templates_with_negative_weights(seed, fitted, shape, tmp_path):
+    analysis = analysis_of()
+    rng = np.random.default_rng(seed)
+    samples = {}
+    for name, n in (("sig", 200), ("b1", 600), ("b2", 60)):
+        weight = np.where(rng.random(n) < 0.3, -0.5, 0.5) * (0.1 if name == "sig" else 1.0)
+        mass = rng.normal(125, 1.5, n) if name == "sig" else 100 + rng.uniform(0, 80, n)
+        samples[name] = Sample(x=rng.random((n, 1)), weight=weight, mass=mass)
+    templates = templates_from_samples(samples, CATEGORIES, analysis)
+    fits = fit_categories(templates, analysis) if fitted else None
+    model = channels(templates, analysis, shape=shape, fits=fits)
+    shapes = write_combine(model, tmp_path)[1]
+    pyhf_rates = {
+        (c["name"], s["name"]): sum(s["data"])
+        for c in pyhf_workspace(model)["channels"]
+        for s in c["samples"]
+    }
+    found = rates(model)
+    assert len(found) >= 6
+    assert pyhf_rates == pytest.approx(found)
+    for channel in model:
+        category = int(channel.name.removeprefix("category"))
+        at = slice(120j, 130j) if fitted or not shape else slice(None)
+
+        def integral(name, category=category, at=at):
+            return templates[name, "nominal", category, at].values().sum()
+
+        wanted = {"sig": integral("sig")}
+        if fitted:
+            wanted["sideband"] = fits[category].fit.window_yield
+        elif integral("b2") <= 0:
+            wanted["b1"] = integral("b1") + integral("b2")
+        else:
+            wanted |= {name: integral(name) for name in ("b1", "b2")}
+        positive = {(channel.name, n): rate for n, rate in wanted.items() if rate > 0}
+        assert {k: v for k, v in found.items() if k[0] == channel.name} == pytest.approx(positive)
+        for process in channel.processes:
+            assert (process.values >= 0).all()
+            with uproot.open(shapes) as file:
+                seen = file[f"{channel.name}/{process.name}"].values().sum()
+            assert seen == pytest.approx(process.rate)
+
+
+def test_bins_of_a_shape_have_enough_background():
+    analysis = analysis_of()
+    templates = templates_of(analysis)
+    view = templates.view()
+    view["value"][1:3, :, 2, 5:9] = 0.0
+    view["variance"][1:3, :, 2, 5:9] = 0.0
+    channel = channels(templates, analysis, shape=True)[2]
+    background = [p for p in channel.processes if not p.signal]
+    variance = sum(p.errors**2 for p in background)
+    assert (channel.background**2 >= 10 * variance).all()
+    assert len(channel.edges) == len(channel.background) + 1 < 17
+    assert channel.edges[[0, -1]].tolist() == [100, 180]
+    for process in channel.processes:
+        whole = templates[process.name, "nominal", 2, :].values()
+        for low, high, value in zip(
+            channel.edges, channel.edges[1:], process.values, strict=False
+        ):
+            assert value == pytest.approx(whole[int(low / 5 - 20) : int(high / 5 - 20)].sum())
+
+
+def information(nu, slopes, prior):
+    """Expected information on parameters of Poisson bins, and of unit Gaussian constraints."""
+    return (slopes / nu) @ slopes.T + np.diag(prior)
+
+
+@pytest.mark.parametrize("family", ["exponential", "bernstein"])
+def test_the_shape_model_knows_as_much_of_mu_as_a_free_fit_of_all_masses(family):
+    """The sidebands count once: the background's part of the variance of mu is that of a fit of
+    signal plus background to the whole range, in which the function floats."""
+    analysis = analysis_of(data=True, blinded=False)
+    content = analysis.model_dump(mode="json", by_alias=True)
+    content["mass"]["functions"] = [family]
+    analysis = parse_analysis(content, directory=Path())
+    templates = templates_of(analysis)
+    view = templates.view()
+    view["value"][0] *= 10
+    fits = fit_categories(templates, analysis)
+    channel = channels(templates, analysis, shape=True, fits=fits)[2]
+    sig, sideband = channel.processes
+    assert channel.edges.tolist() == [120, 125, 130]
+    up, down = np.array(list(sideband.shapes.values())).transpose(1, 0, 2)
+    nu = sig.values + sideband.values
+    slopes = np.stack([sig.values, *(0.5 * (up - down))])
+    ours = information(nu, slopes, [0.0, *[1.0] * len(up)])
+    fit = fits[2].fit
+    edges = templates.axes[3].edges
+    at = np.stack([edges[:-1], edges[1:]], axis=1)
+    value, gradient = fit._family.expected(fit.parameters, at)
+    peak = np.zeros(16)
+    peak[4:6] = sig.values
+    free = information(value + peak, np.vstack([peak, gradient.T]), np.zeros(len(gradient.T) + 1))
+    part = [np.linalg.inv(i)[0, 0] - 1 / i[0, 0] for i in (ours, free)]
+    assert part[0] / part[1] == pytest.approx(1.0, abs=0.1)
+
+
+def test_signals_derived_from_data_are_what_the_background_leaves():
+    content = analysis_of(data=True, blinded=False).model_dump(mode="json", by_alias=True)
+    for name in ("sig", "b1"):
+        content["datasets"][name] |= {"derived_from": "obs", "weight": ["w"], "files": ["d.root"]}
+    content["datasets"].pop("b2")
+    analysis = parse_analysis(content, directory=Path())
+    assert analysis.from_data == ("sig", "b1")
+    rng = np.random.default_rng(5)
+    n, inside = 4000, 400
+    mass = np.concatenate([100 + rng.exponential(60, n), rng.normal(125, 2, inside)])
+    x = np.concatenate([rng.beta(1, 2, n), rng.beta(4, 2, inside)])[:, None]
+    window, side = (mass > 120) & (mass < 130), ((mass < 120) | (mass > 130)) & (mass < 180)
+    weights = {"obs": np.ones(len(x)), "b1": 0.2 * side, "sig": window - 0.2 * side}
+    samples = {k: Sample(x=x, weight=w.astype(float), mass=mass) for k, w in weights.items()}
+    templates = templates_from_samples(samples, CATEGORIES, analysis)
+    fits = fit_categories(templates, analysis)
+    for shape in (False, True):
+        for channel, fit in zip(
+            channels(templates, analysis, shape=shape, fits=fits), fits, strict=True
+        ):
+            sig, sideband = channel.processes
+            assert (sig.name, sideband.name) == ("sig", "sideband")
+            assert sideband.rate == pytest.approx(fit.fit.window_yield)
+            assert sig.rate + sideband.rate == pytest.approx(fit.observed)
+            assert channel.observed.sum() == fit.observed
+    content["mass"]["blinded"] = True
+    with pytest.raises(InputError, match="sig is derived from data of the signal window, which"):
+        channels(templates, parse_analysis(content, directory=Path()), fits=fits)
+
+
+def test_the_name_of_the_fitted_background_is_taken():
+    analysis = analysis_of(signals=("sideband",))
+    templates = templates_of(analysis)
+    with pytest.raises(InputError, match="'sideband' is the name of the fitted background"):
+        channels(templates, analysis, fits=fit_categories(templates, analysis))
 
 
 def test_several_signals_have_their_own_strength():
@@ -344,17 +492,21 @@ def test_combine_card_and_shapes_belong_together(tmp_path):
     assert lines[-1] == "category2 autoMCStats 10"
 
 
-def test_negative_and_empty_bins_are_reported(caplog):
+def test_negative_and_empty_categories_are_reported(caplog):
     analysis = analysis_of()
     templates = templates_of(analysis)
     view = templates.view()
+    b1 = templates["b1", "nominal", 1, 120j:130j].values().sum()
     view["value"][1:, :, 0] = -0.5
+    view["value"][2, :, 1] = -0.5
     model = channels(templates, analysis)
-    assert model[0].observed == [1e-6]
-    assert "category0: b1 nominal: 1 negative bins set to zero (sum -1)" in caplog.text
-    assert "category0: 1 of 1 bins have no background; 1e-06 is put there" in caplog.text
+    assert [c.name for c in model] == ["category1", "category2"]
+    assert "category0: no background is expected: left out of the model" in caplog.text
+    assert [p.name for p in model[0].processes] == ["sig", "b1"]
+    assert model[0].observed == pytest.approx([b1 - 1.0])
+    assert model[0].notes == ("b2 has no positive yield (-1): part of b1",)
     view["value"][0] = 0.0
-    with pytest.raises(InputError, match="no category has a positive yield of sig"):
+    with pytest.raises(InputError, match="no category has a positive yield of both a background"):
         channels(templates, analysis)
 
 

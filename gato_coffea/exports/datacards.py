@@ -11,7 +11,7 @@ import numpy as np
 import uproot
 
 from gato_coffea.errors import InputError
-from gato_coffea.exports.models import Channel
+from gato_coffea.exports.models import WINDOW_ALONE, Channel
 from gato_coffea.files import replacing, write_text
 from gato_coffea.samples import FloatArray
 
@@ -116,8 +116,12 @@ def datacard(model: Sequence[Channel], *, shapes: str) -> str:
         ["observation", *(f"{c.observed.sum():.8g}" for c in model)],
     ]
     aligned = _aligned(rows + systematics)
+    told = dict.fromkeys(
+        note if note == WINDOW_ALONE else f"{c.name}: {note}" for c in model for note in c.notes
+    )
     return "\n".join(
         [
+            *(f"# {note}" for note in told),
             f"imax {len(model)}",
             f"jmax {len(names) - 1}",
             "kmax *",

@@ -36,7 +36,7 @@ def write_exports(
     in two discriminants (none in more); and the statistical model as ``counting/workspace.json``
     (pyhf), ``counting/datacard.txt`` and ``counting/shapes.root`` (combine): one bin a category,
     which holds the signal window where there is a mass. With a mass, ``shape/`` has the same
-    three with the bins of the templates.
+    three with the bins of the templates, in the signal window where there are fits.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ def write_exports(
     folder
         Made where it is missing.
     fits
-        Sideband fits; where they are fits of data, they replace the simulated backgrounds.
+        Sideband fits, of data or of simulation: they replace the backgrounds that are not
+        resonant.
 
     Returns
     -------
@@ -70,11 +71,9 @@ def write_exports(
     if exact or len(categories.features) == 2:
         written.append(folder / "categories.correctionlib.json")
         write_correctionlib(categories, written[-1], n_cells=None if exact else N_CELLS)
-    from_data = fits is not None and all(fit.source == "data" for fit in fits)
-    used = fits if from_data else None
-    models = {"counting": channels(templates, analysis, fits=used)}
+    models = {"counting": channels(templates, analysis, fits=fits)}
     if analysis.mass is not None:
-        models["shape"] = channels(templates, analysis, shape=True, fits=used)
+        models["shape"] = channels(templates, analysis, shape=True, fits=fits)
     for name, model in models.items():
         written.append(folder / name / "workspace.json")
         write_pyhf(model, written[-1])

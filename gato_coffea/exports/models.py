@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import hist
@@ -13,6 +13,13 @@ import numpy as np
 from gato_coffea.axes import MASS, NOMINAL
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
+from gato_coffea.exports.bins import (
+    Process,
+    merge,
+    merged_bins,
+    with_positive_yields,
+    without_negative_bins,
+)
 from gato_coffea.exports.histograms import variations_of
 from gato_coffea.samples import FloatArray
 from gato_coffea.sidebands.categories import CategoryFit
@@ -21,34 +28,10 @@ from gato_coffea.sidebands.fits import edge_index
 logger = logging.getLogger(__name__)
 
 SIDEBAND_PROCESS = "sideband"
-TINY = 1e-6
-"""Background put into a bin without any, in events: a fit needs an expectation everywhere."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Process:
-    """Expectation of one process in one channel.
-
-    Attributes
-    ----------
-    name
-        Process.
-    signal
-        Whether a signal strength multiplies it.
-    values, errors
-        Expected yield and its error from finite simulation, shape ``(bins,)``.
-    shapes
-        Up and down yields by source of variation.
-    relative_error
-        Error of the whole yield that this channel alone has, or None.
-    """
-
-    name: str
-    signal: bool
-    values: FloatArray
-    errors: FloatArray
-    shapes: Mapping[str, tuple[FloatArray, FloatArray]]
-    relative_error: float | None = None
+WINDOW_ALONE = (
+    "the observation is that of the signal window alone: the sidebands act through the "
+    "uncertainties of the fitted background, and are not in the observation a second time"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +40,7 @@ class Channel:
 
     ``edges`` are those of the bins, shape ``(bins + 1,)``; ``is_data`` tells an observation from
     the sum of the backgrounds, which stands in for data that are blinded or do not exist.
+    ``notes`` say what a reader of the model should know.
     """
 
     name: str
@@ -64,6 +48,13 @@ class Channel:
     processes: tuple[Process, ...]
     observed: FloatArray
     is_data: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def background(self) -> FloatArray:
+        """Expected yield of all backgrounds, shape ``(bins,)``."""
+        none = np.zeros(len(self.observed))
+        return np.asarray(sum((p.values for p in self.processes if not p.signal), none))
 
 
 def channels(
@@ -75,8 +66,10 @@ def channels(
 ) -> list[Channel]:
     """One channel for each category, ready for a likelihood.
 
-    Negative expectations become zero, and a bin without background gets a millionth of an event;
-    both are reported in the log.
+    The rate of every process is the integral of its template. Where bins are negative or without
+    background, bins are merged, the other bins of a process scaled, or a negative process is made
+    part of another; a category in which no background is expected is left out. All of this is
+    noted in the channel and in the log.
 
     Parameters
     ----------
@@ -88,139 +81,193 @@ def channels(
         Keep the bins of the templates; otherwise every category is one bin, which holds the
         signal window where there is a mass.
     fits
-        Sideband fits by category; their prediction takes the place of all simulated backgrounds.
-        With ``shape`` its errors are variations of its own shape: one for each independent
-        direction of the parameters, and one towards the farthest accepted function.
+        Sideband fits by category; their prediction takes the place of all backgrounds that are
+        not resonant, and the bins are those of the signal window alone. With ``shape`` the errors
+        of a fit are variations of its own shape: one for each independent direction of the
+        parameters, and one towards the farthest accepted function. A signal that is derived from
+        data is what was observed less everything else.
 
     Raises
     ------
     InputError
-        If fits are for other categories, no category has a signal, or the window cuts a bin.
+        If fits are for other categories, no category has a signal beside a background, the window
+        cuts a bin, or a signal is derived from data that are blinded.
     """
     n = len(templates.axes[2])
     if fits is not None and [f.category for f in fits] != list(range(n)):
         raise InputError(
             f"exports: need one sideband fit for each of {n} categories (got {len(fits)} fits)"
         )
-    result = [
-        _channel(
-            templates,
-            analysis,
-            category,
-            shape=shape,
-            fit=None if fits is None else fits[category],
+    if fits is not None and SIDEBAND_PROCESS in analysis.processes:
+        raise InputError(
+            f"exports: process {SIDEBAND_PROCESS!r} is the name of the fitted background; call a "
+            "process otherwise"
         )
-        for category in range(n)
-    ]
+    result = []
+    for category in range(n):
+        fit = None if fits is None else fits[category]
+        source = _Source(templates, analysis, category, shape, window=not shape or fit is not None)
+        channel = _channel(source, fit)
+        for note in channel.notes:
+            level = logging.INFO if note == WINDOW_ALONE else logging.WARNING
+            logger.log(level, "exports: %s: %s", channel.name, note)
+        if channel.background.sum() > 0:
+            result.append(channel)
     if not any(p.signal for channel in result for p in channel.processes):
         raise InputError(
-            f"exports: no category has a positive yield of {', '.join(analysis.optimise.signals)}"
+            "exports: no category has a positive yield of both a background and "
+            f"{', '.join(analysis.optimise.signals)}"
         )
     return result
 
 
-def _channel(
-    templates: hist.Hist[Any],
-    analysis: Analysis,
-    category: int,
-    *,
-    shape: bool,
-    fit: CategoryFit | None,
-) -> Channel:
-    simulated = (*analysis.optimise.signals, *(() if fit else analysis.backgrounds))
-    processes = [_process(templates, analysis, name, category, shape=shape) for name in simulated]
-    if fit is not None:
-        processes.append(
-            _drawn(fit, _edges(templates, analysis, shape=True)) if shape else _predicted(fit)
+@dataclass(frozen=True)
+class _Source:
+    """Templates of one category: its bins, in the window or all, apart or as one."""
+
+    templates: hist.Hist[Any]
+    analysis: Analysis
+    category: int
+    shape: bool
+    window: bool
+
+    @property
+    def fine_edges(self) -> FloatArray:
+        """Edges of the template's bins."""
+        return np.asarray(self.templates.axes[3].edges, dtype=np.float64)
+
+    @property
+    def bins(self) -> slice:
+        """The template's bins that are used."""
+        mass = self.analysis.mass
+        if not self.window or mass is None or self.templates.axes[3].name != MASS:
+            return slice(None)
+        return slice(
+            *(edge_index(e, self.fine_edges, place="mass.window_gev") for e in mass.window_gev)
         )
-    expected = np.sum([p.values for p in processes if not p.signal], axis=0)
-    processes, observed = _filled(processes, expected, f"category{category}")
-    data = analysis.data_processes
-    is_data = bool(data) and not analysis.is_blinded
-    if is_data:
-        seen = [_contents(templates, analysis, d, NOMINAL, category, shape)[0] for d in data]
-        observed = np.sum(seen, axis=0)
-    return Channel(
-        name=f"category{category}",
-        edges=_edges(templates, analysis, shape=shape),
-        processes=tuple(p for p in processes if p.values.sum() > 0),
-        observed=observed,
-        is_data=is_data,
-    )
+
+    @property
+    def edges(self) -> FloatArray:
+        """Edges of the channel's bins."""
+        used = self.fine_edges[:-1][self.bins], self.fine_edges[1:][self.bins]
+        edges = np.append(used[0], used[1][-1])
+        return edges if self.shape else edges[[0, -1]]
+
+    def contents(self, process: str, variation: str = NOMINAL) -> tuple[FloatArray, FloatArray]:
+        """Yields and variances in the bins of the channel."""
+        axes = self.templates.axes
+        at = [list(axes[i]).index(v) for i, v in ((0, process), (1, variation))]
+        view: Any = self.templates.view(flow=False)[at[0], at[1], self.category]
+        value, variance = (view[name][self.bins] for name in ("value", "variance"))
+        if self.shape:
+            return value.copy(), variance.copy()
+        return value.sum(keepdims=True), variance.sum(keepdims=True)
+
+    def process(self, name: str) -> Process:
+        """A process as the templates hold it, negative bins included."""
+        found = variations_of(self.templates, name)
+        sources = [v.removesuffix("Up") for v in found if v.endswith("Up")]
+        values, variances = self.contents(name)
+        return Process(
+            name=name,
+            signal=name in self.analysis.optimise.signals,
+            values=values,
+            errors=np.sqrt(variances),
+            shapes={
+                s: (self.contents(name, f"{s}Up")[0], self.contents(name, f"{s}Down")[0])
+                for s in sources
+                if f"{s}Down" in found
+            },
+        )
+
+    def observed(self) -> FloatArray | None:
+        """Collision data in the bins of the channel, or None if there are none or blinded."""
+        data = self.analysis.data_processes
+        if not data or self.analysis.is_blinded:
+            return None
+        return np.asarray(np.sum([self.contents(d)[0] for d in data], axis=0))
 
 
-def _window(templates: hist.Hist[Any], analysis: Analysis) -> slice:
-    axis = templates.axes[3]
-    if analysis.mass is None or axis.name != MASS:
-        return slice(None)
-    edges = np.asarray(axis.edges, dtype=np.float64)
-    return slice(
-        *(edge_index(e, edges, place="mass.window_gev") for e in analysis.mass.window_gev)
-    )
-
-
-def _edges(templates: hist.Hist[Any], analysis: Analysis, *, shape: bool) -> FloatArray:
-    edges = np.asarray(templates.axes[3].edges, dtype=np.float64)
-    if shape:
-        return edges
-    return np.array(analysis.mass.window_gev) if analysis.mass is not None else edges[[0, -1]]
-
-
-def _contents(
-    templates: hist.Hist[Any],
-    analysis: Analysis,
-    process: str,
-    variation: str,
-    category: int,
-    shape: bool,
-) -> tuple[FloatArray, FloatArray]:
-    """Yields and variances in the bins of a channel."""
-    at = [list(templates.axes[i]).index(v) for i, v in ((0, process), (1, variation))]
-    view: Any = templates.view(flow=False)[at[0], at[1], category]
-    if not shape:
-        window = _window(templates, analysis)
-        value, variance = (view[name][window].sum(keepdims=True) for name in ("value", "variance"))
-        return value, variance
-    return view["value"].copy(), view["variance"].copy()
-
-
-def _process(
-    templates: hist.Hist[Any], analysis: Analysis, name: str, category: int, *, shape: bool
-) -> Process:
-    def values(variation: str) -> FloatArray:
-        raw = _contents(templates, analysis, name, variation, category, shape)[0]
-        if (raw < 0).any():
-            logger.warning(
-                "exports: category%d: %s %s: %d negative bins set to zero (sum %.3g)",
-                category,
-                name,
-                variation,
-                int((raw < 0).sum()),
-                raw[raw < 0].sum(),
-            )
-        return np.maximum(raw, 0.0)
-
-    found = variations_of(templates, name)
-    sources = [v.removesuffix("Up") for v in found if v.endswith("Up")]
-    variances = _contents(templates, analysis, name, NOMINAL, category, shape)[1]
-    return Process(
+def _channel(source: _Source, fit: CategoryFit | None) -> Channel:
+    analysis, observed = source.analysis, source.observed()
+    notes = [WINDOW_ALONE] if fit is not None and source.shape else []
+    backgrounds = analysis.backgrounds if fit is None else analysis.resonant
+    processes = [source.process(name) for name in (*analysis.optimise.signals, *backgrounds)]
+    if fit is not None:
+        processes.append(_drawn(fit, source.edges) if source.shape else _predicted(fit))
+        processes = _from_data(processes, analysis, observed)
+    processes, more = with_positive_yields(processes)
+    notes += more
+    name = f"category{source.category}"
+    if not any(not p.signal for p in processes):
+        notes.append("no background is expected: left out of the model")
+        return Channel(
+            name=name,
+            edges=source.edges,
+            processes=(),
+            observed=np.zeros(len(source.edges) - 1),
+            is_data=False,
+            notes=tuple(notes),
+        )
+    edges = source.edges
+    group = merged_bins(processes)
+    if group[-1] + 1 < len(group):
+        notes.append(
+            f"{len(group)} bins merged to {group[-1] + 1}: each needs a positive background, "
+            "worth ten effective entries where it is simulated"
+        )
+        edges = np.append(edges[:-1][np.diff(group, prepend=-1) > 0], edges[-1])
+        processes = [merge(p, group) for p in processes]
+        observed = None if observed is None else np.bincount(group, observed).astype(np.float64)
+    positive = [without_negative_bins(p) for p in processes]
+    for _, more in positive:
+        notes += more
+    channel = Channel(
         name=name,
-        signal=name in analysis.optimise.signals,
-        values=values(NOMINAL),
-        errors=np.sqrt(variances),
-        shapes={s: (values(f"{s}Up"), values(f"{s}Down")) for s in sources if f"{s}Down" in found},
+        edges=edges,
+        processes=tuple(p for p, _ in positive),
+        observed=np.zeros(len(edges) - 1) if observed is None else observed,
+        is_data=observed is not None,
+        notes=tuple(notes),
     )
+    return channel if channel.is_data else replace(channel, observed=channel.background)
+
+
+def _from_data(
+    processes: list[Process], analysis: Analysis, observed: FloatArray | None
+) -> list[Process]:
+    """The processes with signals that are derived from data as what others leave of the data.
+
+    Their weights describe the signal in all of the mass range; in the window they are the data
+    themselves, background included.
+    """
+    own = [p for p in processes if p.signal and p.name in analysis.from_data]
+    if not own:
+        return processes
+    if observed is None:
+        raise InputError(
+            f"exports: {own[0].name} is derived from data of the signal window, which are "
+            "blinded; set mass.blinded: false, or take the signal from simulation"
+        )
+    left = observed - np.sum([p.values for p in processes if p not in own], axis=0)
+    share = np.array([max(p.rate, 0.0) for p in own])
+    share = share / share.sum() if share.sum() > 0 else np.full(len(own), 1 / len(own))
+    new = {
+        p.name: replace(p, values=part * left, errors=part * np.sqrt(observed), shapes={})
+        for p, part in zip(own, share, strict=True)
+    }
+    return [new.get(p.name, p) for p in processes]
 
 
 def _predicted(fit: CategoryFit) -> Process:
-    value = max(fit.fit.window_yield, TINY)
+    value = fit.fit.window_yield
     return Process(
         name=SIDEBAND_PROCESS,
         signal=False,
         values=np.array([value]),
         errors=np.zeros(1),
         shapes={},
-        relative_error=fit.error / value,
+        relative_error=fit.error / value if value > 0 else None,
     )
 
 
@@ -237,33 +284,3 @@ def _drawn(fit: CategoryFit, edges: FloatArray) -> Process:
     return Process(
         name=SIDEBAND_PROCESS, signal=False, values=values, errors=0.0 * values, shapes=shapes
     )
-
-
-def _filled(
-    processes: list[Process], expected: FloatArray, place: str
-) -> tuple[list[Process], FloatArray]:
-    """The processes with a trace of background in bins that have none."""
-    empty = expected <= 0
-    if not empty.any():
-        return processes, expected
-    logger.warning(
-        "exports: %s: %d of %d bins have no background; %g is put there",
-        place,
-        int(empty.sum()),
-        len(expected),
-        TINY,
-    )
-    first = next(i for i, p in enumerate(processes) if not p.signal)
-    old = processes[first]
-    filled = Process(
-        name=old.name,
-        signal=False,
-        values=np.where(empty, TINY, old.values),
-        errors=np.where(empty, TINY, old.errors),
-        shapes={
-            source: (np.where(empty, TINY, up), np.where(empty, TINY, down))
-            for source, (up, down) in old.shapes.items()
-        },
-        relative_error=old.relative_error,
-    )
-    return [*processes[:first], filled, *processes[first + 1 :]], np.where(empty, TINY, expected)

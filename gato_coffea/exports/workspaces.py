@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gato_coffea.exports.models import Channel, Process
+from gato_coffea.exports.bins import Process
+from gato_coffea.exports.models import Channel
 from gato_coffea.files import write_text
 
 
@@ -16,8 +17,9 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
 
     Each signal has a strength: ``mu`` if there is one, else ``mu_<process>`` with the first as
     parameter of interest. Variations are ``histosys`` of one name over all channels; finite
-    simulation is a ``staterror`` of each channel, the error of a sideband prediction a
-    ``normsys`` of its own.
+    simulation of the backgrounds is a ``staterror`` of each channel, the error of a sideband
+    prediction a ``normsys`` of its own. A signal's own error is left out: pyhf would add it to
+    the total's at every strength, and dilute that of the background where there is no signal.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def _pyhf_sample(process: Process, channel: str, strength: Mapping[str, str]) ->
     modifiers: list[dict[str, Any]] = []
     if process.signal:
         modifiers.append({"name": strength[process.name], "type": "normfactor", "data": None})
-    if process.errors.any():
+    if process.errors.any() and not process.signal:
         name = f"staterror_{channel}"
         data = process.errors.tolist()
         modifiers.append({"name": name, "type": "staterror", "data": data})
