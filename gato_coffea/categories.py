@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self, final, get_args
 
 import numpy as np
 
+from gato_coffea.arrays import matrix
 from gato_coffea.errors import InputError
 from gato_coffea.files import write_text
 from gato_coffea.samples import Feature, FloatArray, Grid, IntArray, Scale
@@ -57,25 +58,23 @@ class Categories(ABC):
         Parameters
         ----------
         x
-            Discriminants, shape ``(N, D)``, or ``(N,)`` where there is one.
+            Discriminants, shape ``(N, D)``, or ``(N,)`` where there is one; or a table
+            (DataFrame, mapping of columns, records) whose columns have their names.
 
         Returns
         -------
         IntArray
-            Shape ``(N,)``; -1 for an event with a NaN discriminant or one outside its range.
+            Shape ``(N,)``; -1 for an event with a NaN or masked discriminant, or with one outside
+            a range that is not open.
 
         Raises
         ------
         InputError
-            If the number of columns is not that of the features.
+            If the number of columns is not that of the features, one is missing, or what they
+            hold is no number.
         """
-        x = np.asarray(x, dtype=np.float64)
-        x = x[:, None] if x.ndim == 1 else x
-        if x.ndim != 2 or x.shape[1] != len(self.features):
-            raise InputError(
-                f"categories: need {len(self.features)} columns "
-                f"({', '.join(f.name for f in self.features)}) (got shape {x.shape})"
-            )
+        x = matrix(x, [f.name for f in self.features], place="categories")
+        x = np.stack([f.bounded(x[:, d]) for d, f in enumerate(self.features)], axis=-1)
         inside = np.all([f.inside(x[:, d]) for d, f in enumerate(self.features)], axis=0)
         result = np.full(len(x), -1, dtype=np.int64)
         component = self._component(x[inside])
@@ -102,7 +101,7 @@ class Categories(ABC):
             "kind": self.kind,
             "n_categories": self.n_categories,
             "order": "category 0 is the least signal-like",
-            "features": [asdict(f) for f in self.features],
+            "features": [_feature(f) for f in self.features],
             "parameters": self._parameters(),
             "training": dict(self.training),
         }
@@ -247,6 +246,12 @@ class EdgeCategories(Categories):
             "label": small.tolist() if plain else packed,
             "label_encoding": "list" if plain else "base64+zlib, little-endian int16, C order",
         }
+
+
+def _feature(feature: Feature) -> dict[str, Any]:
+    """A feature as JSON; ``open`` stands there where it is true alone."""
+    content = asdict(feature)
+    return content if content.pop("open") is False else {**content, "open": True}
 
 
 def _decode_label(parameters: Mapping[str, Any]) -> IntArray:

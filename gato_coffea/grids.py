@@ -26,14 +26,20 @@ STRIPS_PER_EDGE = 32
 class Feature:
     """One discriminant: its name, its closed range, and the coordinate in which it is even.
 
-    ``scale`` is ``linear``, ``logit`` (scores that crowd at both ends of the range) or ``log``
-    (positive quantities over decades).
+    Where it is ``open``, a value beyond the range counts as at that end of it. ``scale`` is
+    ``linear``, ``logit`` (scores that crowd at both ends of the range) or ``log`` (positive
+    quantities over decades).
     """
 
     name: str
     low: float
     high: float
     scale: Scale = "linear"
+    open: bool = False
+
+    def bounded(self, x: FloatArray) -> FloatArray:
+        """The values themselves; of an open range, none beyond it. NaN stays NaN."""
+        return np.clip(x, self.low, self.high) if self.open else x
 
     def inside(self, x: FloatArray) -> BoolArray:
         """Whether each value lies in the closed range; NaN does not."""

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from gato_coffea.arrays import numbers
 from gato_coffea.errors import InputError
 from gato_coffea.grids import (
     BoolArray,
@@ -123,48 +124,61 @@ def as_sample(value: Any, *, name: str) -> Sample:
     InputError
         If a column is missing, of the wrong shape, or not finite.
     """
+    variations: Mapping[str, FloatArray] = {}
     if isinstance(value, Sample):
-        _check_finite({"x": value.x, "weight": value.weight, "mass": value.mass}, name=name)
-        return value
-    if not hasattr(value, "keys"):
-        raise InputError(f"{name}: must be a table of columns (got {type(value).__name__})")
-    key = "x" if "x" in value else "NN_output"
-    for needed in (key, "weight"):
-        if needed not in value:
-            raise InputError(f"{name}: column {needed!r} is missing (got {sorted(value)})")
-    try:
-        x = np.asarray(value[key])
-        x = np.stack(list(x)).astype(np.float64) if x.dtype == object else x.astype(np.float64)
-        columns = {
-            k: np.asarray(value[k], dtype=np.float64) for k in ("weight", "mass") if k in value
+        fixed = replace(value, variations={})
+        table = {k: v for k, v in vars(fixed).items() if v is not None}
+        variations = {
+            k: numbers(v, place=f"{name}.variations.{k}") for k, v in value.variations.items()
         }
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: columns are not numbers of one shape ({error})") from None
+    elif hasattr(value, "keys"):
+        table = value
+    else:
+        raise InputError(f"{name}: must be a table of columns (got {type(value).__name__})")
+    key = "x" if "x" in table else "NN_output"
+    for needed in (key, "weight"):
+        if needed not in table:
+            raise InputError(f"{name}: column {needed!r} is missing (got {sorted(table)})")
+    columns = {
+        k: numbers(table[k], place=f"{name}.{k}") for k in (key, "weight", "mass") if k in table
+    }
+    x = columns.pop(key)
     x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2:
+    if x.ndim != 2 or not x.shape[1]:
         raise InputError(f"{name}.{key}: must have shape (N,) or (N, D) (got {x.shape})")
-    fold = _as_folds(value["fold"], name=name) if "fold" in value else None
-    for column, array in {key: x, **columns}.items():
-        if len(array) != len(x) or (column != key and array.ndim != 1):
+    fold = _as_folds(table["fold"], name=name) if "fold" in table else None
+    checked = {**columns, **{f"variations.{k}": v for k, v in variations.items()}}
+    for column, array in (checked if fold is None else {**checked, "fold": fold}).items():
+        if array.shape != (len(x),):
             raise InputError(f"{name}.{column}: must have shape ({len(x)},) (got {array.shape})")
-    _check_finite({key: x, **columns}, name=name)
-    if fold is not None and fold.shape != (len(x),):
-        raise InputError(f"{name}.fold: must have shape ({len(x)},) (got {fold.shape})")
-    return Sample(x=x, weight=columns["weight"], mass=columns.get("mass"), fold=fold)
+    _check_finite({key: x, **checked}, name=name)
+    return Sample(
+        x=x,
+        weight=columns["weight"],
+        mass=columns.get("mass"),
+        fold=fold,
+        variations=variations,
+        data=isinstance(value, Sample) and value.data,
+    )
 
 
 def _as_folds(values: Any, *, name: str) -> IntArray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "iuf" or not ((array >= 0) & (array % 1 == 0)).all():
+    array: npt.NDArray[Any] = numbers(values, place=f"{name}.fold")
+    whole = getattr(values, "dtype", None)
+    if whole == np.int64 and not np.ma.is_masked(values):
+        array = np.asarray(values)  # large ones have no exact float
+    if not ((array >= 0) & (array % 1 == 0)).all():
         raise InputError(f"{name}.fold: must be whole numbers from 0 on (got {array[:3]} ...)")
     return array.astype(np.int64)
 
 
-def _check_finite(columns: Mapping[str, FloatArray | None], *, name: str) -> None:
+def _check_finite(columns: Mapping[str, FloatArray], *, name: str) -> None:
     for column, array in columns.items():
-        if array is not None and not np.isfinite(array).all():
+        if not np.isfinite(array).all():
             bad = int((~np.isfinite(array)).sum())
-            raise InputError(f"{name}.{column}: {bad} of {array.size} values are NaN or infinite")
+            raise InputError(
+                f"{name}.{column}: {bad} of {array.size} values are NaN or infinite, or masked"
+            )
 
 
 def concatenate(samples: Sequence[Sample]) -> Sample:

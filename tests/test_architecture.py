@@ -14,6 +14,7 @@ SHARED = {
     "errors",
     "sections",
     "config",
+    "arrays",
     "grids",
     "identity",
     "samples",

@@ -161,6 +161,12 @@ def test_masses(change: Any, options: Any, expected: str) -> None:
             "feature a: scale log needs a range above zero (got",
         ),
         ([Feature("a", 0, 1, "sqrt")], "feature a: scale: unknown (got 'sqrt'; allowed linear,"),
+        (7, "features: must be a list of Feature(name, low, high, scale) (got 7)"),
+        (Feature("a", 0, 1), "features: must be a list of Feature(name, low, high, scale)"),
+        (
+            [Feature("a", -1e308, 1e308)],
+            "feature a: values are too large to be binned (got 1e+308",
+        ),
         (["a"], "features: must be of kind Feature(name, low, high, scale) (got 'a')"),
         ([Feature("a", 0, 1)] * 2, "features: names must differ (got ['a', 'a'])"),
         ([Feature("a", 3, 9)], "s: no event lies inside the ranges of the discriminants (got a "),
@@ -194,6 +200,34 @@ def test_one_filled_row_of_two_discriminants() -> None:
     h.fill(RNG.random(500), np.full(500, 0.7))
     with pytest.raises(GatoError, match=r"b is constant, .* \(got bin 1, 0.5 to 1\)"):
         optimise({"s": h, "b": h}, signals=["s"], n_categories=2, method="exact")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"n_categories": [[2, 3]]}, "n_categories: must be whole numbers above zero, or auto"),
+        ({"n_categories": None}, "n_categories: must be whole numbers above zero, or auto"),
+        ({"n_categories": [2, [3]]}, "n_categories: must be whole numbers above zero, or auto"),
+        ({"n_categories": []}, "n_categories: must be whole numbers above zero, or auto"),
+        ({"signals": 5}, "signals: must be a list of processes (got 5)"),
+        ({"signals": [["s"]]}, "signals: must be a list of processes (got [['s']])"),
+        ({"backgrounds": 5}, "backgrounds: must be a list of processes (got 5)"),
+        ({"backgrounds": []}, "backgrounds: no process is left as background"),
+    ],
+)
+def test_settings_of_the_wrong_kind(options: Any, expected: str) -> None:
+    with pytest.raises(GatoError) as raised:
+        optimise(
+            {"s": events(), "b": events()}, **({"signals": ["s"], "method": "exact"} | options)
+        )
+    assert str(raised.value).startswith(expected)
+
+
+@pytest.mark.parametrize("x", [1e308, -1e308, 1e200])
+def test_values_whose_differences_are_no_numbers(x: float) -> None:
+    far = {"x": np.concatenate([[x], RNG.random(399)]), "weight": np.ones(400)}
+    with pytest.raises(GatoError, match="discriminant x0: values are too large to be binned"):
+        optimise({"s": events(), "b": far}, signals=["s"], method="exact")
 
 
 @pytest.mark.parametrize("factor", [1e200, 1e-200])

@@ -6,7 +6,9 @@ import sys
 from dataclasses import replace
 from itertools import product
 
+import awkward as ak
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
 
@@ -327,3 +329,61 @@ def test_beyond_the_trained_range_the_border_decides():
     again = from_dict(clipped.to_dict())
     assert again.assign(x).tolist() == [1, 1, 2, 2]
     assert as_edges(clipped).assign(x).tolist() == [1, 1, 2, 2]
+
+
+TABLE = {
+    "unused": np.arange(4.0),
+    "pt": np.array([20.0, 200.0, 2000.0, 50.0]),
+    "score": np.array([0.1, 0.4, 0.9, np.nan]),
+}
+
+
+def records(table):
+    kinds = [(name, float) for name in table]
+    return np.array(list(zip(*table.values(), strict=True)), dtype=kinds)
+
+
+@pytest.mark.parametrize("held", [dict, pd.DataFrame, ak.Array, records])
+@pytest.mark.parametrize("categories", [edges(SCORE, PT, n=5), mixture(SCORE, PT, k=6)])
+def test_a_table_goes_by_the_names_of_its_columns(held, categories):
+    by_hand = categories.assign(np.stack([TABLE["score"], TABLE["pt"]], axis=1))
+    assert len(set(by_hand)) > 2
+    np.testing.assert_array_equal(categories.assign(held(TABLE)), by_hand)
+    with pytest.raises(InputError, match=r"column 'pt' is missing \(got unused, score; a table"):
+        categories.assign(held({name: TABLE[name] for name in ("unused", "score")}))
+
+
+def test_the_columns_of_optimise_are_a_table_too():
+    x = np.array([[0.1, 20.0], [0.9, 900.0]])
+    categories = edges(SCORE, PT, n=5)
+    expected = categories.assign(x)
+    for key in ("x", "NN_output"):
+        frame = pd.DataFrame({key: list(x), "weight": [1.0, 1.0]})
+        np.testing.assert_array_equal(categories.assign(frame), expected)
+
+
+def test_masked_values_are_in_no_category():
+    categories = edges(SCORE)
+    x = np.ma.masked_array([0.1, 0.5, 0.9], [False, True, False])
+    assert categories.assign(x)[1] == -1
+    np.testing.assert_array_equal(categories.assign(x)[[0, 2]], categories.assign([0.1, 0.9]))
+    assert categories.assign(ak.Array({"score": [0.1, None]}))[1] == -1
+    for wrong, told in ((np.array([0.1 + 2j]), "complex numbers"), (["0.1"], "text")):
+        with pytest.raises(InputError, match=rf"categories: must hold numbers \(got {told}\)"):
+            categories.assign(wrong)
+
+
+@pytest.mark.parametrize("categories", [edges(SCORE, PT), mixture(SCORE, PT)])
+def test_an_open_range_has_no_outside(categories, tmp_path):
+    features = (replace(SCORE, open=True), PT)
+    opened = replace(categories, features=features)
+    inside = np.array([[0.0, 100.0], [1.0, 100.0]])
+    beyond = np.array([[-0.2, 100.0], [7.0, 100.0], [0.5, 9.0], [np.nan, 100.0]])
+    assert categories.assign(beyond).tolist() == [-1] * 4
+    opened.save(tmp_path / "c.json")
+    again = Categories.load(tmp_path / "c.json")
+    assert again.features == features
+    expected = [*categories.assign(inside).tolist(), -1, -1]
+    assert again.assign(beyond).tolist() == opened.assign(beyond).tolist() == expected
+    closed = [f for f in again.to_dict()["features"] if "open" not in f]
+    assert [f["name"] for f in closed] == ["pt"]

@@ -137,6 +137,17 @@ def test_correctionlib_agrees_event_by_event(tmp_path):
             evaluate(tmp_path / "c.json", np.array([value]))
 
 
+def test_correctionlib_of_open_ranges(tmp_path):
+    features = (Feature("a", 0, 1, open=True), Feature("b", 0, 1))
+    table = (np.array([0, 0.4, 1.0]), np.array([0, 0.7, 1.0]))
+    categories = EdgeCategories(features=features, label=np.arange(4), edges=table)
+    write_correctionlib(categories, tmp_path / "c.json")
+    x = np.array([[-3, 0.5], [4, 0.9], [0.5, -1], [0.5, 2], [1.0, 1.0], [-1, 5]])
+    found = evaluate(tmp_path / "c.json", *x.T)
+    np.testing.assert_array_equal(found, categories.assign(x))
+    assert found.tolist() == [0, 3, -1, -1, 3, -1]
+
+
 def test_correctionlib_in_two_dimensions(tmp_path):
     rng = np.random.default_rng(2)
     edges = (np.array([0, 0.2, 0.7, 1]), np.array([-5.0, 0.0, 5.0]))

@@ -11,7 +11,7 @@ import uproot
 from coffea import processor
 from coffea.nanoevents import BaseSchema
 
-from gato_coffea import optimise
+from gato_coffea import Categories, optimise
 from gato_coffea.errors import GatoError, InputError
 from gato_coffea.gato.binned import points_from_histograms
 from gato_coffea.gato.inputs import (
@@ -92,7 +92,7 @@ def test_discriminants_of_very_different_scale():
 
 def test_default_features():
     scores = {"a": sample(50), "b": sample(50, low=0.2, high=0.9)}
-    assert default_features(scores) == (Feature("x0", 0.0, 1.0, "logit"),)
+    assert default_features(scores) == (Feature("x0", 0.0, 1.0, "logit", open=True),)
     found = default_features({"a": sample(50, low=-3, high=2), "b": sample(50, low=0, high=7)})
     assert found[0].scale == "linear"
     assert found[0].low == min(sample(50, low=-3, high=2).x.min(), 0.0) < 0
@@ -245,6 +245,46 @@ BAD = np.array([0, 1, 2, np.nan, 4, np.inf, 6, 7, 8.0])
         ({**GOOD, "weight": np.ones(8)}, "bkg.weight: must have shape (9,) (got (8,))"),
         ({**GOOD, "mass": np.ones((9, 2))}, "bkg.mass: must have shape (9,) (got (9, 2))"),
         ({**GOOD, "x": np.ones((9, 2, 2))}, "bkg.x: must have shape (N,) or (N, D)"),
+        ({**GOOD, "x": np.ones((9, 0))}, "bkg.x: must have shape (N,) or (N, D) (got (9, 0))"),
+        ({**GOOD, "x": [[1, 2], [3]] * 4}, "bkg.x: must hold numbers, in one shape ("),
+        (
+            ak.Array([{"x": [1.0, 2.0], "weight": 1.0}, {"x": [1.0], "weight": 1.0}]),
+            "bkg.x: must hold numbers, in one shape (",
+        ),
+        (
+            {**GOOD, "x": np.ma.masked_greater(GOOD["x"], 0.8)},
+            "bkg.x: 2 of 9 values are NaN or infinite, or masked",
+        ),
+        (
+            {**GOOD, "weight": np.ma.masked_array(np.ones(9), [True] + 8 * [False])},
+            "bkg.weight: 1 of 9 values are NaN or infinite, or masked",
+        ),
+        (
+            ak.Array({"x": [*GOOD["x"][:8], None], "weight": np.ones(9)}),
+            "bkg.x: 1 of 9 values are NaN or infinite, or masked",
+        ),
+        ({**GOOD, "x": GOOD["x"] + 1j}, "bkg.x: must hold numbers (got complex numbers)"),
+        ({**GOOD, "weight": [1 + 1j] * 9}, "bkg.weight: must hold numbers (got complex numbers)"),
+        ({**GOOD, "x": np.array(["2012-07-04"] * 9, "M8[D]")}, "bkg.x: must hold numbers (got d"),
+        ({**GOOD, "x": ["0.5"] * 9}, "bkg.x: must hold numbers (got text)"),
+        (
+            pd.DataFrame({"x": pd.Series(["0.5"] * 9, dtype=object), "weight": np.ones(9)}),
+            "bkg.x: must hold numbers (got text)",
+        ),
+        ({**GOOD, "x": [10**400] * 9}, "bkg.x: must hold numbers, in one shape ("),
+        (Sample(x=[0.1] * 9, weight=[1.0] * 8), "bkg.weight: must have shape (9,) (got (8,))"),
+        (
+            Sample(x=GOOD["x"], weight=np.ones(9), fold=np.zeros(8, dtype=int)),
+            "bkg.fold: must have shape (9,) (got (8,))",
+        ),
+        (
+            Sample(x=GOOD["x"], weight=np.ones(9), mass=np.ones(3)),
+            "bkg.mass: must have shape (9,) (got (3,))",
+        ),
+        (
+            Sample(x=GOOD["x"], weight=np.ones(9), variations={"jesUp": np.ones(3)}),
+            "bkg.variations.jesUp: must have shape (9,) (got (3,))",
+        ),
         (
             Sample(x=BAD[:, None], weight=np.ones(9)),
             "bkg.x: 2 of 9 values are NaN or infinite",
@@ -326,6 +366,43 @@ def test_what_coffea_hands_back_is_optimised_in_one_call(fileset):
     together, alone = (optimise(filled[key], **options) for key in ("together", "alone"))
     assert together.held_out == alone.held_out
     assert together.training.combined == pytest.approx(from_columns.training.combined, rel=0.05)
+
+
+def test_lists_in_a_sample_are_arrays():
+    found = as_samples({"a": Sample(x=[0.1, 0.2], weight=[1, 2], fold=[0, 1], data=True)})["a"]
+    np.testing.assert_array_equal(found.x, [[0.1], [0.2]])
+    assert found.weight.dtype == np.float64
+    assert found.fold.dtype == np.int64
+    assert found.data
+    kept = sample(9)
+    assert np.shares_memory(as_samples({"a": kept})["a"].x, kept.x)
+    large = np.array([2**62 + 1, 2**62 + 2])
+    exact = as_samples({"a": Sample(x=[0.1, 0.2], weight=[1, 2], fold=large)})["a"].fold
+    np.testing.assert_array_equal(exact, large)
+
+
+def test_later_events_beyond_the_default_ranges_count_as_at_their_end(tmp_path):
+    rng = np.random.default_rng(3)
+    samples = {
+        name: {"x": rng.normal(mean, 1.0, (4000, 2)), "weight": np.ones(4000)}
+        for name, mean in (("sig", 1.0), ("bkg", 0.0))
+    }
+    for method in ("exact", "gato"):
+        result = optimise(
+            samples, signals=["sig"], n_categories=3, method=method, epochs=20, folds=2
+        )
+        result.categories.save(tmp_path / "c.json")
+        categories = Categories.load(tmp_path / "c.json")
+        ends = np.array([[f.low, f.high] for f in categories.features])
+        far = ends + np.array([-5.0, 5.0])
+        np.testing.assert_array_equal(categories.assign(far.T), categories.assign(ends.T))
+        assert categories.assign(far.T).min() >= 0
+        assert categories.assign([[0.0, np.nan]])[0] == -1
+    later = rng.normal(0.0, 1.2, (100_000, 2))
+    assert (categories.assign(later) >= 0).all()
+    closed = [Feature("a", -3, 3), Feature("b", -3, 3)]
+    strict = optimise(samples, signals=["sig"], n_categories=3, method="exact", features=closed)
+    assert strict.categories.assign([[5.0, 0.0]])[0] == -1
 
 
 def test_records_of_awkward_are_tables():

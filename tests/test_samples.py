@@ -83,7 +83,7 @@ def test_samples_from_what_people_hold(value: Any) -> None:
         ({"x": [1.0], "weight": [1.0, 2.0]}, r"p\.weight: must have shape \(1,\) \(got \(2,\)\)"),
         ({"x": [np.nan], "weight": [1.0]}, r"p\.x: 1 of 1 values are NaN or infinite"),
         ({"x": [1.0], "weight": [np.inf]}, r"p\.weight: 1 of 1 values are NaN or infinite"),
-        ({"x": [1.0], "weight": ["a"]}, "p: columns are not numbers"),
+        ({"x": [1.0], "weight": ["a"]}, r"p\.weight: must hold numbers \(got text\)"),
         ({"x": np.zeros((1, 1, 1)), "weight": [1.0]}, r"p\.x: must have shape \(N,\) or"),
         ({"x": [1.0], "weight": [1.0], "fold": [1, 2]}, r"p\.fold: must have shape \(1,\)"),
     ],

@@ -56,8 +56,13 @@ def correction_set(categories: Categories, *, name: str = "category") -> dict[st
     """Content of the correctionlib file; see `write_correctionlib`."""
     table = as_edges(categories)
     label = table.label.reshape(tuple(len(e) - 1 for e in table.edges))
-    # A bin of its own on either side of each range holds what belongs to no category.
-    padded = np.pad(label, 1, constant_values=-1)
+    # A bin of its own on either side of each range holds what belongs to no category, or, where
+    # the range is open, what counts as at its end.
+    padded = label
+    for axis, feature in enumerate(table.features):
+        width = [(int(axis == d), int(axis == d)) for d in range(label.ndim)]
+        more: dict[str, Any] = {"mode": "edge"} if feature.open else {"constant_values": -1}
+        padded = np.pad(padded, width, **more)
     return {
         "schema_version": 2,
         "corrections": [

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from gato_coffea.arrays import SCORES, columns_of
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.gato.settings import check_choice
 from gato_coffea.gato.threads import in_threads
@@ -52,9 +53,10 @@ log = logging.getLogger(__name__)
 
 
 def default_features(samples: Mapping[str, Sample]) -> tuple[Feature, ...]:
-    """Features ``x0``, ``x1``, ... whose ranges hold all events.
+    """Features ``x0``, ``x1``, ... whose ranges hold all events, and are open.
 
     Values that all lie between 0 and 1 are taken as scores: range 0 to 1, stretched by a logit.
+    The ends are those of these samples, so that later events beyond count as at the end.
 
     Raises
     ------
@@ -65,7 +67,10 @@ def default_features(samples: Mapping[str, Sample]) -> tuple[Feature, ...]:
     low = np.min([[c.min() for c in s.x.T] for s in samples.values()], axis=0)
     high = np.max([[c.max() for c in s.x.T] for s in samples.values()], axis=0)
     return tuple(
-        unit_feature(f"x{d}", 0.0, 1.0) if a >= 0 and b <= 1 else Feature(f"x{d}", a, b)
+        replace(
+            unit_feature(f"x{d}", 0.0, 1.0) if a >= 0 and b <= 1 else Feature(f"x{d}", a, b),
+            open=True,
+        )
         for d, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True))
     )
 
@@ -83,17 +88,14 @@ def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -
     InputError, OptimisationError
         With the process or the discriminant.
     """
-    for feature in features:
-        if not isinstance(feature, Feature):
-            raise InputError(
-                f"features: must be of kind Feature(name, low, high, scale) (got {feature!r})"
-            )
     if len({f.name for f in features}) < len(features):
         raise InputError(f"features: names must differ (got {[f.name for f in features]})")
     _check_samples(samples, len(features))
     for d, feature in enumerate(features):
         values = [s.x[:, d] for s in samples.values()]
-        if max(v.max() for v in values) == min(v.min() for v in values):
+        low, high = min(v.min() for v in values), max(v.max() for v in values)
+        check_extent(f"discriminant {feature.name}", low, high)
+        if low == high:
             raise OptimisationError(
                 f"discriminant {feature.name}: is constant (got {values[0][0]:.6g} everywhere)"
             )
@@ -107,6 +109,7 @@ def _check_feature(feature: Feature) -> None:
         raise InputError(
             f"feature {feature.name}: range must be two increasing numbers (got {low} to {high})"
         )
+    check_extent(f"feature {feature.name}", low, high)
     if feature.scale == "log" and low <= 0:
         raise InputError(
             f"feature {feature.name}: scale log needs a range above zero (got {low} to {high})"
@@ -125,6 +128,22 @@ def _check_samples(samples: Mapping[str, Sample], n_columns: int) -> None:
         if not sample.weight.any():
             raise InputError(f"{name}.weight: all {len(sample)} weights are zero")
         check_size(f"{name}.weight", sample.weight)
+
+
+def check_extent(place: str, low: float, high: float) -> None:
+    """Refuse values of which sums and squares are no numbers.
+
+    Raises
+    ------
+    InputError
+        With the largest.
+    """
+    largest = max(abs(low), abs(high))
+    if largest > LARGEST:
+        raise InputError(
+            f"{place}: values are too large to be binned (got {largest:.3g}; allowed up to "
+            f"{LARGEST:g})"
+        )
 
 
 def check_size(place: str, weights: FloatArray) -> None:
@@ -326,7 +345,7 @@ def _check_mass(name: str, sample: Sample, window: Window, *, signal: bool) -> N
         )
 
 
-COLUMNS = ("x", "NN_output", "weight", "mass", "fold")
+COLUMNS = (*SCORES, "weight", "mass", "fold")
 
 
 def as_samples(samples: Mapping[str, Any]) -> dict[str, Sample]:
@@ -352,21 +371,20 @@ def _table(name: str, value: Any) -> Any:
     """A sample, or a table with the columns that one needs as arrays."""
     if isinstance(value, Sample):
         return value
-    if hasattr(value, "fields") and hasattr(value, "__getitem__"):  # an awkward array
-        value = {column: value[column] for column in value.fields}
-    if not hasattr(value, "keys"):
+    found = columns_of(value)
+    if found is None:
         raise InputError(
             f"{name}: must be a table of columns, x and weight (got {type(value).__name__})"
         )
-    known = {column: value[column] for column in COLUMNS if column in value}
-    if not {"x", "NN_output"} & set(known):
+    known = {column: value[column] for column in COLUMNS if column in found}
+    if not {*SCORES} & set(known):
         raise InputError(
-            f"{name}: column 'x' is missing (got {', '.join(map(str, value.keys()))}; allowed: "
+            f"{name}: column 'x' is missing (got {', '.join(found)}; allowed: "
             "x of shape (N,) or (N, D), weight, mass, fold)"
         )
     # An accumulator of coffea holds its array as value.
     known = {column: getattr(array, "value", array) for column, array in known.items()}
     for column, array in known.items():
-        if np.ndim(array) == 0:
+        if not hasattr(array, "__len__") or isinstance(array, str | bytes):
             raise InputError(f"{name}.{column}: must be an array (got {array!r})")
     return known

@@ -49,6 +49,7 @@ from gato_coffea.gato.settings import (
     checked_backgrounds,
     checked_bins,
     checked_counts,
+    listed_features,
     mass_window,
 )
 from gato_coffea.gato.significance import Combination
@@ -357,7 +358,7 @@ def _prepare(
         points = points_from_histograms(samples, n_folds=n_folds, seed=seed, unweighted=unweighted)
         return points, PointTally(points)
     events = with_folds(as_samples(samples), n_folds)
-    features = tuple(features) if features is not None else default_features(events)
+    features = default_features(events) if features is None else listed_features(features)
     check_features(events, features)
     points = points_from_samples(
         events,

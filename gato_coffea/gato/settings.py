@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from gato_coffea.axes import named_data
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.gato.choice import AUTO_COUNTS
 from gato_coffea.gato.window import Window
-from gato_coffea.samples import Sample
+from gato_coffea.samples import Feature, Sample
 
 log = logging.getLogger(__name__)
 
@@ -97,13 +97,14 @@ def checked_counts(asked: Any) -> tuple[int, ...]:
     if isinstance(asked, str):
         found: Any = AUTO_COUNTS if asked == "auto" else ()
     else:
-        found = tuple(dict.fromkeys(np.atleast_1d(asked).tolist()))
+        each = asked if isinstance(asked, Sequence | np.ndarray) else [asked]
+        found = [n.item() if isinstance(n, np.integer) else n for n in each]
     whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in found)
     if not found or not whole:
         raise OptimisationError(
             f"n_categories: must be whole numbers above zero, or auto (got {asked!r})"
         )
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def checked_bins(bins: Sequence[int] | None, *, kind: str, method: str) -> tuple[int, ...] | None:
@@ -131,6 +132,16 @@ def _is_data(name: str, value: Any) -> bool:
     return (isinstance(value, Sample) and value.data) or named_data(name)
 
 
+def _check_names(key: str, given: Any) -> None:
+    listed = isinstance(given, Collection) and not isinstance(given, str)
+    if (
+        not listed
+        or not all(isinstance(n, str) for n in given)
+        or (key == "signals" and not given)
+    ):
+        raise OptimisationError(f"{key}: must be a list of processes (got {given!r})")
+
+
 def checked_backgrounds(
     samples: Mapping[str, Any], signals: Sequence[str], backgrounds: Sequence[str] | None
 ) -> tuple[str, ...]:
@@ -144,8 +155,8 @@ def checked_backgrounds(
         If a name is no process, or one counts twice.
     """
     for key, given in (("signals", signals), ("backgrounds", backgrounds)):
-        if isinstance(given, str) or (key == "signals" and not given):
-            raise OptimisationError(f"{key}: must be a list of processes (got {given!r})")
+        if given is not None or key == "signals":
+            _check_names(key, given)
     others = tuple(name for name in samples if name not in signals)
     data = tuple(name for name in others if _is_data(name, samples[name]))
     if backgrounds is None:
@@ -161,8 +172,8 @@ def checked_backgrounds(
                     f"{key}: {name!r} is no process (allowed: {', '.join(samples)})"
                 )
     if not chosen:
-        names = ", ".join(data)
-        hint = f" (data count only where backgrounds names them: {names})" if data else ""
+        told = ", ".join(data)
+        hint = f" (data count only where backgrounds names them: {told})" if data else ""
         raise OptimisationError(f"backgrounds: no process is left as background{hint}")
     for key, names in (("signals", signals), ("backgrounds", chosen)):
         if len(set(names)) < len(names):
@@ -171,3 +182,24 @@ def checked_backgrounds(
     if both:
         raise OptimisationError(f"signals: {sorted(both)} is both signal and background")
     return chosen
+
+
+def listed_features(features: Any) -> tuple[Feature, ...]:
+    """The features as a tuple.
+
+    Raises
+    ------
+    InputError
+        If they are no sequence of `Feature`.
+    """
+    if isinstance(features, str | Feature) or not isinstance(features, Iterable):
+        raise InputError(
+            f"features: must be a list of Feature(name, low, high, scale) (got {features!r})"
+        )
+    listed = tuple(features)
+    for feature in listed:
+        if not isinstance(feature, Feature):
+            raise InputError(
+                f"features: must be of kind Feature(name, low, high, scale) (got {feature!r})"
+            )
+    return listed
