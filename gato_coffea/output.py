@@ -11,7 +11,7 @@ from typing import Any, Self
 import hist
 import numpy as np
 
-from gato_coffea.axes import variation_labels
+from gato_coffea.axes import NOMINAL, variation_labels
 from gato_coffea.chunk import LAST_STEP, SUM_OF_WEIGHTS
 from gato_coffea.columns import read_columns
 from gato_coffea.config import Analysis
@@ -90,11 +90,12 @@ class Processed:
             samples = _samples(output, analysis, factors)
         else:
             cells = _cells(output, analysis, factors)
+        merger = _Merger(output, analysis, factors)
         return cls(
-            histograms=_histograms(output, analysis, factors),
+            histograms=_histograms(merger),
             samples=samples,
             cells=cells,
-            templates=_templates(output, analysis, factors),
+            templates=_templates(merger),
             cutflow=_cutflow(output, analysis, factors),
             sumw=sumw,
             n_events=n_events,
@@ -134,6 +135,20 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
             raise InputError(f"datasets.{name}: no chunk of it was processed")
         part = output[name]
         hidden = analysis.is_blinded and analysis.is_from_data(name)
+        strange = {p for h in part["histograms"].values() for p in h.axes[0]} - {
+            analysis.datasets[name].process
+        }
+        if strange:
+            raise InputError(
+                f"datasets.{name}: events are of process {min(strange)!r} (the analysis file has "
+                f"{analysis.datasets[name].process!r})"
+            )
+        unknown = _variations(part) - {NOMINAL, *analysis.weight.variations}
+        if unknown:
+            raise InputError(
+                f"datasets.{name}: variation {min(unknown)!r} is not in weight.variations of the "
+                f"analysis file (allowed: {', '.join(analysis.weight.variations) or 'none'})"
+            )
         if part["n_events"] == 0 and not hidden:
             raise InputError(f"datasets.{name}: the tree has no entries in any of its files")
         selected = part["cutflow"][LAST_STEP]["events"]
@@ -234,46 +249,70 @@ def _cells(
     return {name: result[name] for name in analysis.processes}
 
 
-def _add(target: hist.Hist[Any], part: hist.Hist[Any], factor: float) -> None:
-    """Add a scaled histogram, label by label, in place."""
-    axes = [list(target.axes[i]) for i in (0, 1)]
-    into: Any = target.view(flow=True)
-    contents: Any = part.view(flow=True)
-    for i, process in enumerate(part.axes[0]):
-        for j, variation in enumerate(part.axes[1]):
-            at = axes[0].index(process), axes[1].index(variation)
-            into["value"][at] += factor * contents["value"][i, j]
-            into["variance"][at] += factor**2 * contents["variance"][i, j]
+def _variations(part: Mapping[str, Any]) -> set[str]:
+    """Labels that were filled in the histograms of a dataset, nominal included."""
+    return {label for h in part["histograms"].values() for label in h.axes[1]}
 
 
-def _histograms(
-    output: Mapping[str, Mapping[str, Any]], analysis: Analysis, factors: Mapping[str, float]
-) -> dict[str, hist.Hist[Any]]:
+@dataclass(frozen=True)
+class _Merger:
+    """Adds histograms of datasets: what a dataset counts for each variation of its process.
+
+    A variation that a dataset lacks is its nominal, as long as another dataset of the process
+    has it; else it stays empty.
+    """
+
+    output: Mapping[str, Mapping[str, Any]]
+    analysis: Analysis
+    factors: Mapping[str, float]
+
+    def wanted(self, process: str) -> list[str]:
+        """Variations that any dataset of a process has, in the order of the axis."""
+        found: set[str] = set()
+        for name, dataset in self.analysis.datasets.items():
+            if dataset.process == process:
+                found |= _variations(self.output[name])
+        return [v for v in variation_labels(self.analysis) if v in found]
+
+    def add(self, target: hist.Hist[Any], key: str, *, of: str | None = None) -> None:
+        """Add the histograms ``key`` (in the mapping ``of``) of all datasets, in place."""
+        into: Any = target.view(flow=True)
+        variations = list(target.axes[1])
+        for name in sorted(self.analysis.datasets):
+            part = self.output[name] if of is None else self.output[name][of]
+            if key not in part:
+                continue
+            h, factor = part[key], self.factors[name]
+            contents: Any = h.view(flow=True)
+            labels, have = list(h.axes[1]), _variations(self.output[name])
+            for i, process in enumerate(h.axes[0]):
+                row = list(target.axes[0]).index(process)
+                for variation in self.wanted(process):
+                    source = labels.index(variation if variation in have else NOMINAL)
+                    at = row, variations.index(variation)
+                    into["value"][at] += factor * contents["value"][i, source]
+                    into["variance"][at] += factor**2 * contents["variance"][i, source]
+
+
+def _histograms(merger: _Merger) -> dict[str, hist.Hist[Any]]:
+    analysis = merger.analysis
     layout = Layout.of(analysis)
     result = {}
     for names in layout.products:
         key = "_".join(names)
-        merged = layout.empty(
+        result[key] = layout.empty(
             names, processes=analysis.all_processes, variations=variation_labels(analysis)
         )
-        for name in sorted(analysis.datasets):
-            _add(merged, output[name]["histograms"][key], factors[name])
-        result[key] = merged
+        merger.add(result[key], key, of="histograms")
     return result
 
 
-def _templates(
-    output: Mapping[str, Mapping[str, Any]], analysis: Analysis, factors: Mapping[str, float]
-) -> hist.Hist[Any] | None:
-    parts = {
-        n: output[n]["templates"] for n in sorted(analysis.datasets) if "templates" in output[n]
-    }
+def _templates(merger: _Merger) -> hist.Hist[Any] | None:
+    parts = [part["templates"] for part in merger.output.values() if "templates" in part]
     if not parts:
         return None
-    n_categories = next(iter(parts.values())).axes["category"].size
-    merged = empty_templates(analysis, n_categories)
-    for name, part in parts.items():
-        _add(merged, part, factors[name])
+    merged = empty_templates(merger.analysis, parts[0].axes["category"].size)
+    merger.add(merged, "templates")
     return merged
 
 

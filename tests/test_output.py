@@ -1,19 +1,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import uproot
+from coffea.nanoevents import BaseSchema
+from coffea.processor import Runner
 from coffea.util import load as load_coffea
 
 from gato_coffea import optimise, run
 from gato_coffea.categories import EdgeCategories
+from gato_coffea.chunk import collect
+from gato_coffea.datasets import fileset
 from gato_coffea.errors import InputError, OptimisationError, OutputError
+from gato_coffea.layout import Layout
 from gato_coffea.output import Processed
+from gato_coffea.run import QuietIterativeExecutor
 from gato_coffea.samples import Feature
+from gato_coffea.templates import empty_templates, templates_from_samples
 
 CATEGORIES = EdgeCategories(
     features=(Feature("score", 0, 1),), label=np.arange(2), edges=(np.array([0, 0.4, 1]),)
@@ -155,3 +163,83 @@ def test_damage_is_told(small_run: Any, tmp_path: Path, make_analysis: Any) -> N
     path.write_text("{")
     with pytest.raises(InputError, match="is damaged"):
         Processed.load(tmp_path / "out", analysis)
+
+
+@dataclass(frozen=True)
+class Eras:
+    """A processor of one's own, in which some datasets have a variation, as of one era."""
+
+    analysis: Any
+    varied: tuple[str, ...] = ("bkg_a", "sig_a")
+    variation: str = "eraUp"
+    process: str | None = None
+    categories: Any = None
+
+    def __call__(self, events: Any) -> Any:
+        categories = self.categories
+        templates = None if categories is None else empty_templates(self.analysis, 2)
+        return collect(
+            events,
+            process=self.process or events.metadata["process"],
+            layout=Layout.of(self.analysis),
+            mass="m",
+            variations={self.variation: 2.0} if events.metadata["dataset"] in self.varied else {},
+            data=events.metadata["is_data"],
+            categories=categories,
+            templates=templates,
+        )
+
+
+@pytest.fixture
+def two_eras(make_analysis: Any) -> Any:
+    plain = {"cross_section_pb": None, "sum_of_weights": None, "already_normalised": True}
+    changes = {
+        f"datasets.{n}.{k}": v for n in ("sig_a", "bkg_a", "bkg_b") for k, v in plain.items()
+    }
+    return make_analysis(
+        {
+            **changes,
+            "weight": {"variations": {"eraUp": "pileup_up", "eraDown": "pileup"}},
+            "selection": None,
+        },
+        n=100,
+    )
+
+
+def merged(analysis: Any, processor: Any) -> Processed:
+    runner = Runner(QuietIterativeExecutor(), schema=BaseSchema, metadata_cache={}, chunksize=70)
+    return Processed.merged(runner(fileset(analysis), processor), analysis)
+
+
+def test_a_variation_that_one_dataset_lacks_is_its_nominal(two_eras: Any) -> None:
+    result = merged(two_eras, Eras(two_eras, categories=CATEGORIES))
+    sample = result.samples["bkg"]
+    assert sample.weight.sum() == 420
+    assert sample.variations["eraUp"].sum() == 2 * 210 + 210
+    from_columns = templates_from_samples(result.samples, CATEGORIES, two_eras)
+    for h in (*result.histograms.values(), result.templates, from_columns):
+        assert h["bkg", "nominal", ...].sum(flow=True).value == 420
+        assert h["bkg", "eraUp", ...].sum(flow=True).value == 630
+        # what no dataset of the process has stays empty, and so do data
+        assert h["bkg", "eraDown", ...].sum(flow=True).value == 0
+        assert h["data", "eraUp", ...].sum(flow=True).value == 0
+    np.testing.assert_allclose(
+        result.templates.view(flow=True)["variance"], from_columns.view(flow=True)["variance"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            {"variation": "jesUp"},
+            "variation 'jesUp' is not in weight.variations of the analysis file (allowed: eraUp, "
+            "eraDown)",
+        ),
+        ({"process": "ggH"}, "events are of process 'ggH' (the analysis file has 'sig')"),
+    ],
+)
+def test_labels_that_nobody_declared(two_eras: Any, wrong: Any, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        merged(two_eras, Eras(two_eras, **wrong))
+    assert str(caught.value) == f"datasets.sig_a: {told}"
