@@ -251,7 +251,7 @@ def fit_rows(fits: Sequence[CategoryFit]) -> TableView:
             (
                 str(entry.category),
                 f"{fit.family} to {entry.source}",
-                with_error(fit.window_yield, fit.window_error),
+                with_error(fit.window_yield, entry.estimate.statistical),
                 "–" if entry.spread is None else f"{entry.spread:.2g}",
                 "–" if entry.observed is None else number(entry.observed),
                 signal or "–",

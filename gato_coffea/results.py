@@ -184,18 +184,24 @@ def read_fits(folder: Path) -> list[CategoryFit]:
     InputError
         If the file is missing or damaged.
     """
-    from gato_coffea.sidebands import CategoryFit
+    from gato_coffea.sidebands import BackgroundEstimate, CategoryFit
 
     path = folder / FITS
     content = _read(path)
     try:
         return [
             CategoryFit(
-                **{
-                    **entry,
-                    "fit": _sideband_fit(entry["fit"]),
-                    "alternatives": tuple(map(_sideband_fit, entry["alternatives"])),
-                }
+                category=entry["category"],
+                source=entry["source"],
+                estimate=BackgroundEstimate(
+                    fit=_sideband_fit(entry["fit"]),
+                    alternatives=tuple(map(_sideband_fit, entry["alternatives"])),
+                ),
+                observed=entry["observed"],
+                observed_error=entry["observed_error"],
+                signals=entry["signals"],
+                resonant={name: (y, error) for name, (y, error) in entry["resonant"].items()},
+                notes=tuple(entry["notes"]),
             )
             for entry in content
         ]

@@ -171,7 +171,7 @@ def sideband_table(fits: Sequence[CategoryFit]) -> Table:
             str(entry.category),
             fit.family,
             f"{fit.window_yield:.5g}",
-            f"+- {fit.window_error:.2g}",
+            f"+- {entry.estimate.statistical:.2g}",
             _number(entry.spread, "+- {:.2g}"),
             _number(entry.observed, "{:.5g}"),
             *(f"{entry.signals[name]:.4g}" for name in signals),

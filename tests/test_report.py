@@ -24,7 +24,7 @@ from gato_coffea.report import (
     significance_rows,
 )
 from gato_coffea.samples import Feature
-from gato_coffea.sidebands import CategoryFit, fit_sidebands
+from gato_coffea.sidebands import BackgroundEstimate, CategoryFit, fit_sidebands
 
 CUTFLOW = {
     "ggH": {"all": {"events": 1000, "weighted": 12.5}},
@@ -100,7 +100,12 @@ def page(tmp_path: Path) -> str:
         use=3,
         cutflow=CUTFLOW,
         fits=[
-            CategoryFit(category=0, source="background", fit=fit, spread=3.0, signals={"ggH": 2.0})
+            CategoryFit(
+                category=0,
+                source="background",
+                estimate=BackgroundEstimate(fit=fit),
+                signals={"ggH": 2.0},
+            )
         ],
         plots=sorted(tmp_path.iterdir()),
         provenance={

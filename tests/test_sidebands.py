@@ -184,11 +184,12 @@ def test_fine_and_coarse_bins_agree():
 def test_few_entries_warn_loudly(caplog):
     sumw, sumw2 = toy(np.random.default_rng(6), 25)
     with caplog.at_level(logging.WARNING):
-        result, others, spread = fit_functions(
+        estimate = fit_functions(
             sumw, sumw2, EDGES, sidebands=SIDEBANDS, window=WINDOW, place="category 3"
         )
+    result = estimate.fit
     assert result.status == "few entries"
-    assert (others, spread) == ((), None)
+    assert (estimate.alternatives, estimate.spread) == ((), None)
     assert "category 3: exponential: few entries" in caplog.text
     assert result.window_error > 0
 
@@ -236,12 +237,13 @@ def test_order_follows_the_f_test():
     assert choose_order(curved, curved, EDGES, kind="exponential", **settings).family == (
         "exponential2"
     )
-    quoted, others, spread = fit_functions(curved, curved, EDGES, **settings)
+    estimate = fit_functions(curved, curved, EDGES, **settings)
+    quoted, others = estimate.fit, estimate.alternatives
     assert quoted.family == "exponential2"
     assert {f.family[:5] for f in others} == {"power", "berns", "laure"}
     accepted = [f.window_yield for f in others if f.accepted]
     distances = [abs(y - quoted.window_yield) for y in accepted]
-    assert spread == (max(distances) if distances else None)
+    assert estimate.spread == (max(distances) if distances else None)
 
 
 def test_curve_and_density():
@@ -357,7 +359,7 @@ def test_categories_without_data_fit_the_backgrounds():
     assert first.source == "background"
     both = [templates[b, "nominal", 0, 120j:130j].values().sum() for b in ("b1", "b2")]
     assert first.observed == sum(both)
-    assert first.alternatives == ()
+    assert first.estimate.alternatives == ()
     assert first.spread is None
 
 

@@ -260,27 +260,23 @@ def _from_data(
 
 
 def _predicted(fit: CategoryFit) -> Process:
-    value = fit.fit.window_yield
+    value = fit.estimate.window_yield
     return Process(
         name=SIDEBAND_PROCESS,
         signal=False,
         values=np.array([value]),
         errors=np.zeros(1),
         shapes={},
-        relative_error=fit.error / value if value > 0 else None,
+        relative_error=fit.estimate.error / value if value > 0 else None,
     )
 
 
 def _drawn(fit: CategoryFit, edges: FloatArray) -> Process:
     """The fitted function in the bins of the mass, with its variations."""
-    values = fit.fit.expected(edges)
+    values = fit.estimate.expected(edges)
     place = f"{SIDEBAND_PROCESS}_category{fit.category}"
-    shapes = {f"{place}_{i}": pair for i, pair in enumerate(fit.fit.variations(edges))}
-    accepted = [f for f in fit.alternatives if f.accepted]
-    if accepted:
-        farthest = max(accepted, key=lambda f: abs(f.window_yield - fit.fit.window_yield))
-        other = farthest.expected(edges)
-        shapes[f"{place}_function"] = (other, np.maximum(2 * values - other, 0.0))
+    variations = fit.estimate.variations(edges)
+    shapes = {f"{place}_{source}": pair for source, pair in variations.items()}
     return Process(
         name=SIDEBAND_PROCESS, signal=False, values=values, errors=0.0 * values, shapes=shapes
     )

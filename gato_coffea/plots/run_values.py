@@ -205,7 +205,7 @@ def function_label(family: str) -> str:
 def fit_text(fit: CategoryFit) -> tuple[str, ...]:
     """What stands beside a spectrum: category, prediction in the window, goodness of fit."""
     found = fit.fit
-    error = found.window_error
+    error = fit.estimate.statistical
     digits = max(0, min(4, 1 - int(np.floor(np.log10(error))))) if error > 0 else 1
     line = f"Window: {found.window_yield:.{digits}f} ± {error:.{digits}f} (stat)"
     if fit.spread is not None:

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2 as chi2_distribution
 
 from gato_coffea.errors import InputError
 from gato_coffea.samples import FloatArray
-from gato_coffea.sidebands.families import SEQUENCES, Family, family_named
+from gato_coffea.sidebands.families import Family, family_named
 from gato_coffea.sidebands.likelihood import (
     Minimum,
     SidebandData,
@@ -26,7 +25,6 @@ Range = tuple[float, float]
 logger = logging.getLogger(__name__)
 
 FEW_ENTRIES = 30.0
-F_TEST_LEVEL = 0.05
 ACCEPTED_LEVEL = 0.01
 NO_ENTRIES_LIMIT = 1.14
 """Poisson upper limit at 68 % where nothing was seen, in entries."""
@@ -50,8 +48,9 @@ class SidebandFit:
         ``sum(mu - sumw ln mu)`` at the minimum, and goodness of fit on merged bins; the p-value
         is None without degrees of freedom.
     status
-        ``ok``, ``poor fit`` (p below 0.01), ``few entries`` (below 30 effective ones), ``empty``
-        (no positive yield: a flat function, not a fit) or ``failed`` (no minimum found).
+        ``ok``, ``at limit`` (a parameter is at the end of its range), ``poor fit`` (p below
+        0.01), ``few entries`` (below 30 effective ones), ``empty`` (no positive yield: a flat
+        function, not a fit) or ``failed`` (no minimum found).
     notes
         What a reader should know, one sentence each.
     """
@@ -76,8 +75,12 @@ class SidebandFit:
     @property
     def accepted(self) -> bool:
         """Whether the function describes the sidebands."""
-        bad = self.status in ("failed", "empty")
-        return not bad and (self.p_value is None or self.p_value > ACCEPTED_LEVEL)
+        return self.usable and (self.p_value is None or self.p_value > ACCEPTED_LEVEL)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is a fit that has found its minimum, good or not."""
+        return self.status not in ("failed", "empty")
 
     def expected(self, edges: npt.ArrayLike) -> FloatArray:
         """Expected yield between neighbouring edges in GeV, shape ``(len(edges) - 1,)``."""
@@ -243,7 +246,7 @@ def fit_sidebands(
     family
         One of `FAMILIES`.
     place
-        What messages speak of, such as ``category 2``.
+        What messages speak of, such as ``category 2``; empty for no warnings in the log.
 
     Raises
     ------
@@ -252,16 +255,51 @@ def fit_sidebands(
         sidebands, or contents are not finite.
     """
     data = sideband_data(sumw, sumw2, edges, sidebands=sidebands, place=place)
-    # The function is normalised on the bin edges themselves, so that its bins sum to its yield.
-    bands = tuple(
-        (float(data.bins[data.band == i, 0].min()), float(data.bins[data.band == i, 1].max()))
-        for i in range(len(sidebands))
-    )
-    function = family_named(family, sidebands=bands)
     window = (float(window[0]), float(window[1]))
-    _check_between(window, bands, place=place)
+    _check_between(window, data.bands, place=place)
+    return _fitted(data, window, family=family, place=place)
+
+
+def fit_near_window(
+    sumw: npt.ArrayLike,
+    sumw2: npt.ArrayLike,
+    edges: npt.ArrayLike,
+    *,
+    sidebands: Sequence[Range],
+    window: Range,
+) -> tuple[SidebandFit, ...]:
+    """Exponentials through the halves of the sidebands that lie next to the window.
+
+    The first uses both halves, the others one alone. They show how far functions of the whole
+    range may be wrong where none of them describes it.
+
+    Parameters
+    ----------
+    sumw, sumw2, edges, sidebands, window
+        As in `fit_sidebands`.
+    """
+    edges = np.asarray(edges, dtype=np.float64)
+    window = (float(window[0]), float(window[1]))
+    below = max(band for band in sidebands if band[1] <= window[0])
+    above = min(band for band in sidebands if band[0] >= window[1])
+    first, last = (float(edges[np.abs(edges - np.mean(b)).argmin()]) for b in (below, above))
+    below = (first, below[1]) if first < below[1] else below
+    above = (above[0], last) if last > above[0] else above
+    return tuple(
+        _fitted(
+            sideband_data(sumw, sumw2, edges, sidebands=bands),
+            window,
+            family="exponential",
+            place="",
+        )
+        for bands in ((below, above), (below,), (above,))
+    )
+
+
+def _fitted(data: SidebandData, window: Range, *, family: str, place: str) -> SidebandFit:
+    function = family_named(family, sidebands=data.bands)
     if data.sumw.sum() <= 0:
-        return _flat(data, bands, window, place=place)
+        return _flat(data, window, place=place)
     minimum = minimise(function, data)
     mu = function.expected(minimum.parameters, data.bins)[0]
     n_free = len(minimum.parameters) - len(minimum.at_limit)
@@ -272,7 +310,7 @@ def fit_sidebands(
         names=function.names,
         parameters=minimum.parameters,
         covariance=minimum.covariance,
-        sidebands=bands,
+        sidebands=data.bands,
         window=window,
         sideband_yield=float(data.sumw.sum()),
         effective_entries=data.effective_entries,
@@ -303,6 +341,7 @@ def _judged(fit: SidebandFit, minimum: Minimum, *, place: str) -> SidebandFit:
     """The fit with its status and notes; what is wrong is also logged."""
     status, notes = "ok", []
     if minimum.at_limit:
+        status = "at limit"
         notes.append(f"{', '.join(minimum.at_limit)} at the limit of its range")
     if fit.p_value is not None and fit.p_value <= ACCEPTED_LEVEL:
         status = "poor fit"
@@ -313,27 +352,26 @@ def _judged(fit: SidebandFit, minimum: Minimum, *, place: str) -> SidebandFit:
     if not minimum.valid or not np.isfinite([fit.window_yield, fit.window_error]).all():
         status = "failed"
         notes.append("the minimiser did not converge")
-    if status in ("few entries", "failed"):
+    if place and status in ("few entries", "failed"):
         logger.warning("%s: %s: %s (%s)", place, fit.family, status, "; ".join(notes))
     return replace(fit, status=status, notes=tuple(notes))
 
 
-def _flat(
-    data: SidebandData, bands: tuple[Range, ...], window: Range, *, place: str
-) -> SidebandFit:
+def _flat(data: SidebandData, window: Range, *, place: str) -> SidebandFit:
     """No fit: a flat density where the sidebands hold no positive yield."""
     width = float(np.diff(data.bins, axis=1).sum())
     ratio = (window[1] - window[0]) / width
     total = float(data.sumw.sum())
     error = float(np.sqrt(data.sumw2.sum())) or NO_ENTRIES_LIMIT
     note = f"no positive yield in the sidebands (sum of weights {total:g}); a flat density is used"
-    logger.warning("%s: %s", place, note)
+    if place:
+        logger.warning("%s: %s", place, note)
     return SidebandFit(
         family="exponential",
         names=("sideband_yield", "slope_per_gev"),
         parameters=np.array([total, 0.0]),
         covariance=np.diag([error**2, 0.0]),
-        sidebands=bands,
+        sidebands=data.bands,
         window=window,
         sideband_yield=total,
         effective_entries=data.effective_entries,
@@ -346,47 +384,3 @@ def _flat(
         status="empty",
         notes=(note,),
     )
-
-
-def choose_order(
-    sumw: npt.ArrayLike,
-    sumw2: npt.ArrayLike,
-    edges: npt.ArrayLike,
-    *,
-    sidebands: Sequence[Range],
-    window: Range,
-    kind: str,
-    place: str = "sidebands",
-) -> SidebandFit:
-    """Fit a nested sequence of functions and go up in order while the data ask for it.
-
-    The next order is taken while twice the gain in log likelihood over the mean weight
-    ``sumw2 / sumw`` has a probability below 0.05, as chi-squared of the added parameters. Where
-    the best so far does not describe the sidebands, the orders beyond are tried too.
-
-    Parameters
-    ----------
-    sumw, sumw2, edges, sidebands, window, place
-        As in `fit_sidebands`.
-    kind
-        One of `SEQUENCES`.
-    """
-    scale = sideband_data(sumw, sumw2, edges, sidebands=sidebands, place=place).scale
-    best: SidebandFit | None = None
-    for name in SEQUENCES[kind]:
-        fit = fit_sidebands(
-            sumw, sumw2, edges, sidebands=sidebands, window=window, family=name, place=place
-        )
-        if best is not None:
-            gain = max(0.0, 2.0 * (best.nll - fit.nll) / scale)
-            added = len(fit.parameters) - len(best.parameters)
-            better = chi2_distribution.sf(gain, added) < F_TEST_LEVEL
-            if fit.status == "failed" or not better:
-                if best.accepted:
-                    break
-                continue
-        best = fit
-        if fit.status in ("empty", "few entries"):
-            break
-    assert best is not None
-    return best
