@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from gato_coffea.errors import InputError
-from gato_coffea.gato import convert
+from gato_coffea.gato import convert, gato_gmm_model
 from gato_coffea.gato.toy_frames import (
     generate_resonance_toy_data,
     generate_toy_data_1D,
@@ -26,7 +26,16 @@ def test_short_names_also_inside_a_compiled_function():
     signal = tensors["signal"]
     assert signal["x"] is signal["NN_output"]
     assert signal["w"] is signal["weight"]
-    assert list(signal) == ["NN_output", "weight"]
+    assert list(signal) == ["x", "w"]
+    assert len(signal) == 2
+    assert {name for name in ("x", "w", "NN_output", "weight", "mass") if name in signal} == {
+        "x",
+        "w",
+        "NN_output",
+        "weight",
+    }
+    assert signal.get("weight") is signal["w"]
+    assert signal.get("mass") is None
     with pytest.raises(KeyError, match="mass"):
         _ = signal["mass"]
 
@@ -39,11 +48,26 @@ def test_short_names_also_inside_a_compiled_function():
     assert total.experimental_get_tracing_count() == 1
 
 
+def test_models_take_both_spellings():
+    data = generate_toy_data_1D(200, 300)
+    named = convert.df_dict_to_tensors(data)
+    short = {process: dict(columns) for process, columns in named.items()}
+    long = {p: {"NN_output": c["x"], "weight": c["w"]} for p, c in named.items()}
+    model = gato_gmm_model(3, 1, mean_norm="sigmoid")
+    first, *others = (
+        model.get_differentiable_significance(held, signal_labels=["signal"])["signal"].numpy()
+        for held in (named, short, long, data)
+    )
+    assert others == [first] * 3
+
+
 def test_vector_scores_and_masses():
     data = generate_resonance_toy_data(20, 20, 60)
     tensors = convert.convert_mass_data_to_tensors(data)
     assert tensors["bkg1"]["NN_output"].shape == (len(data["bkg1"]), 3)
     assert list(tensors["bkg1"]) == ["NN_output", "weight", "mass"]
+    assert tensors["bkg1"]["x"] is tensors["bkg1"]["NN_output"]
+    assert "w" in tensors["bkg1"]
     with pytest.raises(InputError, match="signal1: column 'mass' is missing"):
         convert.convert_mass_data_to_tensors(generate_toy_data_3class_3D(5, 5, 10))
 
@@ -52,7 +76,7 @@ def test_further_columns_and_mappings_of_arrays():
     frame = pd.DataFrame({"NN_output": [0.1, 0.2], "weight": [1, 2], "year": [17, 18]})
     frame["era"] = ["B", "C"]
     tensors = convert.df_dict_to_tensors({"a": frame, "b": {"x": [[1.0, 2.0]], "weight": [1.0]}})
-    assert list(tensors["a"]) == ["NN_output", "weight", "year"]
+    assert list(tensors["a"]) == ["x", "w", "year"]
     assert tensors["b"]["NN_output"].shape == (1, 2)
 
 

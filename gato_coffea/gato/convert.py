@@ -15,16 +15,31 @@ from gato_coffea.samples import FloatArray, as_sample
 Tensor = Any
 
 SCORE, SCORE_ALIAS = "NN_output", "x"
-SHORT_NAMES = {SCORE_ALIAS: SCORE, "w": "weight"}
+OTHER_NAME = {SCORE: SCORE_ALIAS, SCORE_ALIAS: SCORE, "weight": "w", "w": "weight"}
+"""The documented interface calls score and weight by two names each."""
 
 
 class Columns(dict[str, Tensor]):
-    """Columns of a process by name; the score answers to ``x`` too, and the weight to ``w``."""
+    """Columns of a process by name; score and weight answer to both of their names.
+
+    They count once: in iteration and length stands the name that they were given.
+    """
 
     def __missing__(self, name: str) -> Tensor:
-        if name in SHORT_NAMES:
-            return self[SHORT_NAMES[name]]
+        other = OTHER_NAME.get(name, name)
+        if other in self.keys():
+            return dict.__getitem__(self, other)
         raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys() or OTHER_NAME.get(str(name)) in self.keys()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The column by either of its names, or ``default``."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
 
 def is_table(value: Any) -> bool:
@@ -35,14 +50,14 @@ def is_table(value: Any) -> bool:
 
 
 def column(value: Any, name: str, *, process: str = "data") -> Any:
-    """A column of a process; the score also goes by ``x``.
+    """A column of a process; the score also goes by ``x``, and the weight by ``w``.
 
     Raises
     ------
     InputError
         If it is missing.
     """
-    for key in (name, SCORE_ALIAS) if name == SCORE else (name,):
+    for key in (name, OTHER_NAME.get(name, name)):
         if key in value:
             return value[key]
     found = ", ".join(str(key) for key in value)
@@ -95,8 +110,8 @@ def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, Columns]:
     Returns
     -------
     dict[str, Columns]
-        For each process float32 tensors ``NN_output`` (also as ``x``), ``(N,)`` or ``(N, D)``,
-        ``weight`` (also as ``w``) and any other numeric column, ``(N,)`` each.
+        For each process float32 tensors ``x``, ``(N,)`` or ``(N, D)``, ``w`` and any other
+        numeric column, ``(N,)`` each. The first two answer to ``NN_output`` and ``weight`` too.
 
     Raises
     ------
@@ -117,12 +132,12 @@ def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, Columns]:
         sample = as_sample(value, name=process)
         tensors = Columns(
             {
-                SCORE: tf.constant(sample.x[:, 0] if flat else sample.x, tf.float32),
-                "weight": tf.constant(sample.weight, tf.float32),
+                SCORE_ALIAS: tf.constant(sample.x[:, 0] if flat else sample.x, tf.float32),
+                "w": tf.constant(sample.weight, tf.float32),
             }
         )
         for name in value:
-            if name not in (*tensors, SCORE_ALIAS):
+            if name not in tensors:
                 values = np.asarray(value[name])
                 if values.dtype.kind in "fiub":
                     tensors[str(name)] = tf.constant(values.astype(np.float32))
@@ -141,7 +156,7 @@ def convert_mass_data_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, Colu
     Returns
     -------
     dict[str, Columns]
-        As `df_dict_to_tensors`, without further columns.
+        As `df_dict_to_tensors`, under the names of the input and without further columns.
 
     Raises
     ------

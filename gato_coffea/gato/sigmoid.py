@@ -190,12 +190,13 @@ class SigmoidModel(BinningModel):
         data_dict: Mapping[str, Any],
         signal_labels: Sequence[str] | None = None,
         eps: float = 1e-8,
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> tuple[Tensor, Tensor]:
         """Background yield of each category and its relative statistical uncertainty.
 
-        As of a mixture, but in the order of the categories, ``(K,)`` each.
+        As of a mixture, but float32 tensors in the order of the categories, ``(K,)`` each.
         """
-        return self._hard_background(data_dict, signal_labels, eps)[:2]
+        background, relative, _ = self._hard_background(data_dict, signal_labels, eps)
+        return tf.constant(background, tf.float32), tf.constant(relative, tf.float32)
 
     def to_categories(self, features: Sequence[Feature]) -> EdgeCategories:
         """The trained model as portable categories, over the ranges of the features.
