@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -11,11 +13,13 @@ from gato_coffea.gato.evaluation import (
     EventTally,
     PointTally,
     Sums,
+    bootstrap,
     pooled_significance,
     significance_of,
     yields_of,
 )
 from gato_coffea.gato.problem import Objective, Problem
+from gato_coffea.gato.result import Significance
 from gato_coffea.gato.significance import asimov_z2
 from gato_coffea.gato.window import Window, window_fraction
 from gato_coffea.samples import BLOCK, Cells, Feature, Grid, Sample, points_from_cells
@@ -151,14 +155,14 @@ def sums_of(sumw, effective, moment=None):
     return Sums((*names, "b"), sumw, sumw2, np.ones_like(sumw), moment)
 
 
+def points_of_names(processes):
+    one = Sample(x=np.full((1, 1), 0.5), weight=np.ones(1))
+    return points_from_cells({name: Cells.fill(GRID, one, n_folds=1) for name in processes})
+
+
 def of_sums(sums, objective=None, seed=0):
     n = len(sums.processes)
-    points = points_from_cells(
-        {
-            name: Cells.fill(GRID, Sample(x=np.full((1, 1), 0.5), weight=np.ones(1)), n_folds=1)
-            for name in sums.processes
-        }
-    )
+    points = points_of_names(sums.processes)
     own = problem(points, objective or Objective(), sums.processes[: n - 1])
     return significance_of(own, sums, seed=seed)
 
@@ -223,6 +227,44 @@ def test_spread_with_negative_and_vanishing_sums():
     assert np.isfinite(found.combined)
 
 
+def test_what_is_drawn_takes_its_mass_along():
+    """A process whose weights nearly cancel: its noise must not move the mean mass alone."""
+    sumw = np.array([[3.0, 1.0], [40.0, 10.0], [0.1, 0.1]])
+    moment = np.array([[0.0, 0.0], [40.0 * 130, 10.0 * 140], [13.0, 13.0]])
+    sums = sums_of(sumw, [[100.0] * 2, [100.0] * 2, [0.01 / 4] * 2], moment)
+    sums = replace(sums, processes=("s", "b1", "b2"))
+    own = problem(points_of_names(sums.processes), Objective(window=WINDOW), ("s",))
+    drawn = bootstrap(own, sums, 0)
+    mean = drawn.sumw_mass[:, 1:].sum(axis=1) / drawn.sumw[:, 1:].sum(axis=1)
+    assert drawn.sumw[:, 2].std() == pytest.approx(2.0, rel=0.15)
+    assert 129 < mean[:, 0].min() < mean[:, 0].max() < 131
+    assert (np.abs(np.quantile(mean[:, 1], [0.01, 0.99]) - 140) < 10).all()
+    found = significance_of(own, sums, seed=0)
+    without = significance_of(replace(own, backgrounds=("b1",)), sums, seed=0)
+    assert found.spread < 2 * without.spread
+
+
+def test_squares_of_weights_are_drawn_with_the_weights():
+    sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 20.0)
+    drawn = bootstrap(problem(points_of_names(sums.processes), Objective(), ("s0",)), sums, 1)
+    np.testing.assert_allclose(drawn.sumw2, drawn.sumw * (sums.sumw2 / sums.sumw))
+
+
+def test_statistics_only_is_the_figure_without_uncertainties():
+    sums = sums_of([[3.0, 1.0], [0.5, 2.0], [40.0, 10.0]], 20)
+    plain, uncertain = of_sums(sums), of_sums(sums, Objective(mc_uncertainty=True))
+    assert plain.statistics_only == plain.combined
+    assert uncertain.statistics_only == plain.combined
+    assert uncertain.combined < 0.9 * plain.combined
+
+
+def test_no_held_out_figure_is_above_the_training():
+    sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 500)
+    limit = Significance(0.3, {"s0": 0.25}, None, 0.31)
+    found = pooled(sums, training=limit)
+    assert (found.combined, found.per_signal, found.statistics_only) == (0.3, {"s0": 0.25}, 0.31)
+
+
 def test_spread_with_a_mass_window():
     moment = np.array([[0.0, 0.0], [40.0 * 130, 10.0 * 140]])
     sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 100, moment)
@@ -261,15 +303,16 @@ def test_the_mean_of_the_folds_is_biased_and_the_pooled_figure_is_not():
     assert gap.mean() > 5 * gap.std() / np.sqrt(len(gap))
 
 
-def pooled(sums, each, seed=0):
-    points = points_from_cells(
-        {
-            name: Cells.fill(GRID, Sample(x=np.full((1, 1), 0.5), weight=np.ones(1)), n_folds=1)
-            for name in sums.processes
-        }
-    )
+def pooled(sums, each=(), seed=0, training=None):
+    points = points_of_names(sums.processes)
     own = problem(points, Objective(), sums.processes[:-1])
-    return pooled_significance(own, sums, each, seed=seed)
+    return pooled_significance(
+        own,
+        sums,
+        training=training or Significance(99.0, dict.fromkeys(own.signals, 99.0), None, 99.0),
+        each=[e.category_yields(own.signals, own.backgrounds, None) for e in each],
+        seed=seed,
+    )
 
 
 def test_small_numbers_are_made_good():
@@ -281,7 +324,7 @@ def test_small_numbers_are_made_good():
         drawn = np.maximum(np.random.default_rng(seed).poisson(n), 1)
         sums = sums_of([s, b * drawn / n], [np.full(6, 1e8), drawn])
         raw.append(of_sums(sums, seed=None).combined / truth - 1)
-        corrected.append(pooled(sums, [sums, sums]).combined / truth - 1)
+        corrected.append(pooled(sums).combined / truth - 1)
     error = np.std(raw) / np.sqrt(len(raw))
     assert np.mean(raw) > 0.02 + error
     # What is left is of the next order.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from gato_coffea import Feature, optimise
 from gato_coffea.gato.result import Significance, Yardstick
 from gato_coffea.gato.yardsticks import better_yardsticks
 
@@ -27,3 +30,47 @@ def test_a_yardstick_that_is_better_by_more_than_the_spread_is_told():
         "than its spread 0.660"
     )
     assert better_yardsticks(significance(7.27, 1.5), references) == []
+
+
+def test_bins_that_were_given_are_merged_without_the_held_out_events():
+    """All background of the highest bin is held out together: the others know none there."""
+    rng = np.random.default_rng(4)
+    x = np.concatenate([rng.uniform(0, 0.75, 900), rng.uniform(0.75, 1, 30)])
+    fold = np.concatenate([rng.integers(0, 3, 900), np.zeros(30, dtype=int)])
+    samples = {
+        "s": {"x": rng.beta(5, 2, 900), "weight": np.full(900, 0.02), "fold": np.arange(900) % 3},
+        "b": {"x": x, "weight": np.full(930, 0.1), "fold": fold},
+    }
+    result = optimise(
+        samples,
+        signals=["s"],
+        n_categories=4,
+        method="exact",
+        folds=3,
+        features=[Feature("x", 0, 1)],
+    )
+    equal = result.yardsticks["equidistant"]
+    # In the fold with the events they count in the bin below, as in a sample without them.
+    assert equal.held_out.combined < 0.97 * equal.training.combined
+
+
+def test_bins_that_were_given_are_free_of_the_bias_of_small_numbers():
+    quoted, raw = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        samples = {
+            "s": {"x": rng.beta(5, 2, 4000), "weight": np.full(4000, 0.01)},
+            "b": {"x": rng.beta(2, 5, 400), "weight": np.full(400, 1.0)},
+        }
+        result = optimise(
+            samples,
+            signals=["s"],
+            n_categories=4,
+            method="exact",
+            features=[Feature("x", 0, 1)],
+            seed=seed,
+        )
+        equal = result.yardsticks["equidistant"]
+        quoted.append(equal.held_out.combined)
+        raw.append(equal.training.combined)
+    assert np.mean(quoted) < np.mean(raw)

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import final
 
 import numpy as np
 
-from gato_coffea.gato.problem import CategoryYields, Problem, window_yields
+from gato_coffea.gato.problem import CategoryYields, Objective, Problem, window_yields
 from gato_coffea.gato.result import Significance, Yields
-from gato_coffea.gato.significance import combine
+from gato_coffea.gato.significance import combine, signal_significances
 from gato_coffea.gato.threads import in_threads
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import FloatArray, IntArray, Points, Sample
@@ -164,16 +164,23 @@ class PointTally(Tally):
 
 
 def _figures(problem: Problem, sums: Sums) -> FloatArray:
-    """The combined significance and that of each signal, along the last axis."""
+    """The combined significance, that by statistics only, and that of each signal; last axis."""
     yields = sums.category_yields(problem.signals, problem.backgrounds, problem.objective.window)
-    z = problem.objective.per_signal(yields)
-    combined = combine(z, problem.objective.combination)
-    return np.concatenate([combined[..., None], z], axis=-1)
+    return figures_of(problem.objective, yields)
+
+
+def figures_of(objective: Objective, yields: CategoryYields) -> FloatArray:
+    """The combined significance, that by statistics only, and that of each signal; last axis."""
+    z = objective.per_signal(yields)
+    counting = signal_significances(yields.signal, yields.background)
+    together = [combine(each, objective.combination)[..., None] for each in (z, counting)]
+    return np.concatenate([*together, z], axis=-1)
 
 
 def _significance(problem: Problem, figures: FloatArray, spread: float | None) -> Significance:
-    signals = zip(problem.signals, figures[1:].tolist(), strict=True)
-    return Significance(float(figures[0]), dict(signals), spread)
+    combined, counting, *each = figures.tolist()
+    signals = dict(zip(problem.signals, each, strict=True))
+    return Significance(combined, signals, spread, counting)
 
 
 def significance_of(problem: Problem, sums: Sums, *, seed: int | None = None) -> Significance:
@@ -184,12 +191,17 @@ def significance_of(problem: Problem, sums: Sums, *, seed: int | None = None) ->
     """
     spread = None
     if seed is not None:
-        spread = _spread(_figures(problem, _bootstrap(sums, np.random.default_rng(seed))))
+        spread = _spread(_figures(problem, bootstrap(problem, sums, seed)))
     return _significance(problem, _figures(problem, sums), spread)
 
 
 def pooled_significance(
-    problem: Problem, held_out: Sums, each: Sequence[Sums], *, seed: int
+    problem: Problem,
+    held_out: Sums,
+    *,
+    training: Significance,
+    each: Sequence[CategoryYields] = (),
+    seed: int,
 ) -> Significance:
     """Significance of pooled held-out yields, free of what pooling and small numbers do to it.
 
@@ -199,27 +211,34 @@ def pooled_significance(
         Signals, backgrounds and objective.
     held_out
         Sums over the folds, each assigned by the model that did not see it.
+    training
+        Significance of the events that the categories were trained on, which none held out is
+        above.
     each
-        Sums of all events as each fold's model assigns them. The significances of these and of
-        their mean differ by the cost of adding up categories that are not quite the same.
+        Expected yields in the categories of each fold's model. The significances of these and of
+        their mean differ by the cost of adding up categories that are not quite the same. They
+        are those of the densities that the training has estimated: between sums of few events
+        there would be a difference by their fluctuations alone. Empty where nothing is known.
     seed
         Of the bootstrap, which gives the spread, and the bias: a convex function of yields that
         fluctuate is high on average by as much as its bootstrap is above it.
     """
-    mean = replace(
-        each[0],
-        sumw=np.mean([s.sumw for s in each], axis=0),
-        sumw2=np.mean([s.sumw2 for s in each], axis=0),
-        sumw_mass=None
-        if each[0].sumw_mass is None
-        else np.mean([s.sumw_mass for s in each if s.sumw_mass is not None], axis=0),
-    )
-    alone = np.mean([_figures(problem, sums) for sums in each], axis=0)
-    cost = alone - _figures(problem, mean)
     figures = _figures(problem, held_out)
-    drawn = _figures(problem, _bootstrap(held_out, np.random.default_rng(seed)))
+    drawn = _figures(problem, bootstrap(problem, held_out, seed))
     bias = drawn.mean(axis=0) - figures
-    return _significance(problem, figures + cost - bias, _spread(drawn))
+    counting = np.inf if training.statistics_only is None else training.statistics_only
+    limit = [training.combined, counting, *training.per_signal.values()]
+    found = np.minimum(figures + _cost(problem, each) - bias, limit)
+    return _significance(problem, np.maximum(found, 0.0), _spread(drawn))
+
+
+def _cost(problem: Problem, each: Sequence[CategoryYields]) -> FloatArray | float:
+    """By how much the figures of the mean yields fall below the mean of the figures."""
+    if len(each) < 2:
+        return 0.0
+    values = {key: np.mean([getattr(y, key) for y in each], axis=0) for key in vars(each[0])}
+    alone = np.mean([figures_of(problem.objective, y) for y in each], axis=0)
+    return np.maximum(alone - figures_of(problem.objective, CategoryYields(**values)), 0.0)
 
 
 def _spread(drawn: FloatArray) -> float:
@@ -227,8 +246,13 @@ def _spread(drawn: FloatArray) -> float:
     return float(0.5 * (high - low))
 
 
-def _bootstrap(sums: Sums, rng: np.random.Generator) -> Sums:
-    """Redrawn sums, shape ``(draws, C, K)``."""
+def bootstrap(problem: Problem, sums: Sums, seed: int) -> Sums:
+    """Redrawn sums, shape ``(draws, C, K)``: of weights, their squares and masses alike.
+
+    Whatever comes or goes takes its mass along: the mean mass decides how much of the background
+    lies in the window.
+    """
+    rng = np.random.default_rng(seed)
     filled = sums.sumw2 > 0
     size = np.where(filled, sums.sumw2, 1.0)
     effective = np.where(filled, sums.sumw**2 / size, 0.0)
@@ -238,10 +262,25 @@ def _bootstrap(sums: Sums, rng: np.random.Generator) -> Sums:
     noise = rng.normal(size=shape) * np.sqrt(sums.sumw2)
     few = (effective < 1) & filled
     sumw = np.where(few, sums.sumw + noise, sums.sumw * factor)
+    sumw2 = sums.sumw2 * np.where(few, 1.0, factor)
     moment = None
     if sums.sumw_mass is not None:
-        moment = sums.sumw_mass * np.where(few, 1.0, factor)
-    return Sums(sums.processes, sumw, sums.sumw2 * np.ones(shape), sums.count, moment)
+        moved = sums.sumw_mass + noise * _mean_mass(problem, sums)[:, None]
+        moment = np.where(few, moved, sums.sumw_mass * factor)
+    return Sums(sums.processes, sumw, sumw2, sums.count, moment)
+
+
+def _mean_mass(problem: Problem, sums: Sums) -> FloatArray:
+    """Mean mass of each process in all categories; of all backgrounds where its weights cancel."""
+    window = problem.objective.window
+    assert window is not None
+    assert sums.sumw_mass is not None
+    total, moment = sums.sumw.sum(axis=1), sums.sumw_mass.sum(axis=1)
+    rows = [sums.processes.index(name) for name in problem.backgrounds]
+    overall = moment[rows].sum() / total[rows].sum() if total[rows].sum() > 0 else 0.0
+    known = total**2 > sums.sumw2.sum(axis=1)
+    mean = np.where(known, moment / np.where(known, total, 1.0), overall)
+    return np.clip(mean, window.low, window.high)
 
 
 def yields_of(problem: Problem, sums: Sums) -> Yields:

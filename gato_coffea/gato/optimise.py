@@ -63,7 +63,9 @@ CELLS_NOTE = (
 )
 
 
-def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> Significance:
+def _held_out(
+    search: Search, folds: Sequence[Categories], full: Categories, training: Significance
+) -> Significance:
     """Pool the yields of each fold in the categories of the model that did not see it."""
     x, n = search.problem.points.x, full.n_categories
     reference = full.assign(x)
@@ -73,9 +75,13 @@ def _held_out(search: Search, folds: Sequence[Categories], full: Categories) -> 
             categories.assign(x), reference, search.weight, n=categories.n_categories
         )
         named.append(categories.relabelled(names))
-    each = [search.points.total([c.assign], n, by_fold=False) for c in named]
-    held_out = search.tally.total([c.assign for c in named], n, by_fold=True)
-    return pooled_significance(search.problem, held_out, each, seed=search.seed)
+    return pooled_significance(
+        search.problem,
+        search.tally.total([c.assign for c in named], n, by_fold=True),
+        training=training,
+        each=search.expected([c.assign(x) for c in named], n),
+        seed=search.seed,
+    )
 
 
 def _references(search: Search) -> list[dict[str, Yardstick]]:
@@ -103,7 +109,7 @@ def _finish(
     sums = components.relabelled(label, full.n_categories)
     training = significance_of(problem, sums)
     if candidate.folds:
-        held_out = _held_out(search, candidate.folds, full)
+        held_out = _held_out(search, candidate.folds, full, training)
         if training.combined - held_out.combined > (held_out.spread or 0.0):
             notes.append(
                 f"training Z {training.combined:.3f} is above held-out Z {held_out.combined:.3f} "

@@ -116,6 +116,17 @@ class Densities:
             objective.window,
         )
 
+    def scaled(self, scale: float) -> Self:
+        """What the events of some folds stand for: ``scale`` times as many."""
+        return replace(
+            self,
+            signal=self.signal * scale,
+            background=self.background * scale,
+            variance=self.variance * scale**2,
+            moment=None if self.moment is None else self.moment * scale,
+            scale=self.scale * scale,
+        )
+
     def ordered(self, order: IntArray) -> Self:
         """The same points in another order, or a subset of them."""
         return replace(
@@ -158,6 +169,12 @@ class Densities:
             variance=total(self.variance),
             moment=None if self.moment is None else total(self.moment),
         )
+
+
+def shares(densities: Densities) -> FloatArray:
+    """Each point's share of every signal and of the background, added up."""
+    signal = densities.signal / densities.signal.sum(axis=1, keepdims=True)
+    return np.asarray(signal.sum(axis=0) + densities.background / densities.background.sum())
 
 
 def window_yields(

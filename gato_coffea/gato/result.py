@@ -16,13 +16,16 @@ from gato_coffea.samples import FloatArray
 class Significance:
     """An expected significance, its parts and its uncertainty.
 
-    ``combined`` is the figure that was optimised, ``per_signal`` has one by signal, and
-    ``spread`` is the standard deviation of ``combined`` from the finite simulation.
+    ``combined`` is the figure that was optimised, with the background's uncertainties that the
+    objective knows of (finite simulation, unless it was left out), ``per_signal`` has one by
+    signal, and ``spread`` is the standard deviation of ``combined`` from the finite simulation.
+    ``statistics_only`` is ``combined`` with the background known exactly.
     """
 
     combined: float
     per_signal: Mapping[str, float]
     spread: float | None = None
+    statistics_only: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -19,7 +19,7 @@ from gato_coffea.gato.methods import (
     lloyd_starts,
 )
 from gato_coffea.gato.partition import lloyd
-from gato_coffea.gato.problem import Problem
+from gato_coffea.gato.problem import CategoryYields, Problem, shares
 from gato_coffea.gato.result import History, Result
 from gato_coffea.gato.targets import TrainingSet, training_sets
 from gato_coffea.gato.threads import in_threads
@@ -89,9 +89,17 @@ class Search:
     @cached_property
     def weight(self) -> FloatArray:
         """How much each point matters: its share of every signal and of the background."""
-        target = self.sets[0].target
-        share = target.signal / target.signal.sum(axis=1, keepdims=True)
-        return np.maximum(share.sum(axis=0) + target.background / target.background.sum(), 0.0)
+        return np.maximum(shares(self.sets[0].target), 0.0)
+
+    def expected(self, labels: Sequence[IntArray], n: int) -> list[CategoryYields]:
+        """Yields of each fold's categories of the points by the densities of the training.
+
+        None where those are the events themselves, with all their fluctuations.
+        """
+        if not self.problem.smooth:
+            return []
+        target, objective = self.sets[0].target, self.problem.objective
+        return [target.yields(label, n, objective) for label in labels]
 
     @property
     def additive(self) -> bool:

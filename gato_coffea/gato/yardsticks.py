@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import numpy as np
+
 from gato_coffea.gato.constraints import merge_offenders, parts_of
 from gato_coffea.gato.evaluation import Assign, pooled_significance, significance_of
 from gato_coffea.gato.methods import (
@@ -14,9 +16,10 @@ from gato_coffea.gato.methods import (
     has_class_scores,
     match_categories,
 )
+from gato_coffea.gato.problem import shares
 from gato_coffea.gato.result import Significance, Yardstick
 from gato_coffea.gato.search import CEILING_CATEGORIES, Search
-from gato_coffea.samples import IntArray
+from gato_coffea.samples import FloatArray, IntArray
 
 
 def partition_yardstick(search: Search, labels: Sequence[IntArray]) -> Yardstick:
@@ -30,27 +33,62 @@ def partition_yardstick(search: Search, labels: Sequence[IntArray]) -> Yardstick
         match_categories(label, labels[0], search.weight, n=int(label.max()) + 1)[label]
         for label in labels[1:]
     ]
-    return Yardstick(held_out_by_label(search, folds, n), training)
-
-
-def held_out_by_label(search: Search, folds: Sequence[IntArray], n: int) -> Significance:
-    """Held-out significance of the categories of the points that each fold's model gives."""
-    each = [search.points.by_label([label], n, by_fold=False) for label in folds]
-    sums = search.points.by_label(folds, n, by_fold=True)
-    return pooled_significance(search.problem, sums, each, seed=search.seed)
+    held_out = pooled_significance(
+        problem,
+        points.by_label(folds, n, by_fold=True),
+        training=training,
+        each=search.expected(folds, n),
+        seed=search.seed,
+    )
+    return Yardstick(held_out, training)
 
 
 def fixed_yardstick(search: Search, assign: Assign, n: int) -> Yardstick:
-    """Categories that learn nothing from the events, and so are held out as they are.
+    """Categories that learn nothing from the events but which of them to merge.
 
-    Those that fail the constraints are merged, as in every result.
+    Those that fail the constraints are merged, as in every result: in each fold by what the
+    events of the other folds say.
     """
-    problem = search.problem
-    sums = search.tally.total([assign], n, by_fold=False)
-    label, _ = merge_offenders(problem, parts_of(problem, sums))
-    sums = sums.relabelled(label, int(label.max()) + 1)
-    held_out = significance_of(problem, sums, seed=search.seed)
-    return Yardstick(held_out, significance_of(problem, sums))
+    problem, n_folds = search.problem, search.tally.n_folds
+    whole = search.tally.total([assign], n, by_fold=False)
+    parts = parts_of(problem, whole)
+    label, _ = merge_offenders(problem, parts)
+    n_kept = int(label.max()) + 1
+    training = significance_of(problem, whole.relabelled(label, n_kept))
+    # Category k of the events of fold f has the number f n + k.
+    parted = search.tally.total(
+        [_shifted(assign, f * n) for f in range(n_folds)], n_folds * n, by_fold=True
+    )
+    names = np.tile(label, n_folds)
+    for f in range(n_folds if n_folds > 1 else 0):
+        seen = np.tile(np.arange(n), n_folds)
+        seen[f * n : (f + 1) * n] = n  # left out
+        others = parts_of(problem, parted.relabelled(seen, n + 1)).ordered(np.arange(n))
+        own, _ = merge_offenders(problem, others.scaled(n_folds / (n_folds - 1)))
+        weight = np.maximum(shares(parts), 0.0)
+        match = match_categories(own, label, weight, n=int(own.max()) + 1)
+        names[f * n : (f + 1) * n] = match[own]
+    point = assign(search.problem.points.x)
+    held_out = pooled_significance(
+        problem,
+        parted.relabelled(names, n_kept),
+        training=training,
+        each=search.expected(
+            [np.where(point < 0, -1, own[point]) for own in np.split(names, n_folds)], n_kept
+        ),
+        seed=search.seed,
+    )
+    return Yardstick(held_out, training)
+
+
+def _shifted(assign: Assign, by: int) -> Assign:
+    """The same categories with numbers that are higher by so much; -1 stays."""
+
+    def shifted(x: FloatArray) -> IntArray:
+        label = assign(x)
+        return np.where(label < 0, label, label + by)
+
+    return shifted
 
 
 def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:

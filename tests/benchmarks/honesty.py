@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 import gato_coffea
 from gato_coffea.gato.result import Result
-from gato_coffea.gato.significance import cowan_z2
+from gato_coffea.gato.significance import profiled_z2
 from gato_coffea.samples import FloatArray
 
 METHODS = ("exact", "gato", "lloyd")
@@ -107,7 +107,7 @@ def true_significance(case: dict[str, Process], result: Result, *, simulation: b
         found[name] = process.total * np.bincount(label[label >= 0], minlength=n) / POPULATION
     background = np.sum([found[name] for name in case if name != "signal"], axis=0)
     variance = result.yields.background_sumw2 if simulation else 0.0
-    return float(np.sqrt(cowan_z2(found["signal"], background, variance).sum()))
+    return float(np.sqrt(profiled_z2(found["signal"], background, variance).sum()))
 
 
 def contains(result: Result, true: float) -> bool:
