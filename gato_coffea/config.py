@@ -20,6 +20,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from gato_coffea.errors import ConfigError
 from gato_coffea.sections import (
+    MAX_DISCRIMINANTS,
+    MAX_FOLDS,
     Constraints,
     Dataset,
     Discriminant,
@@ -36,6 +38,8 @@ from gato_coffea.sections import (
 )
 
 __all__ = [
+    "MAX_DISCRIMINANTS",
+    "MAX_FOLDS",
     "Analysis",
     "Constraints",
     "Dataset",
@@ -99,6 +103,11 @@ class Analysis(Section):
         names = [d.name for d in self.discriminants]
         if len(set(names)) != len(names):
             raise ValueError(f"discriminants: names must differ (got {names})")
+        if len(names) > MAX_DISCRIMINANTS:
+            raise ValueError(
+                f"discriminants: at most {MAX_DISCRIMINANTS} can be optimised together (got "
+                f"{len(names)}); combine them in a classifier first"
+            )
         if self.mass is not None and "mass" in names:
             raise ValueError("discriminants: name 'mass' is taken by the mass section")
         if self.luminosity_per_fb is None and any(

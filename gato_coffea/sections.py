@@ -16,6 +16,12 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Range = tuple[float, float]
 
+MAX_DISCRIMINANTS = 12
+"""Two cells along each of them are about as many points as are trained on by default."""
+
+MAX_FOLDS = 20
+"""Each fold is a training of its own; more of them change no held-out figure by its spread."""
+
 RESERVED_AXES = {"weight", "sample", "threads", "process", "variation", "category"}
 
 
@@ -291,7 +297,7 @@ class Optimisation(Section):
     mc_uncertainty: bool = False
     systematic: Annotated[float, Field(ge=0, lt=1)] = 0.0
     restarts: Count = 2
-    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    folds: Annotated[int, Field(ge=2, le=MAX_FOLDS)] = 5
     epochs: Count = 250
     seed: Annotated[int, Field(ge=0)] = 0
     max_points: Annotated[int, Field(ge=100)] = 4_000

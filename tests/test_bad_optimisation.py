@@ -107,6 +107,11 @@ def test_events(samples: Any, expected: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_more_folds_than_can_be_trained() -> None:
+    with pytest.raises(GatoError, match=r"^folds: must be a whole number from 1 to 20 .got 3000"):
+        optimise({"s": events(), "b": events()}, signals=["s"], method="exact", folds=3000)
+
+
 def test_one_category_and_scales_that_differ_are_no_trouble() -> None:
     def wide(a: int, b: int) -> Any:
         score = RNG.beta(a, b, (900, 2)) * np.array([1.0, 3000.0])

@@ -12,10 +12,11 @@ from coffea import processor
 from coffea.nanoevents import BaseSchema
 
 from gato_coffea import Categories, optimise
-from gato_coffea.errors import GatoError, InputError
+from gato_coffea.errors import GatoError, InputError, OptimisationError
 from gato_coffea.gato.binned import points_from_histograms
 from gato_coffea.gato.inputs import (
     MAX_BINS_1D,
+    MAX_CELLS,
     adapted_grid,
     as_samples,
     check_features,
@@ -88,6 +89,25 @@ def test_discriminants_of_very_different_scale():
     for d in range(2):
         # Along each of them the events spread over most of the cells.
         assert len(np.unique(np.searchsorted(grid.edges[d], x[:, d]))) > 0.8 * grid.shape[d]
+
+
+@pytest.mark.parametrize(("dim", "most"), [(10, 1024), (11, 2048), (12, 4096)])
+def test_many_dimensions_have_few_cells(dim: int, most: int) -> None:
+    rng = np.random.default_rng(dim)
+    sig, bkg = rng.exponential(1.0, (8000, dim)), rng.exponential(0.8, (8000, dim))
+    samples = {k: Sample(x=x, weight=np.ones(8000)) for k, x in (("sig", sig), ("bkg", bkg))}
+    features = default_features(samples)
+    grid = adapted_grid(features, samples, max_points=4000)
+    assert np.prod(grid.shape) <= MAX_CELLS
+    occupied = np.unique(grid.index(np.concatenate([sig, bkg])))
+    assert 0.2 * most < len(occupied) <= most  # an equally wide cut leaves most of them empty
+
+
+def test_too_many_dimensions() -> None:
+    x = np.random.default_rng(0).random((50, 13))
+    samples = {"sig": Sample(x=x, weight=np.ones(50)), "bkg": Sample(x=x, weight=np.ones(50))}
+    with pytest.raises(OptimisationError, match=r"^discriminants: at most 12 .* \(got 13\)"):
+        check_features(samples, default_features(samples))
 
 
 def test_default_features():

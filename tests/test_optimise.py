@@ -415,7 +415,7 @@ NAN = {"x": [0.1, np.nan], "weight": [1.0, 1.0]}
         ({}, {"combination": "mean"}, "combination: unknown (got 'mean'; allowed geometric"),
         ({}, {"method": "best"}, "method: unknown (got 'best'; allowed gato, exact, lloyd)"),
         ({}, {"kind": "tree"}, "kind: unknown (got 'tree'; allowed mixture, edges)"),
-        ({}, {"folds": 0}, "folds: must be a whole number from 1 on (got 0)"),
+        ({}, {"folds": 0}, "folds: must be a whole number from 1 to 20 (got 0)"),
         ({}, {"restarts": 0}, "restarts: must be a whole number from 1 on (got 0)"),
         ({}, {"epochs": 2.5}, "epochs: must be a whole number from 1 on (got 2.5)"),
         ({}, {"seed": -1}, "seed: must be a whole number from 0 on (got -1)"),

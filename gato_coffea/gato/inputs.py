@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 
 from gato_coffea.arrays import SCORES, columns_of
+from gato_coffea.config import MAX_DISCRIMINANTS
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.gato.settings import check_choice
 from gato_coffea.gato.threads import in_threads
@@ -81,7 +82,7 @@ def unit_feature(name: str, low: float, high: float) -> Feature:
 
 
 def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -> None:
-    """Refuse samples that do not fit the features, and discriminants that are constant.
+    """Refuse samples that do not fit the features, and constant or too many discriminants.
 
     Raises
     ------
@@ -90,6 +91,7 @@ def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -
     """
     if len({f.name for f in features}) < len(features):
         raise InputError(f"features: names must differ (got {[f.name for f in features]})")
+    check_dimension(len(features))
     _check_samples(samples, len(features))
     for d, feature in enumerate(features):
         values = [s.x[:, d] for s in samples.values()]
@@ -100,6 +102,21 @@ def check_features(samples: Mapping[str, Sample], features: Sequence[Feature]) -
                 f"discriminant {feature.name}: is constant (got {values[0][0]:.6g} everywhere)"
             )
         _check_feature(feature)
+
+
+def check_dimension(n: int) -> None:
+    """Refuse more discriminants than points can be spread over.
+
+    Raises
+    ------
+    OptimisationError
+        With the largest number.
+    """
+    if n > MAX_DISCRIMINANTS:
+        raise OptimisationError(
+            f"discriminants: at most {MAX_DISCRIMINANTS} can be optimised together (got {n}); "
+            "combine them in a classifier first"
+        )
 
 
 def _check_feature(feature: Feature) -> None:
@@ -188,17 +205,23 @@ def adapted_grid(
     """A grid on which the samples occupy at most ``max_points`` cells.
 
     Cells are equally wide, when stretched, where the events are; one more at either end takes
-    what is beyond.
+    what is beyond. In so many dimensions that even few of those are too many, each dimension is
+    cut into two or three parts of equally many events of the average process.
     """
     counts = _by_block(lambda block: _n_inside(block, features), samples)
     for name, each in counts.items():
         _check_ranges(name, samples[name], features, np.sum(each, axis=0).tolist())
     positions = _by_block(lambda block: _positions(block, features), samples)
 
-    def ends_of(own: list[FloatArray]) -> FloatArray:
-        return np.quantile(np.concatenate(own, axis=1), [TAIL, 1 - TAIL], axis=1)
+    def quantiles(at: FloatArray | Sequence[float]) -> FloatArray:
+        """Of each process, of shape ``(C, len(at), D)``."""
 
-    ends = np.array(in_threads(ends_of, positions.values()))
+        def of_process(own: list[FloatArray]) -> FloatArray:
+            return np.quantile(np.concatenate(own, axis=1), at, axis=1)
+
+        return np.array(in_threads(of_process, positions.values()))
+
+    ends = quantiles([TAIL, 1 - TAIL])
     low, high = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
 
     def grid_of(n: int) -> Grid:
@@ -222,8 +245,16 @@ def adapted_grid(
 
         return int(np.logical_or.reduce(in_threads(seen, unit)).sum())
 
+    def coarse() -> Grid:
+        n = max(2, int(max_points ** (1 / dim)))
+        inner = quantiles(np.linspace(0, 1, n + 1)[1:-1]).mean(axis=0)
+        edges = [_cut(f, f.unstretch(u)) for f, u in zip(features, inner.T, strict=True)]
+        return Grid(tuple(features), tuple(edges))
+
     n = max(2, int(max_points ** (1 / dim)) - 2)  # so few that all may be occupied
-    best, found = n, occupied(n)
+    if (n + 2) ** dim > MAX_CELLS or (found := occupied(n)) > max_points:
+        return coarse()
+    best = n
     most = int(MAX_CELLS ** (1 / dim)) - 2
     while found < ENOUGH * max_points and n < most:
         # At most so many times more cells are occupied; fewer where events fill a sheet.
@@ -281,7 +312,10 @@ def _none_inside(
 
 
 def _edges(feature: Feature, low: float, high: float, n: int) -> FloatArray:
-    inner = feature.unstretch(np.linspace(low, high, n + 1))
+    return _cut(feature, feature.unstretch(np.linspace(low, high, n + 1)))
+
+
+def _cut(feature: Feature, inner: FloatArray) -> FloatArray:
     edges = np.unique(np.concatenate([[feature.low], inner, [feature.high]]))
     return edges[(edges >= feature.low) & (edges <= feature.high)]
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from gato_coffea import __version__
 from gato_coffea.categories import Categories
-from gato_coffea.config import Constraints
+from gato_coffea.config import MAX_FOLDS, Constraints
 from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.binned import (
     FOLDS_NOTE,
@@ -33,6 +33,7 @@ from gato_coffea.gato.evaluation import (
 )
 from gato_coffea.gato.inputs import (
     as_samples,
+    check_dimension,
     check_features,
     default_features,
     points_from_samples,
@@ -232,10 +233,10 @@ def optimise(
     check_choice("combination", combination, get_args(Combination))
     check_choice("method", method, get_args(Method))
     check_choice("kind", kind, get_args(Kind))
+    check_whole("folds", folds, least=1, most=MAX_FOLDS)
     for key, value, least in (
         ("seed", seed, 0),
         ("restarts", restarts, 1),
-        ("folds", folds, 1),
         ("epochs", epochs, 1),
         ("max_points", max_points, 100),
     ):
@@ -356,6 +357,7 @@ def _prepare(
     """Points to train on, and what the final yields are taken from."""
     values = list(samples.values())
     if all(isinstance(value, Cells) for value in values):
+        check_dimension(len(values[0].grid.features))
         points = points_from_cells(samples, in_window=None if window is None else signals)
         return points, PointTally(points)
     if all(is_histogram(value) for value in values):

@@ -29,17 +29,18 @@ def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
         raise OptimisationError(f"{key}: unknown (got {value!r}; allowed {', '.join(allowed)})")
 
 
-def check_whole(key: str, value: Any, *, least: int) -> None:
-    """Refuse what is not a whole number, or too small.
+def check_whole(key: str, value: Any, *, least: int, most: int | None = None) -> None:
+    """Refuse what is not a whole number, too small, or too large where there is a largest one.
 
     Raises
     ------
     OptimisationError
-        With the smallest number that is allowed.
+        With the numbers that are allowed.
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise OptimisationError(f"{key}: must be a whole number from {least} on (got {value!r})")
+    if not whole or value < least or (most is not None and value > most):
+        allowed = f"{least} on" if most is None else f"{least} to {most}"
+        raise OptimisationError(f"{key}: must be a whole number from {allowed} (got {value!r})")
 
 
 def check_fraction(key: str, value: Any) -> None:
