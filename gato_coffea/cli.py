@@ -338,6 +338,13 @@ def _print_results(job: Job, stage: str, console: Console) -> None:
         console.print(f"templates from: {stages.read_template_source(job)}", soft_wrap=True)
     elif stage == "sidebands":
         console.print(tables.sideband_table(stages.load_fits(job)))
+    elif stage == "exports":
+        content = stages.read_evaluation(job)
+        console.print(tables.evaluation_table(content))
+        for line in content["explanations"]:
+            console.print(line, soft_wrap=True)
+        if content["warnings"]:
+            console.print(tables.warning_box(content["warnings"]))
 
 
 def _print_optimised(

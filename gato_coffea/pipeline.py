@@ -93,7 +93,7 @@ STAGES: dict[str, Stage] = {
         stages.run_exports, "exports", ("optimise", "categorise", "sidebands"), ("name", "mass")
     ),
     "plots": Stage(stages.run_plots, "plots", (*RESULTS, "sidebands"), LOOKS),
-    "report": Stage(stages.run_report, None, (*RESULTS, "sidebands", "plots"), LOOKS),
+    "report": Stage(stages.run_report, None, (*RESULTS, "sidebands", "exports", "plots"), LOOKS),
 }
 FIRST_USE = {
     "gato": "optimise",

@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
+from gato_coffea.exports.evaluation import COLUMNS, rows_of
 from gato_coffea.gato.result import Result, Significance
 from gato_coffea.sidebands import CategoryFit
 
@@ -68,6 +69,7 @@ def render_report(
     use: int,
     cutflow: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
     fits: Sequence[CategoryFit] = (),
+    evaluation: Mapping[str, Any] | None = None,
     plots: Sequence[Path] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> str:
@@ -85,6 +87,8 @@ def render_report(
         By process and step, ``events`` and ``weighted``.
     fits
         Sideband fits of the categories that are used.
+    evaluation
+        Content of ``exports/evaluation.json``: what pyhf makes of the exported models.
     plots
         Files; PNG and GIF images are embedded, others left out.
     provenance
@@ -115,6 +119,9 @@ def render_report(
         categories=category_rows(best),
         cutflow=None if not cutflow else cutflow_rows(cutflow),
         fits=None if not fits else fit_rows(fits),
+        exported=None if evaluation is None else TableView(COLUMNS, tuple(rows_of(evaluation))),
+        explanations=() if evaluation is None else evaluation["explanations"],
+        warnings=() if evaluation is None else evaluation["warnings"],
         fit_notes=[(f.category, note) for f in fits for note in f.fit.notes],
         pictures=pictures(plots),
         versions=record.get("versions", {}),

@@ -294,7 +294,22 @@ def run_exports(job: Job) -> list[Path]:
 
     fits = load_fits(job) or None
     templates, categories = load_templates(job), load_categories(job)
-    return write_exports(templates, categories, job.analysis, job.folder("exports"), fits=fits)
+    return write_exports(
+        templates,
+        categories,
+        job.analysis,
+        job.folder("exports"),
+        fits=fits,
+        result=load_results(job)[used_count(job)],
+    )
+
+
+def read_evaluation(job: Job) -> dict[str, Any]:
+    """What the stage ``exports`` has found of the models that it has written."""
+    from gato_coffea.exports.everything import EVALUATION
+
+    content: dict[str, Any] = json.loads((job.folder("exports") / EVALUATION).read_text())
+    return content
 
 
 def run_plots(job: Job) -> list[Path]:
@@ -330,6 +345,7 @@ def run_report(job: Job) -> list[Path]:
         use=used_count(job),
         cutflow=read_cutflow(job),
         fits=load_fits(job),
+        evaluation=read_evaluation(job),
         plots=[job.folder("plots") / name for name in plots],
         provenance=json.loads((job.output / PROVENANCE).read_text()),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from gato_coffea.gato.result import decimals
 
@@ -185,6 +187,22 @@ def sideband_table(fits: Sequence[CategoryFit]) -> Table:
 
 def _number(value: float | None, form: str) -> str:
     return NONE if value is None else form.format(value)
+
+
+def evaluation_table(content: Mapping[str, Any]) -> Table:
+    """Expected significance of the exported models beside the quoted one."""
+    from gato_coffea.exports.evaluation import COLUMNS, rows_of
+
+    table = _table("Expected significance Z of the exported models", COLUMNS)
+    for row in rows_of(content):
+        table.add_row(*row)
+    return table
+
+
+def warning_box(warnings: Sequence[str]) -> Panel:
+    """What does not agree, in a box."""
+    text = Text("\n").join(Text(warning) for warning in warnings)
+    return Panel(text, title="Warning", title_align="left", border_style="bold red")
 
 
 def stage_table(reports: Sequence[StageReport]) -> Table:

@@ -1,3 +1,5 @@
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -66,6 +68,21 @@ def test_every_stage_has_a_command_with_help() -> None:
     for name in COMMANDS:
         assert name in told
         assert RUNNER.invoke(app, [name, "--help"]).exit_code == 0
+
+
+def test_exports_tell_what_pyhf_makes_of_the_models(folder: Path) -> None:
+    pytest.importorskip("pyhf")
+    for stage in ("process", "optimise", "categorise", "exports"):
+        done = RUNNER.invoke(app, [stage, str(folder), "-o", str(folder / "out")])
+        assert done.exit_code == 0
+    told = " ".join(done.output.split())
+    assert "Expected significance Z of the exported models" in told
+    assert re.search(r"counting: Z \S+, \d\.\d{3} of the quoted ", told)
+    content = json.loads((folder / "out/exports/evaluation.json").read_text())
+    card = (folder / "out/exports/counting/datacard.txt").read_text()
+    for warning in content["warnings"]:
+        assert f"# WARNING: {warning}" in card
+    assert ("Warning" in told) == bool(content["warnings"])
 
 
 def test_process_prints_the_cut_flow(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +128,19 @@ def test_a_card_is_read_whatever_the_length_of_its_names(length):
         "$CHANNEL/$PROCESS",
         "$CHANNEL/$PROCESS_$SYSTEMATIC",
     ]
+
+
+def test_what_does_not_agree_stands_at_the_head_of_the_card():
+    model = [replace(c, notes=("a note",)) for c in model_of()]
+    text = datacard(model, shapes="x.root", warnings=["bin observation 3 of 5"])
+    assert text.splitlines()[:5] == [
+        "#" * 40,
+        "# WARNING: bin observation 3 of 5",
+        "#" * 40,
+        "# category0: a note",
+        "# category1: a note",
+    ]
+    assert parse(text) == parse(datacard(model_of(), shapes="x.root"))
 
 
 def test_the_file_of_a_card_holds_its_rates(tmp_path: Path):

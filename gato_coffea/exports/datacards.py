@@ -16,7 +16,9 @@ from gato_coffea.files import replacing, write_text
 from gato_coffea.samples import FloatArray
 
 
-def write_combine(model: Sequence[Channel], folder: str | Path) -> list[Path]:
+def write_combine(
+    model: Sequence[Channel], folder: str | Path, *, warnings: Sequence[str] = ()
+) -> list[Path]:
     """Write ``datacard.txt`` and ``shapes.root`` for combine.
 
     Every category is a bin of the card; histograms are ``category0/ggH``,
@@ -28,6 +30,8 @@ def write_combine(model: Sequence[Channel], folder: str | Path) -> list[Path]:
         From `channels`.
     folder
         Where both files go.
+    warnings
+        What does not agree in the model, for the head of the card.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def write_combine(model: Sequence[Channel], folder: str | Path) -> list[Path]:
         for channel in model:
             for name, values, errors in _combine_histograms(channel):
                 file[f"{channel.name}/{name}"] = _histogram(channel.edges, values, errors)
-    write_text(card, datacard(model, shapes=shapes.name))
+    write_text(card, datacard(model, shapes=shapes.name, warnings=warnings))
     return [card, shapes]
 
 
@@ -80,7 +84,7 @@ def _histogram(edges: FloatArray, values: FloatArray, errors: FloatArray) -> his
     return histogram
 
 
-def datacard(model: Sequence[Channel], *, shapes: str) -> str:
+def datacard(model: Sequence[Channel], *, shapes: str, warnings: Sequence[str] = ()) -> str:
     """Text of a combine datacard.
 
     Parameters
@@ -89,6 +93,8 @@ def datacard(model: Sequence[Channel], *, shapes: str) -> str:
         From `channels`.
     shapes
         Path of the ROOT file with the histograms, relative to the card.
+    warnings
+        Lines of a box at its head.
     """
     columns = [(channel, process) for channel in model for process in channel.processes]
     names = list(dict.fromkeys(p.name for _, p in columns))
@@ -121,6 +127,7 @@ def datacard(model: Sequence[Channel], *, shapes: str) -> str:
     )
     return "\n".join(
         [
+            *_box(warnings),
             *(f"# {note}" for note in told),
             f"imax {len(model)}",
             f"jmax {len(names) - 1}",
@@ -146,3 +153,10 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _box(warnings: Sequence[str]) -> list[str]:
+    if not warnings:
+        return []
+    line = "#" * 40
+    return [line, *(f"# WARNING: {warning}" for warning in warnings), line]

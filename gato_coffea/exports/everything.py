@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hist
 
 from gato_coffea.categories import Categories, EdgeCategories
 from gato_coffea.config import Analysis
+from gato_coffea.exports.checks import disagreements
 from gato_coffea.exports.corrections import write_correctionlib
 from gato_coffea.exports.datacards import write_combine
+from gato_coffea.exports.evaluation import evaluate
 from gato_coffea.exports.histograms import write_root, write_uhi
 from gato_coffea.exports.models import channels
 from gato_coffea.exports.workspaces import write_pyhf
+from gato_coffea.files import write_text
 from gato_coffea.sidebands.categories import CategoryFit
+
+if TYPE_CHECKING:
+    from gato_coffea.gato.result import Result
+
+EVALUATION = "evaluation.json"
+"""What pyhf makes of the models, beside what is quoted."""
 
 N_CELLS = 200
 """Cells a discriminant of the table that stands for Gaussian categories in two."""
@@ -28,6 +38,7 @@ def write_exports(
     folder: str | Path,
     *,
     fits: Sequence[CategoryFit] | None = None,
+    result: Result | None = None,
 ) -> list[Path]:
     """Write everything that other tools read.
 
@@ -36,7 +47,9 @@ def write_exports(
     in two discriminants (none in more); and the statistical model as ``counting/workspace.json``
     (pyhf), ``counting/datacard.txt`` and ``counting/shapes.root`` (combine): one bin a category,
     which holds the signal window where there is a mass. With a mass, ``shape/`` has the same
-    three with the bins of the templates, in the signal window where there are fits.
+    three with the bins of the templates, in the signal window where there are fits. What does
+    not agree in a model stands at the head of its card. ``evaluation.json`` says what pyhf makes
+    of the models, and how that compares with the significance of the result.
 
     Parameters
     ----------
@@ -49,6 +62,8 @@ def write_exports(
     fits
         Sideband fits, of data or of simulation: they replace the backgrounds that are not
         resonant.
+    result
+        The optimisation that the categories are from; without it nothing is compared with it.
 
     Returns
     -------
@@ -63,10 +78,9 @@ def write_exports(
         If a file cannot be written.
     """
     folder = Path(folder)
-    root, json = folder / "templates.root", folder / "templates.json"
-    write_root(templates, root)
-    write_uhi(templates, json)
-    written = [root, json]
+    written = [folder / "templates.root", folder / "templates.json"]
+    write_root(templates, written[0])
+    write_uhi(templates, written[1])
     exact = isinstance(categories, EdgeCategories) or len(categories.features) == 1
     if exact or len(categories.features) == 2:
         written.append(folder / "categories.correctionlib.json")
@@ -74,8 +88,16 @@ def write_exports(
     models = {"counting": channels(templates, analysis, fits=fits)}
     if analysis.mass is not None:
         models["shape"] = channels(templates, analysis, shape=True, fits=fits)
+    warnings = {name: disagreements(model) for name, model in models.items()}
+    if result is not None:
+        evaluation = evaluate(models, result, combination=analysis.optimise.combination)
+        warnings = {name: [*found, *evaluation.warnings()] for name, found in warnings.items()}
+        told = dict.fromkeys(line for found in warnings.values() for line in found)
+        content = evaluation.to_dict() | {"warnings": list(told)}
+        written.append(folder / EVALUATION)
+        write_text(written[-1], json.dumps(content, indent=1) + "\n")
     for name, model in models.items():
         written.append(folder / name / "workspace.json")
         write_pyhf(model, written[-1])
-        written += write_combine(model, folder / name)
+        written += write_combine(model, folder / name, warnings=warnings[name])
     return written

@@ -1,0 +1,284 @@
+"""What a statistics tool makes of an exported model: its expected significance, from pyhf."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from iminuit import Minuit
+
+from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
+from gato_coffea.exports.workspaces import pyhf_workspace
+from gato_coffea.gato.result import Significance, decimals
+from gato_coffea.gato.significance import Combination, combine, signal_significances
+
+if TYPE_CHECKING:
+    from gato_coffea.gato.result import Result
+
+AGREEMENT = 0.01
+"""Significances that differ by less are called equal; a factor nearer to 1 is not named."""
+
+COLUMNS = ("model", "statistics only", "background uncertain", "everything", "over quoted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSignificance:
+    """Expected significance of an exported model, with more and more of its uncertainties.
+
+    Attributes
+    ----------
+    statistics
+        With the yields known: counting statistics alone.
+    background
+        With the uncertainty of the background: finite simulation, or the error of its fit. None
+        without pyhf, or where a fit failed.
+    everything
+        With all variations too: what the model gives as it is written.
+    """
+
+    statistics: Significance
+    background: Significance | None
+    everything: Significance | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The exported models beside the significance that is quoted for the categories.
+
+    Attributes
+    ----------
+    quoted
+        The headline: on events that the categories were not trained on.
+    training
+        The same figure on all events, which the templates are made of.
+    statistics
+        That of the same yields with counting statistics alone.
+    models
+        By name: ``counting``, and ``shape`` where there is a mass.
+    """
+
+    quoted: Significance
+    training: Significance
+    statistics: Significance
+    models: Mapping[str, ModelSignificance]
+
+    def ratio(self, name: str) -> float | None:
+        """What a model gives in units of the quoted significance; None if it is unknown."""
+        found = self.models[name].everything
+        return None if found is None else _ratio(found, self.quoted)
+
+    def factors(self, name: str) -> dict[str, float]:
+        """Why a model does not give the quoted significance: factors whose product is `ratio`.
+
+        ``all events``: the categories on the events they were trained on. ``background
+        estimate``: other expected yields, as of a fit of the sidebands. ``background uncertainty``
+        and ``variations``: uncertainties that the quoted figure is without. ``shape of the
+        mass``: information that counting has not.
+        """
+        counting, model = self.models["counting"], self.models[name]
+        if counting.background is None or counting.everything is None or model.everything is None:
+            return {}
+        known = _ratio(self.statistics, self.training)
+        found = {
+            "all events": _ratio(self.training, self.quoted),
+            "background estimate": _ratio(counting.statistics, self.statistics),
+            "background uncertainty": known * _ratio(counting.background, counting.statistics),
+            "variations": _ratio(counting.everything, counting.background),
+        }
+        if name != "counting":
+            found["shape of the mass"] = _ratio(model.everything, counting.everything)
+        return found
+
+    def explanation(self, name: str) -> str:
+        """One line: what the model gives, and which factors make the difference."""
+        ratio, found = self.ratio(name), self.models[name].everything
+        if ratio is None or found is None:
+            missing = "the fit did not converge" if can_evaluate() else "pyhf is not installed"
+            return f"{name}: was not evaluated ({missing})"
+        text = (
+            f"{name}: Z {found.combined:.4g}, {ratio:.3f} of the quoted {self.quoted.combined:.4g}"
+        )
+        named = [f"{k} x {v:.3f}" for k, v in self.factors(name).items() if _differs(v)]
+        return f"{text}: {', '.join(named)}" if named else text
+
+    def warnings(self) -> list[str]:
+        """What to say where the counting model is not what is quoted, beyond its spread."""
+        ratio = self.ratio("counting")
+        if ratio is None or not _differs(ratio):
+            return []
+        spread = self.quoted.spread or 0.0
+        beyond = abs(ratio - 1) * self.quoted.combined > spread
+        return [self.explanation("counting")] if beyond else []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content as JSON values, with the ratios and factors."""
+        return asdict(self) | {
+            "ratios": {name: self.ratio(name) for name in self.models},
+            "factors": {name: self.factors(name) for name in self.models},
+            "explanations": [self.explanation(name) for name in self.models],
+        }
+
+
+def rows_of(content: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Rows of text under `COLUMNS`, from the JSON values of `Evaluation.to_dict`."""
+    quoted, none = content["quoted"], "-"
+    digits = decimals(quoted["spread"])
+    spread = "" if quoted["spread"] is None else f" +- {quoted['spread']:.{digits}f}"
+
+    def figure(value: Mapping[str, Any] | None) -> str:
+        return none if value is None else f"{value['combined']:.{digits}f}"
+
+    known, training = figure(content["statistics"]), figure(content["training"])
+    rows: list[tuple[str, ...]] = [
+        ("quoted, held out", none, none, f"{figure(quoted)}{spread}", none),
+        ("quoted, all events", known, none, training, none),
+    ]
+    for name, model in content["models"].items():
+        ratio = content["ratios"][name]
+        cells = [figure(model[key]) for key in ("statistics", "background", "everything")]
+        rows.append((name, *cells, none if ratio is None else f"{ratio:.3f}"))
+    return rows
+
+
+def _ratio(first: Significance, second: Significance) -> float:
+    return first.combined / second.combined if second.combined > 0 else math.nan
+
+
+def _differs(factor: float) -> bool:
+    return not abs(factor - 1) <= AGREEMENT
+
+
+def can_evaluate() -> bool:
+    """Whether pyhf is installed."""
+    return importlib.util.find_spec("pyhf") is not None
+
+
+def evaluate(
+    models: Mapping[str, Sequence[Channel]], result: Result, *, combination: Combination
+) -> Evaluation:
+    """Evaluate exported models, and put them beside what is quoted.
+
+    Parameters
+    ----------
+    models
+        From `channels`, by name; one is called ``counting``.
+    result
+        The optimisation whose categories the templates were made with.
+    combination
+        How the significances of several signals become one.
+    """
+    yields = result.yields
+    z = signal_significances(yields.signal_stack, yields.background)
+    signals = yields.signals
+    return Evaluation(
+        quoted=result.held_out,
+        training=result.training,
+        statistics=_significance(dict(zip(signals, z.tolist(), strict=True)), combination),
+        models={name: evaluate_model(m, signals, combination) for name, m in models.items()},
+    )
+
+
+def evaluate_model(
+    model: Sequence[Channel], signals: Sequence[str], combination: Combination
+) -> ModelSignificance:
+    """Expected significance of a model: each signal beside the others at their nominal yields.
+
+    It is that of the discovery test of Asimov data, ``sqrt(q0)`` (Cowan et al., EPJC 71 (2011)
+    1554), with all nuisance parameters profiled by pyhf's likelihood.
+
+    Parameters
+    ----------
+    model
+        From `channels`.
+    signals
+        Those to evaluate; one that no channel has gets zero.
+    combination
+        How their significances become one.
+    """
+
+    def with_pyhf(channels: Sequence[Channel]) -> Significance | None:
+        if not can_evaluate():
+            return None
+        found = {name: _discovery(channels, name) for name in signals}
+        return None if any(map(math.isnan, found.values())) else _significance(found, combination)
+
+    bare = [_without_variations(channel) for channel in model]
+    background = with_pyhf(bare)
+    return ModelSignificance(
+        statistics=_significance(_counting(model, signals), combination),
+        background=background,
+        everything=background if bare == list(model) else with_pyhf(model),
+    )
+
+
+def _significance(z: Mapping[str, float], combination: Combination) -> Significance:
+    return Significance(float(combine(np.array(list(z.values())), combination)), dict(z))
+
+
+def _counting(model: Sequence[Channel], signals: Sequence[str]) -> dict[str, float]:
+    """Significances with known yields, from the closed form."""
+    stack = [
+        [sum((p.values for p in c.processes if p.name == s), 0.0 * c.background) for c in model]
+        for s in signals
+    ]
+    signal = np.stack([np.concatenate(row) for row in stack])
+    z = signal_significances(signal, np.concatenate([c.background for c in model]))
+    return dict(zip(signals, z.tolist(), strict=True))
+
+
+def _without_variations(channel: Channel) -> Channel:
+    """The channel with the uncertainty of its background alone."""
+    kept = [p if p.name == SIDEBAND_PROCESS else replace(p, shapes={}) for p in channel.processes]
+    if all(not p.shapes or p.name == SIDEBAND_PROCESS for p in channel.processes):
+        return channel
+    return replace(channel, processes=tuple(kept))
+
+
+def _discovery(model: Sequence[Channel], signal: str) -> float:
+    """Square root of ``q0`` of the Asimov data with all signals; NaN if the fit fails."""
+    import pyhf
+
+    workspace = pyhf_workspace(model)
+    own = {
+        modifier["name"]
+        for channel in workspace["channels"]
+        for sample in channel["samples"]
+        for modifier in sample["modifiers"]
+        if sample["name"] == signal and modifier["type"] == "normfactor"
+    }
+    if not own:
+        return 0.0
+    pdf = pyhf.Model(
+        {"channels": workspace["channels"], "parameters": []},
+        poi_name=own.pop(),
+        validate=False,
+    )
+    nominal = np.array(pdf.config.suggested_init(), dtype=np.float64)
+    data = pdf.expected_data(nominal)
+    strengths = {m[0] for m in pdf.config.modifiers if m[1] == "normfactor"}
+    fixed = [pdf.config.par_slice(name).start for name in strengths]
+    free = np.setdiff1d(np.arange(len(nominal)), fixed)
+    start = nominal.copy()
+    start[pdf.config.poi_index] = 0.0
+
+    def twice_nll(values: npt.NDArray[np.float64]) -> float:
+        start[free] = values
+        return -2.0 * float(np.asarray(pdf.logpdf(start, data))[0])
+
+    best = -2.0 * float(np.asarray(pdf.logpdf(nominal, data))[0])
+    if len(free) == 0:
+        return math.sqrt(max(twice_nll(start[free]) - best, 0.0))
+    minuit = Minuit(twice_nll, nominal[free])
+    minuit.errordef = Minuit.LEAST_SQUARES
+    minuit.limits = [pdf.config.suggested_bounds()[i] for i in free]
+    minuit.errors = np.full(len(free), 0.1)
+    minuit.migrad()
+    if not minuit.valid:
+        minuit.strategy = 2
+        minuit.migrad()
+    return math.sqrt(max(minuit.fval - best, 0.0)) if minuit.valid else math.nan
