@@ -19,7 +19,7 @@ from gato_coffea.axes import MASS, NOMINAL, fill_values
 from gato_coffea.categories import Categories
 from gato_coffea.columns import write_columns
 from gato_coffea.errors import InputError
-from gato_coffea.events import ChunkIdentity, EventView, Source
+from gato_coffea.events import ChunkIdentity, EventView, Quotient, Source
 from gato_coffea.layout import Layout
 from gato_coffea.samples import Cells, FloatArray, Sample
 from gato_coffea.templates import fill_templates
@@ -46,9 +46,10 @@ def collect(
     discriminants: Mapping[str, Source] | None = None,
     mass: Source | None = None,
     weight: Source | Sequence[Source] = 1.0,
-    variations: Mapping[str, Source | Sequence[Source]] | None = None,
+    variations: Mapping[str, Source | Sequence[Source] | Quotient] | None = None,
     selection: Mapping[str, Source] | None = None,
     generator_weight: Source | None = None,
+    generator_variations: Mapping[str, Source | Sequence[Source] | Quotient] | None = None,
     sumw: float | None = None,
     data: bool = False,
     blinded: bool | None = None,
@@ -84,6 +85,10 @@ def collect(
         Masks by the name of their step of the cut flow.
     generator_weight
         What is summed over all events, before the selection, as the sum of weights.
+    generator_variations
+        For variations that are to keep the normalisation, such as those of scales and PDFs, the
+        sources whose product is summed in place of ``generator_weight``. They may be of all
+        events: functions among them are called before the selection.
     sumw
         The sum of generator weights itself, where it is known otherwise.
     data
@@ -104,8 +109,8 @@ def collect(
     Returns
     -------
     dict
-        ``{dataset: {"histograms", "columns" or "cells", "cutflow", "sumw", "n_events",
-        "invalid", "out_of_range", "templates" where asked}}``, which add.
+        ``{dataset: {"histograms", "columns" or "cells", "cutflow", "sumw", "sumw_variations",
+        "n_events", "invalid", "out_of_range", "templates" where asked}}``, which add.
 
     Raises
     ------
@@ -118,10 +123,16 @@ def collect(
     view = EventView(events, None, chunk.place)
     factors = [1.0] if data else _listed(weight)
     total, invalid = sumw if sumw is not None else 0.0, {}
-    if generator_weight is not None and not data:
-        generated = view.numbers(generator_weight, SUM_OF_WEIGHTS)
-        total += _finite_sum(generated)
-        invalid[SUM_OF_WEIGHTS] = int(np.count_nonzero(~np.isfinite(generated)))
+    sums: dict[str, float] = {}
+    if not data:
+        generators = {f"{SUM_OF_WEIGHTS}.{k}": v for k, v in (generator_variations or {}).items()}
+        if generator_weight is not None:
+            generators[SUM_OF_WEIGHTS] = generator_weight
+        for key, source in generators.items():
+            generated = view.product(_product(source), key)
+            sums[key] = _finite_sum(generated)
+            invalid[key] = int(np.count_nonzero(~np.isfinite(generated)))
+        total += sums.pop(SUM_OF_WEIGHTS, 0.0)
     if discriminants is None:
         discriminants = {f.name: f.name for f in layout.features}
     hidden = _hidden(layout, discriminants, mass) if (data if blinded is None else blinded) else []
@@ -139,7 +150,7 @@ def collect(
         discriminants=discriminants,
         mass=mass,
         weight=factors,
-        variations={} if data else {k: _listed(v) for k, v in (variations or {}).items()},
+        variations={} if data else {k: _product(v) for k, v in (variations or {}).items()},
         data=data,
         cutflow=cutflow,
     )
@@ -151,6 +162,7 @@ def collect(
         "histograms": _fill_histograms(layout, sample, process),
         "cutflow": cutflow,
         "sumw": float(total),
+        "sumw_variations": {k.removeprefix(f"{SUM_OF_WEIGHTS}."): v for k, v in sums.items()},
         "n_events": n_events,
         "invalid": invalid | dict(kept.invalid),
         "out_of_range": dict(kept.out_of_range),
@@ -204,6 +216,10 @@ def _listed(value: Any) -> list[Source]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def _product(value: Any) -> list[Source] | Quotient:
+    return value if isinstance(value, Quotient) else _listed(value)
+
+
 def _finite_sum(values: FloatArray) -> float:
     return float(np.sum(values, where=np.isfinite(values)))
 
@@ -237,7 +253,7 @@ def _keep(
     discriminants: Mapping[str, Source],
     mass: Source | None,
     weight: Sequence[Source],
-    variations: Mapping[str, Sequence[Source]],
+    variations: Mapping[str, Sequence[Source] | Quotient],
     data: bool,
     cutflow: dict[str, dict[str, float]],
 ) -> _Kept:

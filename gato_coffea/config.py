@@ -122,6 +122,7 @@ class Analysis(Section):
                 )
         check_datasets(self.datasets)
         self._check_blinding()
+        self._check_normalised()
         self._check_processes()
         bins = self.optimise.bins_per_discriminant
         if bins is not None and len(bins) != len(self.discriminants):
@@ -212,6 +213,16 @@ class Analysis(Section):
         """Names of the processes that are collision data."""
         return tuple(dict.fromkeys(d.process for d in self.datasets.values() if d.data))
 
+    def _check_normalised(self) -> None:
+        named = [name for name, v in self.weight.variations.items() if v.normalise]
+        for key, dataset in self.datasets.items():
+            way = dataset.sum_of_weights
+            if named and not self.is_from_data(key) and (way is None or way.tree is not None):
+                raise ValueError(
+                    f"weight.variations.{named[0]}.normalise: needs the sum of weights of every "
+                    f"event; datasets.{key} has no sum_of_weights with branch or count_events"
+                )
+
     def is_from_data(self, dataset: str) -> bool:
         """Whether the events of a dataset are collision data, whatever they are used for."""
         found = self.datasets[dataset]
@@ -277,8 +288,9 @@ class Analysis(Section):
         if self.mass is not None:
             found["mass.source"] = self.mass.source
         found |= {f"weight.nominal[{i}]": s for i, s in enumerate(self.weight.nominal)}
-        for name, sources in self.weight.variations.items():
-            found |= {f"weight.variations.{name}[{i}]": s for i, s in enumerate(sources)}
+        for name, variation in self.weight.variations.items():
+            for i, source in enumerate(variation.sources):
+                found[f"weight.variations.{name}[{i}]"] = source
         for name, dataset in self.datasets.items():
             for i, source in enumerate(dataset.weight or ()):
                 found[f"datasets.{name}.weight[{i}]"] = source

@@ -20,6 +20,15 @@ BoolArray = npt.NDArray[np.bool_]
 Source = str | float | Callable[[Any], Any] | npt.ArrayLike
 """A branch, a number for all events, a function of the selected events, or one value an event."""
 
+
+@dataclass(frozen=True)
+class Quotient:
+    """A product of sources over another; where the upper one is zero, zero."""
+
+    above: tuple[Source, ...]
+    below: tuple[Source, ...]
+
+
 EVENT_IDS = (
     ("run", "luminosityBlock", "event"),
     ("run", "lumi", "event"),
@@ -121,12 +130,29 @@ class EventView:
         """One float64 an event, shape ``(N,)``, not to be written to; a missing value is NaN."""
         return self.values(source, key).astype(np.float64, copy=False)
 
-    def product(self, sources: Sequence[Source], key: str) -> FloatArray:
+    def product(self, sources: Sequence[Source] | Quotient, key: str) -> FloatArray:
         """Product of sources, shape ``(N,)``; one where there are none."""
+        if isinstance(sources, Quotient):
+            above, below = self.product(sources.above, key), self.product(sources.below, key)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.where(above == 0, 0.0, above / below)
         result = np.ones(len(self))
         for i, source in enumerate(sources):
-            result *= self.numbers(source, f"{key}[{i}]")
+            result *= self._known(source, f"{key}[{i}]")
         return result
+
+    def _known(self, source: Source, key: str) -> FloatArray:
+        """One number an event; branches and functions are read once for all weights."""
+        if not (isinstance(source, str) or callable(source)):
+            return self.numbers(source, key)
+        name = source if isinstance(source, str) else id(source)
+        if name not in self._numbers:
+            self._numbers[name] = self.numbers(source, key)
+        return self._numbers[name]
+
+    @cached_property
+    def _numbers(self) -> dict[str | int, FloatArray]:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gato_coffea.config import Analysis, Dataset, SumOfWeights, function_name, load_functions
+from gato_coffea.config import Analysis, SumOfWeights, function_name, load_functions
 from gato_coffea.datasets import Fileset, fileset, sum_of_tree
 from gato_coffea.errors import InputError
 from gato_coffea.rootfiles import Tree, inspect_file, is_number, nearest, open_tree, opened
@@ -60,15 +60,15 @@ def wanted_branches(analysis: Analysis, name: str) -> dict[str, str]:
     """Branches that a dataset needs, each with the first key of the analysis that names it."""
     dataset = analysis.datasets[name]
     own = f"datasets.{name}."
+    sources = {k: s for k, s in analysis.sources().items() if not k.startswith("weight.")}
+    if not analysis.is_from_data(name):
+        sources |= weight_sources(analysis, name)
     result: dict[str, str] = {}
-    for key, source in analysis.sources().items():
-        if function_name(source) is not None:
-            continue
+    for key, source in sources.items():
         if key.startswith("datasets.") and not key.startswith(own):
             continue
-        if key.startswith("weight.") and not _is_weighted(dataset, key):
-            continue
-        result.setdefault(source, key)
+        if function_name(source) is None:
+            result.setdefault(source, key)
     if dataset.sum_of_weights is not None and dataset.sum_of_weights.branch is not None:
         result.setdefault(dataset.sum_of_weights.branch, f"{own}sum_of_weights.branch")
     for branch in analysis.event_id or ():
@@ -76,9 +76,16 @@ def wanted_branches(analysis: Analysis, name: str) -> dict[str, str]:
     return result
 
 
-def _is_weighted(dataset: Dataset, key: str) -> bool:
-    nominal = key.startswith("weight.nominal")
-    return not dataset.data and not (nominal and dataset.weight is not None)
+def weight_sources(analysis: Analysis, name: str) -> dict[str, str]:
+    """Sources of the weights of a simulated dataset by key, but for those of its own weight."""
+    weight, own = analysis.weight, analysis.datasets[name].weight
+    nominal = {f"weight.nominal[{i}]": s for i, s in enumerate(weight.nominal)}
+    result = nominal if own is None else {}
+    for variation, found in weight.variations.items():
+        used = [s for part in weight.varied(variation, own) for s in part]
+        named = {f"weight.variations.{variation}[{i}]": s for i, s in enumerate(found.sources)}
+        result |= {k: s for k, s in (named | nominal).items() if s in used}
+    return result
 
 
 def branch_problems(analysis: Analysis, name: str, tree: Any, *, path: str) -> Iterator[str]:

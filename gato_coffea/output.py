@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,9 @@ from gato_coffea.templates import empty_templates
 logger = logging.getLogger(__name__)
 
 Cutflow = dict[str, dict[str, dict[str, float]]]
+
+FAR = 2.0
+"""Factor by which a variation of the weights hardly changes a total unless it is a mistake."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +88,18 @@ class Processed:
         sumw = {name: float(output[name]["sumw"]) for name in analysis.datasets}
         n_events = {name: int(output[name]["n_events"]) for name in analysis.datasets}
         factors = normalisation(analysis, sumw, n_events)
+        ratios = _ratios(output, analysis)
         samples, cells = None, None
         if analysis.keep_columns:
-            samples = _samples(output, analysis, factors)
+            samples = _samples(output, analysis, factors, ratios)
         else:
             cells = _cells(output, analysis, factors)
-        merger = _Merger(output, analysis, factors)
+        merger = _Merger(output, analysis, factors, ratios)
+        histograms = _histograms(merger)
+        for line in far_variations(histograms, analysis):
+            logger.warning("%s", line)
         return cls(
-            histograms=_histograms(merger),
+            histograms=histograms,
             samples=samples,
             cells=cells,
             templates=_templates(merger),
@@ -153,7 +160,7 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
             raise InputError(f"datasets.{name}: the tree has no entries in any of its files")
         selected = part["cutflow"][LAST_STEP]["events"]
         for source, count in part["invalid"].items():
-            of = part["n_events"] if source == SUM_OF_WEIGHTS else selected
+            of = part["n_events"] if source.startswith(SUM_OF_WEIGHTS) else selected
             text = f"datasets.{name}: {source}: {count} of {of} events are NaN or infinite"
             if count > analysis.max_invalid_fraction * of:
                 raise InputError(
@@ -174,6 +181,25 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
             if analysis.is_blinded and any(analysis.is_from_data(n) for n in names):
                 read = "outside of what is blinded"
             raise InputError(f"process {process!r}: no event passes the selection ({read})")
+
+
+def _ratios(
+    output: Mapping[str, Mapping[str, Any]], analysis: Analysis
+) -> dict[str, dict[str, float]]:
+    """Nominal sum of generator weights over that of a variation, by dataset and variation."""
+    result: dict[str, dict[str, float]] = {}
+    for name, dataset in analysis.datasets.items():
+        part = output[name]
+        for variation, total in part["sumw_variations"].items():
+            if dataset.cross_section_pb is None:
+                continue
+            if not total > 0:
+                raise InputError(
+                    f"datasets.{name}: weight.variations.{variation}.normalise: the sum of "
+                    f"weights over {part['n_events']} events must be above zero (got {total:g})"
+                )
+            result.setdefault(name, {})[variation] = part["sumw"] / total
+    return result
 
 
 def blocks_by_process(
@@ -202,7 +228,10 @@ def block_sample(block: Mapping[str, Any]) -> Sample:
 
 
 def samples(
-    output: Mapping[str, Mapping[str, Any]], *, factors: Mapping[str, float] | None = None
+    output: Mapping[str, Mapping[str, Any]],
+    *,
+    factors: Mapping[str, float] | None = None,
+    ratios: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, Sample]:
     """Events of each process from the added outputs of chunks.
 
@@ -212,20 +241,31 @@ def samples(
         Sum of what `gato_coffea.collect` returned, by dataset.
     factors
         What the weights of each dataset are multiplied with; by default one.
+    ratios
+        What its variations are multiplied with besides, by variation; by default one.
     """
-    factors = factors or {}
+    factors, ratios = factors or {}, ratios or {}
+
+    def scaled(block: Mapping[str, Any]) -> Sample:
+        dataset = block["key"][0]
+        sample = block_sample(block).scaled(factors.get(dataset, 1.0))
+        found = ratios.get(dataset, {})
+        varied = {k: w * found[k] if k in found else w for k, w in sample.variations.items()}
+        return replace(sample, variations=varied)
+
     return {
-        process: concatenate(
-            [block_sample(b).scaled(factors.get(b["key"][0], 1.0)) for b in blocks]
-        )
+        process: concatenate([scaled(block) for block in blocks])
         for process, blocks in blocks_by_process(output).items()
     }
 
 
 def _samples(
-    output: Mapping[str, Mapping[str, Any]], analysis: Analysis, factors: Mapping[str, float]
+    output: Mapping[str, Mapping[str, Any]],
+    analysis: Analysis,
+    factors: Mapping[str, float],
+    ratios: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Sample]:
-    found = samples(output, factors=factors)
+    found = samples(output, factors=factors, ratios=ratios)
     empty = Sample(
         x=np.empty((0, len(analysis.discriminants))),
         weight=np.empty(0),
@@ -265,6 +305,7 @@ class _Merger:
     output: Mapping[str, Mapping[str, Any]]
     analysis: Analysis
     factors: Mapping[str, float]
+    ratios: Mapping[str, Mapping[str, float]]
 
     def wanted(self, process: str) -> list[str]:
         """Variations that any dataset of a process has, in the order of the axis."""
@@ -282,7 +323,7 @@ class _Merger:
             part = self.output[name] if of is None else self.output[name][of]
             if key not in part:
                 continue
-            h, factor = part[key], self.factors[name]
+            h, ratios = part[key], self.ratios.get(name, {})
             contents: Any = h.view(flow=True)
             labels, have = list(h.axes[1]), _variations(self.output[name])
             for i, process in enumerate(h.axes[0]):
@@ -290,6 +331,7 @@ class _Merger:
                 for variation in self.wanted(process):
                     source = labels.index(variation if variation in have else NOMINAL)
                     at = row, variations.index(variation)
+                    factor = self.factors[name] * ratios.get(variation, 1.0)
                     into["value"][at] += factor * contents["value"][i, source]
                     into["variance"][at] += factor**2 * contents["variance"][i, source]
 
@@ -305,6 +347,25 @@ def _histograms(merger: _Merger) -> dict[str, hist.Hist[Any]]:
         )
         merger.add(result[key], key, of="histograms")
     return result
+
+
+def far_variations(histograms: Mapping[str, hist.Hist[Any]], analysis: Analysis) -> Iterator[str]:
+    """A line for each variation that changes the total of a process by a factor of 2 or more."""
+    h = histograms[analysis.discriminants[0].name]
+    view: Any = h.view(flow=True)
+    totals = view["value"].sum(axis=-1)
+    filled = view["variance"].sum(axis=-1) > 0
+    for i, process in enumerate(h.axes[0]):
+        for j, variation in enumerate(h.axes[1]):
+            nominal, total = float(totals[i, 0]), float(totals[i, j])
+            if not filled[i, j] or nominal <= 0 or nominal < FAR * total < FAR**2 * nominal:
+                continue
+            replaced = variation != NOMINAL and analysis.weight.variations[variation].replace
+            hint = f"; a factor is said as {{multiply: {list(replaced)}}}" if replaced else ""
+            yield (
+                f"process {process!r}: weight.variations.{variation}: its total of {total:.6g} is "
+                f"{total / nominal:.3g} times the nominal {nominal:.6g}{hint}"
+            )
 
 
 def _templates(merger: _Merger) -> hist.Hist[Any] | None:

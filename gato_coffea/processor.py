@@ -12,11 +12,12 @@ from coffea.processor import ProcessorABC
 
 from gato_coffea.categories import Categories
 from gato_coffea.chunk import FIRST_STEP, LAST_STEP, collect
-from gato_coffea.config import Analysis, SumOfWeights, function_name, load_functions
+from gato_coffea.config import Analysis, Dataset, SumOfWeights, function_name, load_functions
 from gato_coffea.datasets import sum_of_tree
 from gato_coffea.errors import ConfigError
-from gato_coffea.events import Source
+from gato_coffea.events import Quotient, Source
 from gato_coffea.layout import Layout
+from gato_coffea.sections import Factors
 from gato_coffea.templates import check_categories, empty_templates
 
 __all__ = ["GatoProcessor", "collect"]
@@ -30,6 +31,8 @@ class _Plan:
     data: bool
     blinded: bool
     weight: tuple[Source, ...]
+    variations: Mapping[str, tuple[Source, ...] | Quotient]
+    generator_variations: Mapping[str, tuple[Source, ...] | Quotient]
     sum_of_weights: SumOfWeights | None
     templates: hist.Hist[Any] | None
 
@@ -79,10 +82,11 @@ class GatoProcessor(ProcessorABC):
         }
         self._discriminants = {d.name: source(d.expression) for d in analysis.discriminants}
         self._mass = None if analysis.mass is None else source(analysis.mass.source)
-        self._variations = {
-            name: tuple(map(source, sources))
-            for name, sources in analysis.weight.variations.items()
-        }
+
+        def sources(factors: Factors) -> tuple[Source, ...] | Quotient:
+            above, below = (tuple(map(source, part)) for part in factors)
+            return Quotient(above, below) if below else above
+
         if categories is not None:
             check_categories(categories, analysis)
         self._plans: Mapping[str, _Plan] = {
@@ -96,6 +100,16 @@ class GatoProcessor(ProcessorABC):
                         analysis.weight.nominal if dataset.weight is None else dataset.weight,
                     )
                 ),
+                variations={
+                    key: sources(analysis.weight.varied(key, dataset.weight))
+                    for key in analysis.weight.variations
+                    if not analysis.is_from_data(name)
+                },
+                generator_variations={
+                    key: sources(_generated(analysis, dataset, key))
+                    for key, variation in analysis.weight.variations.items()
+                    if variation.normalise and not analysis.is_from_data(name)
+                },
                 sum_of_weights=dataset.sum_of_weights,
                 templates=None
                 if categories is None
@@ -130,9 +144,10 @@ class GatoProcessor(ProcessorABC):
             discriminants=self._discriminants,
             mass=self._mass,
             weight=plan.weight,
-            variations=self._variations,
+            variations=plan.variations,
             selection=self._selection,
             generator_weight=generator_weight,
+            generator_variations=plan.generator_variations,
             sumw=sumw,
             data=plan.data,
             blinded=plan.blinded,
@@ -154,6 +169,19 @@ def cutflow_steps(analysis: Analysis) -> tuple[str, ...]:
         source if name in taken or bare.count(name) > 1 else name
         for name, source in zip(bare, analysis.requirements, strict=True)
     )
+
+
+def _generated(analysis: Analysis, dataset: Dataset, variation: str) -> Factors:
+    """The generator weight of a dataset as a variation changes it."""
+    way, change = dataset.sum_of_weights, analysis.weight.change(variation)
+    assert way is not None
+    if way.branch is None:
+        return change
+    if way.branch in change.divided:
+        left = list(change.divided)
+        left.remove(way.branch)
+        return Factors(change.multiplied, tuple(left))
+    return Factors((way.branch, *change.multiplied), change.divided)
 
 
 def _sum_of_weights(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -246,11 +246,49 @@ class Mass(Section):
         return {"GeV": 1.0, "MeV": 1e-3, "TeV": 1e3}[self.unit]
 
 
+class Variation(Section):
+    """What a variation does to the nominal weight: sources that replace it, or that multiply it.
+
+    With ``normalise`` the sum of generator weights is taken with the variation too, so that what
+    is generated keeps its cross section: for the variations of scales and PDFs.
+    """
+
+    replace: tuple[str, ...] | None = None
+    multiply: tuple[str, ...] | None = None
+    normalise: bool = False
+
+    @field_validator("replace", "multiply", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.replace is None) == (self.multiply is None):
+            raise ValueError("give exactly one of replace, multiply")
+        return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources that it names."""
+        return self.multiply or self.replace or ()
+
+
+class Factors(NamedTuple):
+    """Sources whose product a weight is, and sources that it is divided by."""
+
+    multiplied: tuple[str, ...]
+    divided: tuple[str, ...] = ()
+
+
 class Weight(Section):
-    """The event weight: a product of sources, and replacements of it by variation name."""
+    """The event weight: a product of sources, and its variations by name.
+
+    A plain list of sources replaces the nominal product.
+    """
 
     nominal: tuple[str, ...] = ()
-    variations: Mapping[Name, tuple[str, ...]] = Field(default_factory=dict)
+    variations: Mapping[Name, Variation] = Field(default_factory=dict)
 
     @field_validator("nominal", mode="before")
     @classmethod
@@ -262,15 +300,52 @@ class Weight(Section):
     def _lists(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
+        plain = str, list, tuple
+        return {k: {"replace": v} if isinstance(v, plain) else v for k, v in value.items()}
 
     @field_validator("variations")
     @classmethod
-    def _up_down(cls, value: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    def _up_down(cls, value: Mapping[str, Variation]) -> Mapping[str, Variation]:
         for name in value:
             if not name.endswith(("Up", "Down")):
                 raise ValueError(f"{name!r} must end in Up or Down, as in pileupUp")
         return value
+
+    def change(self, variation: str) -> Factors:
+        """What the nominal weight is multiplied with, and divided by, for a variation."""
+        found = self.variations[variation]
+        if found.multiply is not None:
+            return Factors(found.multiply)
+        return Factors(*_cancelled(found.sources, self.nominal))
+
+    def varied(self, variation: str, own: tuple[str, ...] | None) -> Factors:
+        """The whole weight for a variation, in a dataset with a weight of its ``own`` or without.
+
+        What a variation changes of the nominal product it changes of a dataset's own weight.
+        """
+        found = self.variations[variation]
+        if own is None and found.replace is not None:
+            return Factors(found.replace)
+        change = self.change(variation)
+        kept, divided = _cancelled(self.nominal if own is None else own, change.divided)
+        return Factors((*kept, *change.multiplied), divided)
+
+
+def _cancelled(
+    above: tuple[str, ...], below: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A fraction of sources without those that stand on both sides.
+
+    >>> _cancelled(("w", "pileup_up"), ("w", "pileup"))
+    (('pileup_up',), ('pileup',))
+    """
+    kept, left = [], list(below)
+    for source in above:
+        if source in left:
+            left.remove(source)
+        else:
+            kept.append(source)
+    return tuple(kept), tuple(left)
 
 
 class Constraints(Section):

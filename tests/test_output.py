@@ -243,3 +243,70 @@ def test_labels_that_nobody_declared(two_eras: Any, wrong: Any, told: str) -> No
     with pytest.raises(InputError) as caught:
         merged(two_eras, Eras(two_eras, **wrong))
     assert str(caught.value) == f"datasets.sig_a: {told}"
+
+
+HARD = """
+def hard(events):
+    return events.pt > 20
+"""
+SCALE = """
+def up(events):
+    return 1.3 + 0.2 * events.score
+
+
+def down(events):
+    return 0.4
+"""
+
+
+def scaled_run(make_analysis: Any, *, normalise: bool, **more: Any) -> Processed:
+    variations = {
+        name: {"multiply": f"py:{name.removeprefix('scale').lower()}", "normalise": normalise}
+        for name in ("scaleUp", "scaleDown")
+    }
+    changes = {"selection": None, "weight": {"nominal": "genWeight", "variations": variations}}
+    analysis = make_analysis({**changes, **more}, functions=SCALE, n=100)
+    return run.process(analysis, categories=CATEGORIES, progress=False, chunksize=80)
+
+
+def test_a_variation_that_keeps_the_normalisation(
+    make_analysis: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All events are selected: every total is cross section times luminosity."""
+    result = scaled_run(make_analysis, normalise=True)
+    assert not [r for r in caplog.records if "times the nominal" in r.message]
+    for h in (result.histograms["score"], result.templates):
+        for variation in ("nominal", "scaleUp", "scaleDown"):
+            total = h["sig", variation, ...].sum(flow=True).value
+            assert total == pytest.approx(0.5 * 2000, rel=1e-12)
+            total = h["bkg", variation, ...].sum(flow=True).value
+            assert total == pytest.approx(27 * 2000, rel=1e-12)
+    shape = result.histograms["score"]["sig", :, :].values()
+    assert shape[2] @ np.arange(40) > shape[0] @ np.arange(40) * 1.005
+    assert result.samples["sig"].variations["scaleUp"].sum() == pytest.approx(1000, rel=1e-12)
+
+
+def test_a_variation_far_from_nominal_is_pointed_out(
+    make_analysis: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = scaled_run(make_analysis, normalise=False)
+    totals = result.histograms["score"]["sig", :, :].values().sum(axis=1)
+    assert totals[1] == pytest.approx(0.4 * 1000, rel=1e-12)
+    told = [r.message for r in caplog.records if "times the nominal" in r.message]
+    assert told == [
+        "process 'sig': weight.variations.scaleDown: its total of 400 is 0.4 times the nominal "
+        "1000",
+        "process 'bkg': weight.variations.scaleDown: its total of 21600 is 0.4 times the nominal "
+        "54000",
+    ]
+
+
+def test_a_factor_in_place_of_the_whole_weight_is_pointed_out(
+    make_analysis: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = {"weight.variations": {"scaleUp": "py:up", "scaleDown": "py:down"}}
+    functions = SCALE.replace("1.3", "13").replace("0.4", "0.1") + HARD
+    run.process(make_analysis(changes, functions=functions, n=100), progress=False)
+    told = [r.message for r in caplog.records if "times the nominal" in r.message]
+    assert len(told) == 4
+    assert told[0].endswith("; a factor is said as {multiply: ['py:down']}")

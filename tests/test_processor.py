@@ -159,3 +159,50 @@ def test_dataset_weights_replace_those_of_the_analysis(make_analysis: Any) -> No
     weights = np.concatenate([b["weight"] for b in output["sig_a"]["columns"]])
     assert output["sig_a"]["sumw"] == 0.0
     assert weights.min() > 0.5  # a pileup weight, without the sign of genWeight
+
+
+def test_variations_compose_with_the_weight_of_a_dataset(make_analysis: Any) -> None:
+    changes = {
+        "datasets.bkg_a.weight": ["genWeight", "py:half_more"],
+        "datasets.bkg_b.weight": ["genWeight", "pileup", "py:half_more"],
+        "weight": {
+            "nominal": ["genWeight", "pileup"],
+            "variations": {
+                "pileupUp": ["genWeight", "py:higher"],
+                "scaleUp": {"multiply": ["py:tenth_more"]},
+            },
+        },
+        "selection": None,
+    }
+    functions = """
+def half_more(events):
+    return 1.5
+
+
+def tenth_more(events):
+    return 1.1
+
+
+def higher(events):
+    return 1.2 * events.pileup
+"""
+    analysis = make_analysis(changes, functions=functions, n=50)
+    output = run(analysis, GatoProcessor(analysis))
+    for name in ("sig_a", "bkg_a", "bkg_b"):
+        h = output[name]["histograms"]["score"][0, ...]
+        nominal = h["nominal", :].values()
+        np.testing.assert_allclose(h["pileupUp", :].values(), 1.2 * nominal, rtol=1e-12)
+        np.testing.assert_allclose(h["scaleUp", :].values(), 1.1 * nominal, rtol=1e-12)
+
+
+def test_variations_of_what_is_derived_from_data_are_not_asked_for(make_analysis: Any) -> None:
+    derived = {
+        "files": ["data_*.root"],
+        "process": "continuum",
+        "already_normalised": True,
+        "weight": "pileup",
+        "derived_from": "collisions",
+    }
+    analysis = make_analysis({"datasets.continuum": derived}, n=50)
+    output = run(analysis, GatoProcessor(analysis))
+    assert list(output["continuum"]["histograms"]["score"].axes[1]) == ["nominal"]
