@@ -7,17 +7,16 @@ of a branch or ``py:NAME``, the function ``NAME(events)`` of ``analysis.py``.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from gato_coffea.analysis_text import problem_of, read_yaml
 from gato_coffea.errors import ConfigError
 from gato_coffea.sections import (
     MAX_DISCRIMINANTS,
@@ -97,6 +96,12 @@ class Analysis(Section):
         if content.get("unblind") is True and isinstance(content.get("mass"), Mapping):
             return {**content, "mass": {**content["mass"], "blinded": False}}
         return content
+
+    @field_validator("schema_", mode="before")
+    @classmethod
+    def _name_of_class(cls, value: Any) -> Any:
+        """Coffea's classes are named too, as NanoAODSchema."""
+        return value.lower().removesuffix("schema") if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -352,52 +357,6 @@ def load_functions(analysis: Analysis) -> dict[str, Callable[..., Any]]:
     return found
 
 
-def _problem(error: ValidationError) -> str:
-    found = error.errors()
-    unknown = [e for e in found if e["type"] == "extra_forbidden"]
-    first = (unknown or found)[0]  # a misspelt key explains the one that is missing
-    parts = [str(part) for part in first["loc"]]
-    place = ".".join(part for part in parts if "[" not in part)  # a union adds its type's name
-    if first["type"] == "extra_forbidden":
-        return f"{place}: unknown key{_nearest(first)}"
-    if first["type"] == "missing":
-        return f"{place}: is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return f"{place}: {message}" if place else message
-    return f"{place}: {message[0].lower()}{message[1:]} (got {first['input']!r})"
-
-
-def _nearest(detail: Any) -> str:
-    section: Any = Analysis
-    for part in detail["loc"][:-1]:
-        section = _step(section, part)
-    if section is None:
-        return ""
-    fields = section.model_fields.items()
-    allowed = [field.alias or key for key, field in fields if not field.exclude]
-    close = difflib.get_close_matches(str(detail["loc"][-1]), allowed, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} (allowed: {', '.join(allowed)})"
-
-
-def _step(section: Any, part: Any) -> Any:
-    """Model class that a location part leads to; mappings and sequences lead to their items."""
-
-    def models(annotation: Any) -> list[Any]:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return [annotation]
-        return [m for a in get_args(annotation) for m in models(a)]
-
-    if section is None:
-        return None
-    fields = {field.alias or key: field for key, field in section.model_fields.items()}
-    if part not in fields:
-        return section
-    found = models(fields[part].annotation)
-    return found[0] if found else None
-
-
 def parse_analysis(content: Any, *, directory: Path, place: str = "analysis") -> Analysis:
     """Check the content of an analysis file.
 
@@ -420,7 +379,8 @@ def parse_analysis(content: Any, *, directory: Path, place: str = "analysis") ->
     try:
         return Analysis.model_validate({**content, "directory": directory})
     except ValidationError as error:
-        raise ConfigError(f"{place}: {_problem(error)}") from None
+        told = problem_of(error, model=Analysis, content=content)
+        raise ConfigError(f"{place}: {told}") from None
 
 
 def read_analysis(path: str | Path) -> Analysis:
@@ -437,7 +397,11 @@ def read_analysis(path: str | Path) -> Analysis:
     if not path.is_file():
         raise ConfigError(f"{path}: no such analysis file")
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not valid YAML ({error})") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     return parse_analysis(content, directory=path.parent, place=str(path))

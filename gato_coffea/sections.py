@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+from gato_coffea.analysis_text import NAME_PATTERN
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Range = tuple[float, float]
@@ -22,7 +24,10 @@ MAX_DISCRIMINANTS = 12
 MAX_FOLDS = 20
 """Each fold is a training of its own; more of them change no held-out figure by its spread."""
 
-RESERVED_AXES = {"weight", "sample", "threads", "process", "variation", "category"}
+RESERVED_AXES = {"weight", "sample", "threads", "process", "variation", "category", "templates"}
+
+LARGEST_END = 1e100
+"""Ends of ranges beyond this have differences, and squares of them, that are no numbers."""
 
 
 class Section(BaseModel):
@@ -32,6 +37,9 @@ class Section(BaseModel):
 
 
 def _increasing(value: Range) -> Range:
+    largest = max(value, key=abs)
+    if abs(largest) > LARGEST_END:
+        raise ValueError(f"must lie within {LARGEST_END:g} of zero (got {largest:g})")
     if not value[0] < value[1]:
         raise ValueError(f"the lower end must be below the upper end (got {list(value)})")
     return value
@@ -361,7 +369,7 @@ class Optimisation(Section):
 
     signals: tuple[Name, ...] = Field(min_length=1)
     backgrounds: tuple[Name, ...] | None = None
-    n_categories: tuple[Count, ...] | Literal["auto"] = (5,)
+    n_categories: Annotated[tuple[Count, ...], Field(min_length=1)] | Literal["auto"] = (5,)
     use: int | None = None
     combination: Literal["geometric", "quadrature", "sum"] = "geometric"
     method: Literal["gato", "exact", "lloyd"] = "gato"
@@ -381,7 +389,7 @@ class Optimisation(Section):
     @field_validator("n_categories", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, int) else value
+        return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _rectangles(self) -> Self:

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gato_coffea"
 SHARED = {
     "",
     "errors",
+    "analysis_text",
     "sections",
     "config",
     "arrays",
