@@ -103,8 +103,21 @@ class EventView:
             value = value[part]
         return value
 
+    def _read(self, value: Any, key: str) -> Any:
+        """An array whose events are read from the file now, or one line about why they are not."""
+        try:
+            return ak.materialize(value)
+        except Exception as error:  # each compression has an error of its own
+            text = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self.place}: {key}: events cannot be read from the file "
+                f"({type(error).__name__}: {text})"
+            ) from error
+
     def _flat(self, value: Any, key: str, length: int) -> npt.NDArray[Any]:
         kind = None
+        if isinstance(value, ak.Array):
+            value = self._read(value, key)
         try:
             if isinstance(value, ak.Array):
                 kind = PARAMETERS.sub("", str(value.type.content))

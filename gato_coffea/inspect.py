@@ -144,7 +144,7 @@ def check_analysis(analysis: Analysis) -> tuple[DatasetRow, ...]:
 def _row(analysis: Analysis, name: str, files: Mapping[str, str]) -> DatasetRow:
     dataset = analysis.datasets[name]
     problems: list[str] = []
-    entries, sumw = 0, 0.0
+    entries, sumw, invalid = 0, 0.0, 0
     for path, tree_name in files.items():
         with opened(path, place=f"datasets.{name}") as file:
             tree = open_tree(file, path, tree_name, place=f"datasets.{name}")
@@ -153,10 +153,16 @@ def _row(analysis: Analysis, name: str, files: Mapping[str, str]) -> DatasetRow:
             if not tree.num_entries:
                 logger.warning("%s: datasets.%s: tree %r is empty", path, name, tree_name)
             if dataset.sum_of_weights is not None and not found:
-                sumw += _file_sumw(dataset.sum_of_weights, tree, path)
+                total, bad = _file_sumw(dataset.sum_of_weights, tree, path)
+                sumw, invalid = sumw + total, invalid + bad
             problems += found
     if not entries:
         problems.append(f"datasets.{name}: the tree has no entries in any of its files")
+    elif invalid > analysis.max_invalid_fraction * entries:
+        problems.append(
+            f"datasets.{name}: sum_of_weights: {invalid} of {entries} events are NaN or infinite "
+            f"(allowed: max_invalid_fraction {analysis.max_invalid_fraction:g})"
+        )
     elif dataset.sum_of_weights is not None and not problems and not 0 < sumw < math.inf:
         problems.append(
             f"datasets.{name}.sum_of_weights: the sum over {entries} events must be above zero "
@@ -174,17 +180,21 @@ def _row(analysis: Analysis, name: str, files: Mapping[str, str]) -> DatasetRow:
     )
 
 
-def _file_sumw(way: SumOfWeights, tree: Any, path: str) -> float:
+def _file_sumw(way: SumOfWeights, tree: Any, path: str) -> tuple[float, int]:
+    """Sum of the generator weights of a file that are finite, and how many are not."""
     if way.count_events:
-        return float(tree.num_entries)
+        return float(tree.num_entries), 0
     if way.branch is not None:
-        return sum(
-            float(np.sum(chunk[way.branch], dtype=np.float64))
-            for chunk in tree.iterate([way.branch], library="np")
-        )
+        total, invalid = 0.0, 0
+        for chunk in tree.iterate([way.branch], library="np"):
+            weight = np.asarray(chunk[way.branch], dtype=np.float64)
+            finite = np.isfinite(weight)
+            total += float(np.sum(weight, where=finite))
+            invalid += int(np.count_nonzero(~finite))
+        return total, invalid
     assert way.tree is not None
     assert way.entry is not None
-    return sum_of_tree(path, tree=way.tree, branch=way.entry)
+    return sum_of_tree(path, tree=way.tree, branch=way.entry), 0
 
 
 def diagnose(files: Fileset) -> InputError | None:

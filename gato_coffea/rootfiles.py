@@ -46,7 +46,16 @@ def opened(path: str, *, place: str) -> Iterator[Any]:
     except Exception as error:  # uproot raises many kinds for a file that is not whole
         raise _damaged(path, place, error) from error
     with file:
+        end, size = int(file.file.fEND), _size(path)
+        if size is not None and size < end:
+            raise InputError(
+                f"{path}: {place}: is truncated (got {size} bytes; its header says {end})"
+            )
         yield file
+
+
+def _size(path: str) -> int | None:
+    return None if "://" in path else Path(path).stat().st_size
 
 
 def _damaged(path: str, place: str, error: Exception) -> InputError:

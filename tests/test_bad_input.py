@@ -9,6 +9,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 
 from gato_coffea import run
 from gato_coffea.errors import GatoError, InputError
@@ -100,6 +101,22 @@ def test_files(make_analysis: Any, small: Any, tmp_path: Path, part: int) -> Non
     assert message(analysis) == (
         f"{path}: datasets.bkg_a: tree 'ntuples/Events' is missing (got other)"
     )
+
+
+@pytest.mark.parametrize("branch", ["score", "genWeight", "trigger"])
+def test_a_basket_that_is_spoiled(make_analysis: Any, tmp_path: Path, branch: str) -> None:
+    analysis = make_analysis()
+    path = tmp_path / "bkg_a_1.root"
+    with uproot.open(path) as file:
+        found = file["ntuples/Events"][branch]
+        start, n = int(found.member("fBasketSeek")[0]), int(found.member("fBasketBytes")[0])
+    content = bytearray(path.read_bytes())
+    content[start + n // 2 : start + n] = bytes(n - n // 2)
+    path.write_bytes(bytes(content))
+    text = message(analysis)
+    assert text.startswith(f"{path}: datasets.bkg_a: ")
+    assert "events cannot be read from the file (" in text
+    assert "one number an event" not in text
 
 
 def test_a_file_that_is_missing(make_analysis: Any) -> None:

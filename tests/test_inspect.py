@@ -11,6 +11,7 @@ from gato_coffea.config import read_analysis
 from gato_coffea.datasets import fileset
 from gato_coffea.errors import ConfigError, InputError
 from gato_coffea.inspect import check_analysis, check_first_files, diagnose, inspect_file
+from gato_coffea.run import process
 
 
 def test_a_sound_analysis(make_analysis: Any) -> None:
@@ -76,6 +77,42 @@ def test_a_sum_of_weights_that_is_not_above_zero(
     (problem,) = check_analysis(analysis)[0].missing
     assert problem == (
         f"datasets.sig_a.sum_of_weights: the sum over 810 events must be above zero (got {sumw})"
+    )
+
+
+@pytest.mark.parametrize(("bad", "allowed"), [(5, 1), (20, 0)])
+def test_generator_weights_that_are_no_numbers(
+    make_analysis: Any, small: Any, tmp_path: Path, bad: int, allowed: int
+) -> None:
+    """The check refuses what the pass over the events refuses, and sums what it sums."""
+    analysis = make_analysis()
+    columns = small.events(400, seed=0, signal=True)
+    columns["genWeight"][:bad] = np.nan
+    small.write(tmp_path / "sig_a_0.root", columns)
+    row = check_analysis(analysis)[0]
+    if allowed:
+        analysis = analysis.model_copy(
+            update={"weight": analysis.weight.model_copy(update={"nominal": (), "variations": {}})}
+        )
+        assert row.missing == ()
+        assert row.sumw == pytest.approx(process(analysis, progress=False).sumw["sig_a"])
+        return
+    with pytest.raises(InputError) as caught:
+        process(analysis, progress=False)
+    assert row.missing == (str(caught.value),)
+
+
+@pytest.mark.parametrize("part", [0, 1], ids=["first file", "second file"])
+def test_a_truncated_file(make_analysis: Any, tmp_path: Path, part: int) -> None:
+    analysis = make_analysis()
+    path = tmp_path / f"sig_a_{part}.root"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - 10])
+    with pytest.raises(InputError, match="is truncated") as caught:
+        check_analysis(analysis)
+    assert str(caught.value) == (
+        f"{path}: datasets.sig_a: is truncated (got {len(whole) - 10} bytes; its header says "
+        f"{len(whole)})"
     )
 
 
