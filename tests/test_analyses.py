@@ -10,15 +10,19 @@ import pandas as pd
 import pytest
 import uproot
 
-from gato_coffea.config import load_functions, read_analysis
-from gato_coffea.datasets import data_folder
+from gato_coffea.categories import EdgeCategories
+from gato_coffea.config import Analysis, load_functions, read_analysis
+from gato_coffea.datasets import data_folder, features
 from gato_coffea.errors import InputError
+from gato_coffea.exports import write_exports
 from gato_coffea.ntuples import write_toy_ntuples
 from gato_coffea.output import Processed
 from gato_coffea.pipeline import STAGES, run_all
 from gato_coffea.preparation import TOYS
 from gato_coffea.run import process
+from gato_coffea.sidebands import fit_categories
 from gato_coffea.stages import Job, load_fits, load_results
+from gato_coffea.templates import templates_from_samples
 
 ANALYSES = Path(__file__).resolve().parents[1] / "analyses"
 NAMES = ("toy_1d", "three_class", "diphoton", "dimuon_2012", "higgsml", "heptutorial")
@@ -99,6 +103,68 @@ def test_the_whole_chain_on_a_small_toy(tmp_path: Path) -> None:
     for path in ("report.html", "plots/significance.png", "exports/shape/datacard.txt"):
         assert (folder / "results" / path).stat().st_size > 1000
     assert all(r.skipped for r in run_all(job))
+
+
+def small_events(name: str, tmp_path: Path) -> Analysis:
+    """An analysis with its data, or with few events of its toy."""
+    analysis = read_analysis(copied(name, tmp_path))
+    files = tmp_path / name / "ntuples"
+    if name == "higgsml":
+        files.mkdir()
+        rng = np.random.default_rng(1)
+        for kind, power in (("signal", 0.5), ("background", 2.0)):
+            columns = {"score": rng.random(500) ** power, "weight": rng.normal(1.0, 1.0, 500)}
+            with uproot.recreate(files / f"{kind}.root") as file:
+                file["Events"] = columns | {"event": np.arange(500)}
+    elif analysis.ntuples is not None:
+        write_toy_ntuples(analysis.ntuples, files, n_signal=1000, n_bkg=5000)  # type: ignore[arg-type]
+    else:
+        real_data({"dimuon_2012": "cms_dimuon_2012"}.get(name, "cms_heptutorial_mc"))
+    return analysis
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exports_hold_the_yields_of_the_templates(name: str, tmp_path: Path) -> None:
+    analysis = small_events(name, tmp_path)
+    found = features(analysis)
+    samples = process(analysis, progress=False).samples
+    assert samples is not None
+    edges = tuple(f.unstretch(np.linspace(*f.stretch([f.low, f.high]), 3)) for f in found)
+    label = np.arange(2 ** len(found))
+    categories = EdgeCategories(features=found, label=label, edges=edges)
+    templates = templates_from_samples(samples, categories, analysis)
+    mass, signals = analysis.mass, analysis.optimise.signals
+    fits = None if mass is None else fit_categories(templates, analysis)
+    write_exports(templates, categories, analysis, tmp_path / "exports", fits=fits)
+    window = slice(None) if mass is None else slice(*(1j * m for m in mass.window_gev))
+
+    def integral(process: str, category: int) -> float:
+        return float(templates[process, "nominal", category, window].values().sum())
+
+    for model in ("counting", *(() if mass is None else ("shape",))):
+        with uproot.open(tmp_path / "exports" / model / "shapes.root") as file:
+            bins = {key.split("/")[0] for key in file.keys(cycle=False)}
+            assert len(bins) > 1
+            for k in (int(name.removeprefix("category")) for name in bins):
+                rates = {
+                    key: file[f"category{k}/{key}"].values().sum()
+                    for key in file[f"category{k}"].keys(cycle=False)
+                }
+                background = sum(integral(p, k) for p in analysis.backgrounds)
+                signal = {s: integral(s, k) for s in signals}
+                if fits is not None:
+                    background = fits[k].estimate.window_yield
+                if name == "dimuon_2012":
+                    assert rates["data_obs"] == integral("data", k)
+                    signal = {"zmumu": rates["data_obs"] - background}
+                total = sum(
+                    rate
+                    for key, rate in rates.items()
+                    if key in (*analysis.backgrounds, "sideband")
+                )
+                assert total == pytest.approx(background, rel=1e-9)
+                for s, value in signal.items():
+                    assert rates.get(s, 0.0) == pytest.approx(max(value, 0.0), rel=1e-9)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """What is quoted, and what is true: significances of many samples against the population.
 
+The exported models of the analyses are put beside what is quoted, too (`honesty_exports`).
+
 Samples are drawn from densities that are known, so the true significance of a set of categories
 is that of the population in them. Weights may be negative, or a process rare and heavy.
 """
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import honesty_exports
 import numpy as np
 import tables
 from scipy.special import expit, ndtri
@@ -177,6 +180,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--categories", type=int, default=5)
     parser.add_argument("--simulation", action="store_true", help="finite simulation is in Z")
     parser.add_argument("--cases", nargs="+", default=[*PLAIN, *HEAVY], choices=[*PLAIN, *HEAVY])
+    parser.add_argument(
+        "--analyses",
+        nargs="*",
+        default=list(honesty_exports.NAMES),
+        choices=honesty_exports.NAMES,
+        help="whose exported models are evaluated",
+    )
     parser.add_argument("--output", type=Path, help="Markdown file; JSON is written beside it")
     options = parser.parse_args(arguments)
     machine = tables.machine()
@@ -199,7 +209,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     print(" | ".join(row), flush=True)
                 print(f"{name}, {n} events: {time.perf_counter() - begin:.0f} s", flush=True)
     text = tables.described(machine) + "\n" + tables.markdown(HEADER, rows)
-    tables.write(options.output, text, {"machine": machine, "cases": values})
+    exported, found = honesty_exports.measured(options.analyses)
+    text += "\n" + tables.markdown(honesty_exports.HEADER, exported)
+    values = {"machine": machine, "cases": values, "exports": found}
+    tables.write(options.output, text, values)
 
 
 if __name__ == "__main__":
