@@ -24,6 +24,7 @@ from gato_coffea.sections import (
     Constraints,
     Dataset,
     Discriminant,
+    Exports,
     Mass,
     Name,
     Optimisation,
@@ -43,6 +44,7 @@ __all__ = [
     "Constraints",
     "Dataset",
     "Discriminant",
+    "Exports",
     "Mass",
     "Optimisation",
     "Plots",
@@ -85,6 +87,7 @@ class Analysis(Section):
     event_id: tuple[str, ...] | None = None
     max_invalid_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
     optimise: Optimisation
+    exports: Exports = Exports()
     plots: Plots = Plots()
     ntuples: str | None = None
     directory: Path = Field(default=Path(), exclude=True)
@@ -137,6 +140,10 @@ class Analysis(Section):
             )
         if self.mass is None and self.optimise.mass_window:
             raise ValueError("optimise.mass_window needs a mass section")
+        if self.mass is None and self.exports.accept_poor_fits:
+            raise ValueError(
+                "exports.accept_poor_fits needs a mass section, whose fits it accepts"
+            )
         return self
 
     def _check_blinding(self) -> None:

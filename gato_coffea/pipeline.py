@@ -89,10 +89,14 @@ STAGES: dict[str, Stage] = {
     "sidebands": Stage(
         stages.run_sidebands, "sidebands", ("categorise",), ("mass",), lambda a: a.mass is not None
     ),
-    "exports": Stage(
-        stages.run_exports, "exports", ("optimise", "categorise", "sidebands"), ("name", "mass")
-    ),
+    # Before the exports, which refuse a bad fit: the plots show why it is bad.
     "plots": Stage(stages.run_plots, "plots", (*RESULTS, "sidebands"), LOOKS),
+    "exports": Stage(
+        stages.run_exports,
+        "exports",
+        ("optimise", "categorise", "sidebands"),
+        ("name", "mass", "exports"),
+    ),
     "report": Stage(stages.run_report, None, (*RESULTS, "sidebands", "exports", "plots"), LOOKS),
 }
 FIRST_USE = {

@@ -402,6 +402,12 @@ class Optimisation(Section):
         return self
 
 
+class Exports(Section):
+    """Categories that are exported though no function describes their mass sidebands."""
+
+    accept_poor_fits: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+
 class Plots(Section):
     """How plots look: an experiment's style and what stands beside its name."""
 

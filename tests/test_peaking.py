@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gato_coffea.categories import EdgeCategories
 from gato_coffea.config import parse_analysis
+from gato_coffea.errors import InputError
+from gato_coffea.exports import write_exports
 from gato_coffea.exports.models import channels
 from gato_coffea.results import read_fits, write_fits
+from gato_coffea.samples import Feature
 from gato_coffea.sidebands import fit_categories
 from gato_coffea.templates import empty_templates
 
@@ -23,7 +27,7 @@ LEAK = PEAK * 0.9 + 0.1 * PEAK.sum() / len(PEAK)
 WINDOW = slice(20, 30)
 
 
-def analysis_with(*, data, resonant=("ZH",), **mass):
+def analysis_with(*, data, resonant=("ZH",), exports=None, **mass):
     def dataset(name):
         return {"files": f"{name}.root", "process": name, "already_normalised": True}
 
@@ -38,6 +42,7 @@ def analysis_with(*, data, resonant=("ZH",), **mass):
         "discriminants": [{"name": "score", "range": [0, 1]}],
         "mass": {**section, **mass},
         "optimise": {"signals": ["ggH"]},
+        "exports": exports or {},
     }
     return parse_analysis(content, directory=Path())
 
@@ -98,6 +103,41 @@ def test_the_model_holds_the_resonant_process_beside_the_continuum(data):
         "ZH": (False, pytest.approx(PEAK[WINDOW].sum())),
         "sideband": (False, pytest.approx(fits[0].estimate.window_yield)),
     }
+
+
+def kinked_templates(analysis):
+    """One category whose sidebands no function describes."""
+    templates = templates_of(analysis)
+    kinked = 1e3 * np.where(
+        MIDDLE < 140, np.exp(-0.02 * (MIDDLE - 140)), np.exp(11.2 - 0.08 * MIDDLE)
+    )
+    view = templates.view()[list(templates.axes[0]).index("dy"), 0, 0]
+    view["value"], view["variance"] = kinked, 0.1 * kinked
+    return templates
+
+
+def test_a_poor_fit_is_exported_only_if_it_is_asked_for(tmp_path):
+    analysis = analysis_with(data=False)
+    templates = kinked_templates(analysis)
+    fits = fit_categories(templates, analysis)
+    score = Feature("score", 0.0, 1.0)
+    edges, label = (np.array([0.0, 1.0]),), np.zeros(1, dtype=np.int64)
+    categories = EdgeCategories(features=(score,), edges=edges, label=label)
+    message = (
+        r"exports: category 0: no function describes the sidebands \(the best: \w+, p = .*; "
+        r"background .* \+- .*\); change .* exports: {accept_poor_fits: \[0\]}"
+    )
+    with pytest.raises(InputError, match=message):
+        write_exports(templates, categories, analysis, tmp_path, fits=fits)
+    assert not list(tmp_path.iterdir())
+    accepted = analysis_with(data=False, exports={"accept_poor_fits": [0]})
+    write_exports(templates, categories, accepted, tmp_path, fits=fits)
+    assert (
+        "no function describes the sidebands" in (tmp_path / "counting/datacard.txt").read_text()
+    )
+    wrong = analysis_with(data=False, exports={"accept_poor_fits": [3]})
+    with pytest.raises(InputError, match=r"there is no category 3 \(allowed: 0 to 0\)"):
+        write_exports(templates, categories, wrong, tmp_path, fits=fits)
 
 
 def test_a_background_that_peaks_unsaid_is_pointed_out(caplog, tmp_path):

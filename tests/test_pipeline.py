@@ -201,6 +201,7 @@ def keys(folder: Path, changes: dict[str, object]) -> dict[str, str]:
         ({"optimise": {"signals": ["sig"], "folds": 3}}, "process"),
         ({"optimise": {"signals": ["sig"], "n_categories": [2, 3], "seed": 1}}, "optimise"),
         ({"processes": {"bkg": {"resonant": False}}}, "optimise"),
+        ({"exports": {"accept_poor_fits": [0]}}, "exports"),
         ({"plots": {"style": "ATLAS"}}, "plots"),
         ({"title": "Another"}, "plots"),
     ],

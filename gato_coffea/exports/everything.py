@@ -16,7 +16,7 @@ from gato_coffea.exports.corrections import write_correctionlib
 from gato_coffea.exports.datacards import write_combine
 from gato_coffea.exports.evaluation import evaluate
 from gato_coffea.exports.histograms import write_root, write_uhi
-from gato_coffea.exports.models import channels
+from gato_coffea.exports.models import channels, refuse_poor_fits
 from gato_coffea.exports.workspaces import write_pyhf
 from gato_coffea.files import write_text
 from gato_coffea.sidebands.categories import CategoryFit
@@ -73,10 +73,13 @@ def write_exports(
     Raises
     ------
     InputError
-        If no category has a signal, or the signal window cuts a bin.
+        If no category has a signal, the signal window cuts a bin, or no function describes the
+        sidebands of a category that ``exports.accept_poor_fits`` does not name.
     OutputError
         If a file cannot be written.
     """
+    if fits is not None:
+        refuse_poor_fits(fits, accepted=analysis.exports.accept_poor_fits)
     folder = Path(folder)
     written = [folder / "templates.root", folder / "templates.json"]
     write_root(templates, written[0])

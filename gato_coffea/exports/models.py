@@ -23,7 +23,7 @@ from gato_coffea.exports.bins import (
 from gato_coffea.exports.histograms import variations_of
 from gato_coffea.samples import FloatArray
 from gato_coffea.sidebands.categories import CategoryFit
-from gato_coffea.sidebands.fits import edge_index
+from gato_coffea.sidebands.fits import ACCEPTED_LEVEL, edge_index
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +121,37 @@ def channels(
     return result
 
 
+def refuse_poor_fits(fits: Sequence[CategoryFit], *, accepted: Sequence[int]) -> None:
+    """Stop where no function describes the sidebands of a category, unless it is accepted.
+
+    The level of the goodness of fit, 0.01, is shared by the categories: one good analysis in a
+    hundred is stopped, whatever their number. A category between the two levels has the error of
+    a poor fit, and is noted.
+
+    Raises
+    ------
+    InputError
+        With the first such category, or an accepted one that does not exist.
+    """
+    for category in accepted:
+        if category >= len(fits):
+            raise InputError(
+                f"exports.accept_poor_fits: there is no category {category} (allowed: 0 to "
+                f"{len(fits) - 1})"
+            )
+    level = ACCEPTED_LEVEL / max(len(fits), 1)
+    poor = [f for f in fits if not f.estimate.described and (f.fit.p_value or 0.0) <= level]
+    for fit in poor:
+        if fit.category not in accepted:
+            raise InputError(
+                f"exports: category {fit.category}: no function describes the sidebands (the "
+                f"best: {fit.fit.family}, p = {fit.fit.p_value or 0:.2g}; background "
+                f"{fit.estimate.window_yield:.4g} +- {fit.error:.2g}); change mass.range_gev, "
+                "mass.sidebands_gev or mass.functions, or take it as it is with exports: "
+                f"{{accept_poor_fits: {[f.category for f in poor]}}}"
+            )
+
+
 @dataclass(frozen=True)
 class _Source:
     """Templates of one category: its bins, in the window or all, apart or as one."""
@@ -191,6 +222,7 @@ class _Source:
 def _channel(source: _Source, fit: CategoryFit | None) -> Channel:
     analysis, observed = source.analysis, source.observed()
     notes = [WINDOW_ALONE] if fit is not None and source.shape else []
+    notes += [] if fit is None else fit.cautions
     backgrounds = analysis.backgrounds if fit is None else analysis.resonant
     processes = [source.process(name) for name in (*analysis.optimise.signals, *backgrounds)]
     if fit is not None:

@@ -72,6 +72,18 @@ class CategoryFit:
         """Statistical error and spread in quadrature."""
         return self.estimate.error
 
+    @property
+    def cautions(self) -> list[str]:
+        """What a reader of the prediction must know, one sentence each."""
+        found = []
+        if not self.estimate.described:
+            found.append(
+                f"no function describes the sidebands (the best: {self.fit.family}, p = "
+                f"{self.fit.p_value or 0:.2g}); the error covers what the functions tried and "
+                "exponentials near the window say"
+            )
+        return [*found, *self.notes]
+
     def to_dict(self) -> dict[str, Any]:
         """Content as JSON values."""
         return {

@@ -13,12 +13,14 @@ from scipy.stats import chi2 as chi2_distribution
 from gato_coffea.samples import FloatArray
 from gato_coffea.sidebands.families import SEQUENCES
 from gato_coffea.sidebands.fits import (
+    ACCEPTED_LEVEL,
     FEW_ENTRIES,
     SidebandFit,
     fit_near_window,
     fit_sidebands,
     sideband_data,
 )
+from gato_coffea.sidebands.likelihood import p_value
 
 F_TEST_LEVEL = 0.05
 
@@ -66,19 +68,21 @@ class BackgroundEstimate:
         """Error of the yield in the window from the choice of the function.
 
         The largest distance of an accepted function; None where no other was accepted. Where no
-        function describes the sidebands, the envelope of the error bands of all: what is not
-        described is not known to be between two of them. Of the extrapolations from one side
-        alone, the nearer one counts where both lie above or both below the quoted function: a
-        curved spectrum lies on the inner side of both its tangents.
+        function describes the sidebands, the envelope of the error bands of the exponentials near
+        the window and of the functions that would be accepted if the errors were scaled until
+        the quoted one fits. Of the extrapolations from one side alone, the nearer one counts
+        where both lie above or both below the quoted function: a curved spectrum lies on the
+        inner side of both its tangents.
         """
         if self.described:
             return max(map(self._distance, self._accepted), default=None)
-        usable = [f for f in self.alternatives if f.usable]
-        one_sided = [f for f in usable if len(f.sidebands) == 1]
-        if len({f.window_yield > self.window_yield for f in one_sided}) == 1:
+        tried = [f for f in self.alternatives if f.usable and self._comparable(f)]
+        one_sided = [f for f in tried if len(f.sidebands) == 1]
+        sides = {f.window_yield > self.window_yield for f in one_sided}
+        if len(one_sided) == 2 and len(sides) == 1:
             farther = max(one_sided, key=self._distance)
-            usable = [f for f in usable if f is not farther or len(one_sided) == 1]
-        return max((self._distance(f) + f.window_error for f in usable), default=None)
+            tried = [f for f in tried if f is not farther]
+        return max((self._distance(f) + f.window_error for f in tried), default=None)
 
     @property
     def error(self) -> float:
@@ -97,6 +101,12 @@ class BackgroundEstimate:
     @property
     def _accepted(self) -> list[SidebandFit]:
         return [fit for fit in self.alternatives if fit.accepted]
+
+    def _comparable(self, fit: SidebandFit) -> bool:
+        """Whether a function is about as good as the quoted one, or has sidebands of its own."""
+        if fit.sidebands != self.fit.sidebands or fit.ndf == 0:
+            return True
+        return (p_value(fit.chi2 / self.scale**2, fit.ndf) or 0.0) > ACCEPTED_LEVEL
 
     def _distance(self, fit: SidebandFit) -> float:
         return abs(fit.window_yield - self.window_yield)
