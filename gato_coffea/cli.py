@@ -169,7 +169,7 @@ def optimise(
     min_effective: opt.MinEffective = 10.0,
     min_background: opt.MinBackground = 0.0,
     max_rel_unc: opt.MaxRelUnc = None,
-    mc_uncertainty: opt.McUncertainty = False,
+    mc_uncertainty: opt.McUncertainty = True,
     systematic: opt.Systematic = 0.0,
     unweighted: opt.Unweighted = False,
     folds: opt.Folds = 5,

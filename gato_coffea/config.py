@@ -265,6 +265,11 @@ class Analysis(Section):
         return tuple(p for p in self.processes if p not in self.optimise.signals)
 
     @property
+    def uses_window(self) -> bool:
+        """Whether the significance is that of the signal window; with a mass it is by default."""
+        return self.mass is not None and self.optimise.mass_window is not False
+
+    @property
     def resonant(self) -> tuple[str, ...]:
         """Backgrounds that peak in the signal window: counted there, and never extrapolated."""
         settings = self.process_settings

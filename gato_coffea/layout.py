@@ -57,7 +57,7 @@ class Layout:
             columns=analysis.keep_columns,
             two_dimensional=analysis.histograms_2d,
             event_id=analysis.event_id,
-            moments=analysis.optimise.mass_window,
+            moments=analysis.uses_window,
             blind=analysis.blinded_scores,
         )
 

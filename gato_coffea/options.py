@@ -147,8 +147,8 @@ MaxRelUnc = Annotated[
 McUncertainty = Annotated[
     bool,
     _binned(
-        "--mc-uncertainty",
-        help="Count the background's uncertainty by finite simulation in the significance.",
+        "--mc-uncertainty/--statistics-only",
+        help="Whether the significance counts the background's uncertainty by finite simulation.",
     ),
 ]
 Unweighted = Annotated[

@@ -129,7 +129,7 @@ def stage_keys(analysis: Analysis, inputs: dict[str, Any]) -> dict[str, str]:
     settings = analysis.optimise.model_dump(mode="json")
     use = settings.pop("use")
     extra = {
-        "process": [inputs, settings["folds"], settings["mass_window"]],
+        "process": [inputs, settings["folds"], analysis.uses_window],
         "optimise": [settings],
         "categorise": [use],
     }

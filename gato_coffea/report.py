@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.exports.evaluation import COLUMNS, rows_of
-from gato_coffea.gato.result import Result, Significance
+from gato_coffea.gato.result import Result, Significance, meanings
 from gato_coffea.sidebands import CategoryFit
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -112,6 +112,9 @@ def render_report(
         use=use,
         kept=best.n_categories,
         headline=with_spread(best.held_out),
+        included=best.included,
+        counting=number(best.held_out.statistics_only or np.nan) if best.included else None,
+        meanings=meanings(best.yardsticks),
         training=f"{best.training.combined:.3f}",
         blinded=blinded_text(analysis),
         notes=[(k, note) for k in sorted(results) for note in results[k].notes],
@@ -177,7 +180,10 @@ def significance_rows(results: Mapping[int, Result], use: int) -> TableView:
     signals = list(results[asked[0]].held_out.per_signal)
     names = list(dict.fromkeys(n for k in asked for n in results[k].yardsticks))
     several = signals if len(signals) > 1 else []
-    header = ("Asked", "Kept", "Z held-out", *(f"Z {s}" for s in several), "Z training", *names)
+    counting = any(result.included for result in results.values())
+    only = ("Statistics only",) if counting else ()
+    signal_names = (f"Z {s}" for s in several)
+    header = ("Asked", "Kept", "Z held-out", *only, *signal_names, "Z training", *names)
     rows = []
     for k in asked:
         result = results[k]
@@ -196,6 +202,7 @@ def significance_rows(results: Mapping[int, Result], use: int) -> TableView:
                 str(k),
                 str(result.n_categories),
                 with_spread(result.held_out),
+                *([f"{result.held_out.statistics_only or np.nan:.3f}"] if counting else []),
                 *per_signal,
                 f"{result.training.combined:.3f}",
                 *yardsticks,

@@ -365,7 +365,12 @@ class Constraints(Section):
 
 
 class Optimisation(Section):
-    """What to optimise and how."""
+    """What to optimise and how.
+
+    With a mass section the significance is that of the signal window, as in the exported models;
+    ``mass_window: false`` asks for that of the whole mass range. ``mc_uncertainty`` is whether it
+    knows of the background's uncertainty from finite simulation.
+    """
 
     signals: tuple[Name, ...] = Field(min_length=1)
     backgrounds: tuple[Name, ...] | None = None
@@ -375,9 +380,9 @@ class Optimisation(Section):
     method: Literal["gato", "exact", "lloyd"] = "gato"
     kind: Literal["mixture", "edges"] = "mixture"
     bins_per_discriminant: tuple[Count, ...] | None = None
-    mass_window: bool = False
+    mass_window: bool | None = None
     constraints: Constraints = Constraints()
-    mc_uncertainty: bool = False
+    mc_uncertainty: bool = True
     systematic: Annotated[float, Field(ge=0, lt=1)] = 0.0
     restarts: Count = 2
     folds: Annotated[int, Field(ge=2, le=MAX_FOLDS)] = 5

@@ -145,7 +145,7 @@ def run_optimise(job: Job) -> list[Path]:
     analysis, settings = job.analysis, job.analysis.optimise
     processed = load_processed(job)
     held: Any = processed.samples if processed.samples is not None else processed.cells
-    mass = analysis.mass if settings.mass_window else None
+    mass = analysis.mass if analysis.uses_window else None
     options = settings.model_dump(include=set(_SETTINGS)) | {"constraints": settings.constraints}
     previous = list(load_results(job).values()) if job.continued else None
     results = optimiser(settings.method)(

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from gato_coffea.gato.result import decimals
+from gato_coffea.gato.result import MANY, decimals, meanings
 
 if TYPE_CHECKING:
     from gato_coffea.gato.result import Result
@@ -24,7 +24,7 @@ BASELINES = (
     "argmax optimal",
     "exact",
     "lloyd",
-    "ceiling",
+    MANY,
 )
 NONE = "-"
 
@@ -87,8 +87,12 @@ def significance_table(results: Mapping[int, Result], *, used: int | None = None
     signals = list(first.held_out.per_signal) if len(first.held_out.per_signal) > 1 else []
     together = f", {_combination(first)} of {len(signals)} signals" if signals else ""
     table = _table(
-        f"Expected significance Z{together}: held-out (on the training events)",
-        ["asked", "kept", "Z held-out", *(f"Z {name}" for name in signals), "(training)", *names],
+        f"Expected significance Z{together}{first.included}: held-out (on the training events)",
+        [
+            *("asked", "kept", "Z held-out", *(["statistics only"] if first.included else [])),
+            *(f"Z {name}" for name in signals),
+            *("(training)", *names),
+        ],
         left=0,
     )
     digits = max(decimals(result.held_out.spread) for result in results.values())
@@ -99,13 +103,26 @@ def significance_table(results: Mapping[int, Result], *, used: int | None = None
             f"{asked} *" if asked == used else str(asked),
             str(result.n_categories),
             f"{held_out.combined:.{digits}f}{spread}",
+            *([_counting(result, digits)] if first.included else []),
             *(f"{held_out.per_signal[name]:.{digits}f}" for name in signals),
             f"({result.training.combined:.{digits}f})",
             *(_yardstick(result, name, digits) for name in names),
         )
+    caption = meanings(names)
     if used is not None:
-        table.caption = "* templates are made with these"
+        caption.insert(0, "* templates are made with these")
+    table.caption = "\n".join(caption)
+    table.caption_justify = "left"
     return table
+
+
+def _counting(result: Result, digits: int) -> str:
+    """Held-out and training significance by statistics only."""
+    held_out, training = (
+        NONE if z is None else f"{z:.{digits}f}"
+        for z in (result.held_out.statistics_only, result.training.statistics_only)
+    )
+    return f"{held_out} ({training})"
 
 
 def _combination(result: Result) -> str:

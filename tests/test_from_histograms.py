@@ -46,7 +46,7 @@ def test_settings_reach_the_optimisation(file: Path, tmp_path: Path) -> None:
     plain = optimise_histograms(file, tmp_path / "a", **options)[4]
     for changed in (
         {"systematic": 0.2},
-        {"mc_uncertainty": True},
+        {"mc_uncertainty": False},
         {"seed": 5},
         {"folds": 3},
         {"constraints": limits_of(min_effective=500, min_background=0, max_rel_unc=None)},

@@ -25,12 +25,12 @@ def test_histograms_and_their_axes() -> None:
 
 
 def test_of_an_analysis(make_analysis: Any) -> None:
-    analysis = make_analysis(
-        {"keep_columns": False, "event_id": ["event"], "optimise.mass_window": True}
-    )
+    analysis = make_analysis({"keep_columns": False, "event_id": ["event"]})
     layout = Layout.of(analysis)
     assert (layout.columns, layout.event_id, layout.moments) == (False, ("event",), True)
     assert layout.n_folds == analysis.optimise.folds
+    whole = make_analysis({"optimise.mass_window": False})
+    assert not Layout.of(whole).moments  # the whole mass range needs to be asked for
     assert layout.grid.features == layout.features
 
 

@@ -58,12 +58,17 @@ def run(samples, **options):
 def by_hand(result, samples, signals):
     """Significances from the categories alone."""
     k = result.n_categories
-    total = {}
+    total, squares = {}, {}
     for name, s in samples.items():
         label = result.categories.assign(s.x)
         total[name] = np.bincount(label[label >= 0], s.weight[label >= 0], k)
+        squares[name] = np.bincount(label[label >= 0], s.weight[label >= 0] ** 2, k)
+    signal = np.stack([total[name] for name in signals])
     background = sum(total[name] for name in samples if name not in signals)
-    return signal_significances(np.stack([total[name] for name in signals]), background)
+    # Finite simulation is in every figure unless it is left out.
+    variance = sum(squares[name] for name in samples if name not in signals)
+    known = result.categories.training["mc_uncertainty"]
+    return signal_significances(signal, background, variance if known else 0.0)
 
 
 def check(result, samples, signals):
@@ -90,7 +95,7 @@ def test_exact_bins_of_a_score(score):
     for result in results:
         check(result, score, ["signal"])
         sticks = result.yardsticks
-        assert set(sticks) == {"exact", "equidistant", "ceiling"}
+        assert set(sticks) == {"exact", "equidistant", "50 categories"}
         # The method is its own yardstick.
         assert sticks["exact"].training.combined == pytest.approx(result.training.combined)
         assert sticks["equidistant"].training.combined < result.training.combined
@@ -106,7 +111,7 @@ def test_lloyd_on_class_probabilities(classes):
     result = run(classes, method="lloyd", n_categories=5)
     check(result, classes, BOTH)
     sticks = result.yardsticks
-    assert set(sticks) == {"lloyd", "argmax equidistant", "argmax optimal", "ceiling"}
+    assert set(sticks) == {"lloyd", "argmax equidistant", "argmax optimal", "50 categories"}
     best, equal = (sticks[f"argmax {name}"] for name in ("optimal", "equidistant"))
     assert equal.held_out.combined < best.held_out.combined < result.held_out.combined
 
@@ -143,7 +148,8 @@ def test_order_of_backgrounds_changes_no_digit(score, method):
 def test_luminosity_scales_the_significance_alone(score, method):
     """Four times the luminosity, as Z squared is homogeneous in the yields, is twice the Z."""
     more = {name: s.scaled(4.0) for name, s in score.items()}
-    first, again = run(score, method=method), run(more, method=method)
+    options = {"method": method, "mc_uncertainty": False}  # simulated events stay as many
+    first, again = run(score, **options), run(more, **options)
     x = np.linspace(0.001, 0.999, 999)
     np.testing.assert_array_equal(first.categories.assign(x), again.categories.assign(x))
     assert again.training.combined == pytest.approx(2 * first.training.combined)
@@ -271,7 +277,7 @@ def test_mass_window(resonance):
             for i, column in enumerate((w, w * m, w * w)):
                 sums[i] += np.bincount(label[inside], column, k)
     factor = window_fraction(sums[1] / sums[0], window)
-    z = signal_significances(signal, sums[0] * factor)
+    z = signal_significances(signal, sums[0] * factor, sums[2] * factor**2)
     assert list(result.training.per_signal.values()) == pytest.approx(z.tolist())
     assert result.training.combined == pytest.approx(np.sqrt(z.prod()))
     np.testing.assert_allclose(result.yields.factor, factor)
@@ -282,12 +288,19 @@ def test_mass_window(resonance):
     # Knowing the mass must help: the window holds nearly all signal and little background.
     blind = run({n: replace(s, mass=None) for n, s in resonance.items()}, method="lloyd")
     assert result.held_out.combined > 1.5 * blind.held_out.combined
+    told = [any("no mass window is used" in note for note in r.notes) for r in (result, blind)]
+    assert told == [False, False]
+    whole = run(resonance, method="lloyd", n_categories=2)
+    assert any("no mass window is used" in note for note in whole.notes)
 
 
 def test_uncertainties_lower_the_significance_and_shift_the_bins(score):
-    plain = run(score)
-    for options in ({"mc_uncertainty": True}, {"systematic": 0.2}):
+    plain = run(score, mc_uncertainty=False)
+    assert plain.held_out.statistics_only == plain.held_out.combined
+    assert run(score).to_dict() == run(score, mc_uncertainty=True).to_dict()
+    for options in ({"mc_uncertainty": True}, {"mc_uncertainty": False, "systematic": 0.2}):
         result = run(score, **options)
+        assert result.training.combined < result.training.statistics_only
         assert result.training.combined < plain.training.combined
         # What is optimised with the uncertainty in mind is better under it.
         edges = [r.categories.boundaries for r in (plain, result)]
@@ -493,9 +506,10 @@ def test_trained_with_two_signals_and_a_mass(resonance):
 
 
 def test_same_seed_same_result(score):
-    first, again = run(score, method="lloyd"), run(score, method="lloyd")
+    options = {"method": "lloyd", "mc_uncertainty": False}
+    first, again = run(score, **options), run(score, **options)
     assert again.to_dict() == first.to_dict()
-    other = run(score, method="lloyd", seed=1)
+    other = run(score, **options, seed=1)
     assert other.to_dict() != first.to_dict()
     # Many starts: another seed finds categories that are about as good.
     assert other.training.combined == pytest.approx(first.training.combined, rel=0.05)

@@ -240,7 +240,7 @@ def a_result(asked: int, z: float) -> Result:
     yardsticks = {
         "exact": Yardstick(significance(z + 0.1), significance(z + 0.2)),
         "lloyd": Yardstick(None, significance(z + 0.3)),
-        "ceiling": Yardstick(significance(2.0), significance(3.0)),
+        "50 categories": Yardstick(significance(2.0), significance(3.0)),
     }
     return Result(asked, a_mixture(), significance(z), significance(z + 0.15), yields, yardsticks)
 
@@ -248,7 +248,7 @@ def a_result(asked: int, z: float) -> Result:
 def test_significance_shows_held_out_with_its_band_and_the_references() -> None:
     scan = scan_of({5: a_result(5, 1.7), 3: a_result(3, 1.5)})
     np.testing.assert_allclose(scan.held_out.value, [1.5, 1.7])
-    assert scan.ceiling == 2.0
+    assert scan.many == 2.0
     assert list(scan.yardsticks) == ["exact", "lloyd (training)"]
     np.testing.assert_allclose(scan.yardsticks["lloyd (training)"].value, [1.8, 2.0])
     figure = draw_significance(scan, STYLE)

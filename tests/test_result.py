@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def result(**changes):
         "yields": yields(),
         "yardsticks": {
             "exact": Yardstick(z, z),
-            "ceiling": Yardstick(None, Significance(1.9, {"vbf": 1.2, "ggH": 3.0})),
+            "50 categories": Yardstick(None, Significance(1.9, {"vbf": 1.2, "ggH": 3.0})),
         },
         "notes": ("one category was merged",),
     }
@@ -89,7 +90,7 @@ def test_table():
         "  vbf: held-out 1.000",
         "  ggH: held-out 2.250",
         "  exact: held-out 1.500, training 1.500",
-        "  ceiling: training 1.900",
+        "  50 categories: training 1.900",
     ]
     assert lines[5].split() == [
         "category", "vbf", "ggH", "background", "S/B", "effective", "background"
@@ -97,8 +98,25 @@ def test_table():
     assert lines[6].split() == ["0", "0.5", "1", "120", "0.0125", "267"]
     assert lines[7].split() == ["1", "4", "2", "10", "0.6", "20"]
     assert lines[8].split() == ["all", "4.5", "3", "130", "0.0577"]
-    assert lines[9] == "one category was merged"
+    assert lines[9].startswith("training: Z of the yields in the templates")
+    assert [line.split(":")[0] for line in lines[9:12]] == ["training", "exact", "50 categories"]
+    assert lines[12] == "one category was merged"
     assert len({len(line) for line in lines[5:9]}) == 1  # columns are flush
+
+
+def test_the_figure_by_statistics_only_stands_beside_that_with_everything():
+    found = result(
+        held_out=Significance(4.32, {"s": 4.32}, 0.4, 7.34),
+        training=Significance(4.5, {"s": 4.5}, None, 7.9),
+    )
+    settings = {"mc_uncertainty": True, "systematic": 0.1}
+    found = replace(found, categories=replace(found.categories, training=settings))
+    lines = str(found).splitlines()
+    assert lines[0].startswith(
+        "Z held-out 4.32 +- 0.40 with finite simulation and 10 % systematic, training 4.50;"
+    )
+    assert lines[1] == "  statistics only: held-out 7.34, training 7.90"
+    assert found.to_dict()["held_out"]["statistics_only"] == 7.34
 
 
 def test_figures_have_the_decimals_of_their_spread():
@@ -118,7 +136,8 @@ def test_table_without_background_or_spread():
         factor=np.ones(2),
     )
     text = result(yields=empty, held_out=Significance(1.0, {"s": 1.0})).table()
-    assert text.splitlines()[-3].split()[3:] == ["-", "0"]
+    row = next(line for line in text.splitlines() if line.split()[0] == "1")
+    assert row.split()[3:] == ["-", "0"]
     assert "Z held-out 1.000, training" in text
     assert "nan" not in text
 
@@ -130,9 +149,9 @@ def test_json_round_trip():
     assert content["kept"] == 2
     assert Significance(**content["held_out"]) == found.held_out
     assert Significance(**content["training"]) == found.training
-    stick = content["yardsticks"]["ceiling"]
+    stick = content["yardsticks"]["50 categories"]
     assert stick["held_out"] is None
-    assert Significance(**stick["training"]) == found.yardsticks["ceiling"].training
+    assert Significance(**stick["training"]) == found.yardsticks["50 categories"].training
     arrays = {"sumw", "sumw2", "count", "factor"}
     again = Yields(
         **{k: np.array(v) if k in arrays else tuple(v) for k, v in content["yields"].items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,19 @@ def test_notes_are_told_once() -> None:
     assert note_lines(results) == {None: ["bins"], 2: ["merged (2 times)"], 4: ["alone"]}
     one = {2: results[2]}
     assert note_lines(one) == {None: [], 2: ["merged (2 times)", "bins"]}
+
+
+def test_finite_simulation_and_statistics_only_have_a_column_each() -> None:
+    held_out, training = (
+        Significance(4.32, {"s": 4.3}, 0.4, 7.34),
+        Significance(4.5, {}, None, 7.9),
+    )
+    found = result(1.0, None, held_out=held_out, training=training)
+    settings = {"mc_uncertainty": True}
+    found = replace(found, categories=replace(found.categories, training=settings))
+    lines = printed(significance_table({2: found}))
+    assert " ".join(lines[0]).startswith("Expected significance Z with finite simulation:")
+    assert ["2", "2", "4.32", "+-", "0.40", "7.34", "(7.90)", "(4.50)"] in [
+        line[:8] for line in lines
+    ]
+    assert any(line[:2] == ["exact:", "the"] for line in lines)

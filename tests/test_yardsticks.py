@@ -22,7 +22,7 @@ def test_a_yardstick_that_is_better_by_more_than_the_spread_is_told():
         "equidistant": yardstick(8.72),
         "exact": yardstick(7.9),
         "lloyd": yardstick(None),
-        "ceiling": yardstick(20.0),
+        "50 categories": yardstick(20.0),
     }
     (note,) = better_yardsticks(significance(7.27, 0.66), references)
     assert note == (

@@ -68,6 +68,8 @@ class Tally(ABC):
     """Something that can be summed into categories, as a whole or fold by fold."""
 
     n_folds: int
+    whole_range: bool = False
+    """Whether events have masses of which all count, inside the signal window and outside."""
 
     @abstractmethod
     def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
@@ -91,6 +93,8 @@ class EventTally(Tally):
         window: Window | None,
     ) -> None:
         self.n_folds, self.with_mass = n_folds, window is not None
+        masses = all(sample.mass is not None for sample in samples.values())
+        self.whole_range = masses and window is None
 
         def parts_of(name: str) -> list[tuple[int, Sample]]:
             sample = samples[name]

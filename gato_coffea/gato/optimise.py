@@ -41,7 +41,7 @@ from gato_coffea.gato.inputs import (
 )
 from gato_coffea.gato.methods import match_categories
 from gato_coffea.gato.problem import Objective, Problem, check_problem
-from gato_coffea.gato.result import Result, Significance, Yardstick
+from gato_coffea.gato.result import MANY, Result, Significance, Yardstick
 from gato_coffea.gato.search import Candidate, Kind, Method, Search
 from gato_coffea.gato.settings import (
     check_choice,
@@ -55,12 +55,18 @@ from gato_coffea.gato.settings import (
 )
 from gato_coffea.gato.significance import Combination
 from gato_coffea.gato.window import Window
-from gato_coffea.gato.yardsticks import better_yardsticks, ceiling, yardsticks
+from gato_coffea.gato.yardsticks import better_yardsticks, many_categories, yardsticks
 from gato_coffea.samples import Cells, Feature, Points, points_from_cells
 
 CELLS_NOTE = (
     "yields and significances are sums over cells of a fine grid, each cell as a whole in the "
     "category of its mean position: single events may lie in the next category"
+)
+
+
+RANGE_NOTE = (
+    "events have masses, but no mass window is used: Z is that of the whole mass range, and not "
+    "what a model of the signal window gives"
 )
 
 
@@ -87,8 +93,8 @@ def _held_out(
 
 def _references(search: Search) -> list[dict[str, Yardstick]]:
     """The yardsticks of each number of categories."""
-    limit = ceiling(search)
-    return [{**yardsticks(search, n), "ceiling": limit} for n in search.counts]
+    many = many_categories(search)
+    return [{**yardsticks(search, n), MANY: many} for n in search.counts]
 
 
 def _finish(
@@ -121,6 +127,8 @@ def _finish(
         held_out = significance_of(problem, sums, seed=search.seed)
         notes.append("there are no folds: Z is that of the training events, and reads high")
     notes += search.notes
+    if search.tally.whole_range:
+        notes.append(RANGE_NOTE)
     if not search.binned and isinstance(tally, PointTally):
         notes.append(CELLS_NOTE)
     return Result(
@@ -154,7 +162,7 @@ def optimise(
     features: Sequence[Feature] | None = None,
     window_gev: tuple[float, float] | None = None,
     mass_range_gev: tuple[float, float] | None = None,
-    mc_uncertainty: bool = False,
+    mc_uncertainty: bool = True,
     systematic: float = 0.0,
     smooth: bool = True,
     max_points: int = 4000,
@@ -198,10 +206,12 @@ def optimise(
         Names, ranges and scales of the discriminants; by default `default_features`.
     window_gev, mass_range_gev
         Signal window and range of the mass: signal counts in the window, background is
-        extrapolated into it from the range by an exponential. Both or none.
+        extrapolated into it from the range by an exponential. Both or none; without them all
+        masses count, and where there are masses a note says so.
     mc_uncertainty, systematic
-        Whether the significance knows of the background's uncertainty from finite simulation,
-        and of a relative systematic one in each category.
+        Whether the significance knows of the background's uncertainty from finite simulation, as
+        exported models do, and of a relative systematic one in each category. Every figure has
+        that by statistics only beside it.
     smooth
         Train on densities estimated from the events (`smoothing`) instead of on the events'
         own fluctuations. Yields and significances always come from the events.
@@ -317,6 +327,9 @@ def optimise(
         "signals": list(signals),
         "backgrounds": list(ordered),
         "combination": combination,
+        "mc_uncertainty": mc_uncertainty,
+        "systematic": systematic,
+        "window_gev": None if window is None else [window.window_low, window.window_high],
         "seed": seed,
         "folds": points.n_folds,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -159,6 +159,23 @@ class History:
     boundaries: tuple[FloatArray, ...] = ()
 
 
+MANY = "50 categories"
+"""Name of the yardstick of very many categories."""
+
+MEANINGS = {
+    "training": "training: Z of the yields in the templates, which exported models are made of",
+    "exact": "exact: the best categories of the training, by dynamic programming in the order of "
+    "S/B; on held-out events others may be better",
+    MANY: f"{MANY}: as many, found like exact or lloyd; no upper limit, each is estimated",
+}
+"""What the names of figures mean."""
+
+
+def meanings(yardsticks: Iterable[str]) -> list[str]:
+    """A sentence for each figure whose name needs one."""
+    return [text for name, text in MEANINGS.items() if name in ("training", *yardsticks)]
+
+
 @dataclass(frozen=True)
 class Result:
     """Categories, and how good they are.
@@ -201,6 +218,15 @@ class Result:
         """Number of categories that came out."""
         return self.categories.n_categories
 
+    @property
+    def included(self) -> str:
+        """What the figures know of besides counting statistics, in words."""
+        settings = self.categories.training
+        known = ["finite simulation"] if settings.get("mc_uncertainty") else []
+        if settings.get("systematic"):
+            known.append(f"{100 * settings['systematic']:.3g} % systematic")
+        return f" with {' and '.join(known)}" if known else ""
+
     def __str__(self) -> str:
         return self.table()
 
@@ -209,10 +235,14 @@ class Result:
         y, digits = self.yields, decimals(self.held_out.spread)
         spread = "" if self.held_out.spread is None else f" +- {self.held_out.spread:.{digits}f}"
         lines = [
-            f"Z held-out {self.held_out.combined:.{digits}f}{spread}, "
+            f"Z held-out {self.held_out.combined:.{digits}f}{spread}{self.included}, "
             f"training {self.training.combined:.{digits}f}; "
             f"{self.asked} categories asked, {self.n_categories} kept"
         ]
+        counting = self.held_out.statistics_only, self.training.statistics_only
+        if self.included and None not in counting:
+            held_out, training = (f"{z:.{digits}f}" for z in counting)
+            lines.append(f"  statistics only: held-out {held_out}, training {training}")
         for name, z in self.held_out.per_signal.items():
             if len(self.held_out.per_signal) > 1:
                 lines.append(f"  {name}: held-out {z:.{digits}f}")
@@ -227,7 +257,7 @@ class Result:
         lines += [
             "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows
         ]
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *meanings(self.yardsticks), *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the categories and the history, as JSON values."""

@@ -29,9 +29,9 @@ Method = Literal["gato", "exact", "lloyd"]
 
 Kind = Literal["mixture", "edges"]
 
-CEILING_CATEGORIES = 50
-CEILING_STARTS = 2
-"""Categories of the ceiling, and starts of `lloyd` for it: so many are all about as good."""
+MANY_CATEGORIES = 50
+MANY_STARTS = 2
+"""Very many categories, and starts of `lloyd` for them: so many are all about as good."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Search:
     @cached_property
     def exact(self) -> list[ExactPartition]:
         """The exact partitions of each training set."""
-        n_max = max(*self.counts, CEILING_CATEGORIES)
+        n_max = max(*self.counts, MANY_CATEGORIES)
         return in_threads(lambda s: ExactPartition(self.problem, s, n_max=n_max), self.sets)
 
     @cached_property
@@ -136,7 +136,7 @@ class Search:
                 objective,
                 seed=self.seed,
                 count=self.restarts if asked else 1,
-                starts=LLOYD_STARTS if asked else CEILING_STARTS,
+                starts=LLOYD_STARTS if asked else MANY_STARTS,
             )
             rows = []
             for label in labels:

@@ -17,8 +17,8 @@ from gato_coffea.gato.methods import (
     match_categories,
 )
 from gato_coffea.gato.problem import shares
-from gato_coffea.gato.result import Significance, Yardstick
-from gato_coffea.gato.search import CEILING_CATEGORIES, Search
+from gato_coffea.gato.result import MANY, Significance, Yardstick
+from gato_coffea.gato.search import MANY_CATEGORIES, Search
 from gato_coffea.samples import FloatArray, IntArray
 
 
@@ -112,11 +112,11 @@ def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
 
 
 def better_yardsticks(held_out: Significance, references: Mapping[str, Yardstick]) -> list[str]:
-    """A sentence for each yardstick, the ceiling aside, that is better by more than the spread."""
+    """A sentence for each yardstick, `MANY` aside, that is better by more than the spread."""
     spread, found = held_out.spread or 0.0, []
     for name, yardstick in references.items():
         other = yardstick.held_out
-        if name == "ceiling" or other is None:
+        if name == MANY or other is None:
             continue
         if other.combined > held_out.combined + spread:
             found.append(
@@ -126,6 +126,6 @@ def better_yardsticks(held_out: Significance, references: Mapping[str, Yardstick
     return found
 
 
-def ceiling(search: Search) -> Yardstick:
-    """Significance of very many categories: the limit of finer and finer ones, cross-validated."""
-    return partition_yardstick(search, search.partitions(CEILING_CATEGORIES, 1)[0])
+def many_categories(search: Search) -> Yardstick:
+    """Very many categories: where finer ones lead to. With few events it is no upper limit."""
+    return partition_yardstick(search, search.partitions(MANY_CATEGORIES, 1)[0])

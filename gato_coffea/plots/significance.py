@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gato_coffea.gato.result import Result
+from gato_coffea.gato.result import MANY, Result
 from gato_coffea.plots.style import (
     DASHES,
     FILLS,
@@ -26,7 +26,6 @@ from gato_coffea.plots.style import (
 )
 from gato_coffea.samples import FloatArray
 
-CEILING = "ceiling"
 MARKERS = ("s", "^", "D", "v", "P", "X", "*")
 
 
@@ -50,14 +49,14 @@ class SignificanceScan:
         On the training events.
     yardsticks
         References by name, held out where they can be.
-    ceiling
-        Of any number of categories, or None.
+    many
+        Of very many categories, or None.
     """
 
     held_out: Scan
     training: Scan
     yardsticks: Mapping[str, Scan] = field(default_factory=dict)
-    ceiling: float | None = None
+    many: float | None = None
 
 
 def scan_of(results: Mapping[int, Result]) -> SignificanceScan:
@@ -74,7 +73,7 @@ def scan_of(results: Mapping[int, Result]) -> SignificanceScan:
     )
     names = list(dict.fromkeys(name for r in ordered for name in r.yardsticks))
     yardsticks: dict[str, Scan] = {}
-    ceiling = None
+    many = None
     for name in names:
         present = [(k, r.yardsticks[name]) for k, r in results.items() if name in r.yardsticks]
         present.sort(key=lambda item: item[0])
@@ -82,8 +81,8 @@ def scan_of(results: Mapping[int, Result]) -> SignificanceScan:
         known = [h.combined for h in held_out if h is not None]
         honest = len(known) == len(present)
         values = known if honest else [y.training.combined for _, y in present]
-        if name == CEILING:
-            ceiling = values[-1]
+        if name == MANY:
+            many = values[-1]
             continue
         at = np.array([k for k, _ in present], dtype=np.float64)
         yardsticks[name if honest else f"{name} (training)"] = Scan(at, np.array(values))
@@ -91,7 +90,7 @@ def scan_of(results: Mapping[int, Result]) -> SignificanceScan:
         held_out=Scan(n, np.array([r.held_out.combined for r in ordered]), spread),
         training=Scan(n, np.array([r.training.combined for r in ordered])),
         yardsticks=yardsticks,
-        ceiling=ceiling,
+        many=many,
     )
 
 
@@ -126,9 +125,9 @@ def draw_significance(scan: SignificanceScan, style: Style) -> Figure:
                 lw=1.6,
             )
             shown.append(yardstick.value)
-        if scan.ceiling is not None:
-            ax.axhline(scan.ceiling, color="black", lw=1.3, ls=(0, (1, 1.5)), label="ceiling")
-            shown.append(np.array([scan.ceiling]))
+        if scan.many is not None:
+            ax.axhline(scan.many, color="black", lw=1.3, ls=(0, (1, 1.5)), label=MANY)
+            shown.append(np.array([scan.many]))
         _count_axis(ax, np.concatenate([n, *(y.n_categories for y in scan.yardsticks.values())]))
         ax.set_ylabel("Expected significance Z")
         add_label(ax, style)
