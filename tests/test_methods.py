@@ -230,9 +230,10 @@ def test_lloyd_starts_come_best_first_and_again(three_classes):
     for label in found:
         yields = sets[0].raw.yields(label, 5, own.objective)
         assert (own.satisfied(yields) >= 1)[np.unique(label)].all()
-    # None of them can be improved by another iteration.
+    # None of them can be improved by another iteration, of whole atoms or of their parts.
     on_atoms = atoms.of_points(found[0], np.ones(len(own.points)))
-    assert lloyd(atoms.target, on_atoms, 5, own.objective)[1] == pytest.approx(values[0])
+    assert lloyd(atoms.target, on_atoms, 5, own.objective)[1] <= values[0] * (1 + 1e-12)
+    assert atoms.value(atoms.refined(on_atoms, 5), 5) <= values[0] * (1 + 1e-4)
 
 
 def test_two_signals_gain_over_the_classes_of_the_arg_max(three_classes):

@@ -14,6 +14,7 @@ from gato_coffea.gato.partition import (
     allowed_runs,
     best_partitions,
     comparable_z2,
+    constrained_lloyd,
     interval_yields,
     lloyd,
     merge_down,
@@ -324,3 +325,44 @@ def test_merging_what_is_not_satisfied(limits):
         satisfied = own.satisfied(events.yields(label, n, own.objective)) >= 1
         assert satisfied.all() or n == 1
         assert n >= 2
+
+
+def test_what_is_not_satisfied_goes_to_its_like():
+    # Many tiny parts with hardly any signal: each costs next to nothing, all of them everything.
+    ratio = np.concatenate([np.geomspace(0.001, 0.01, 60), np.geomspace(0.1, 2.0, 40)])
+    background = np.concatenate([np.full(60, 0.4), np.full(40, 2.0)])
+    own = problem(constraints=Constraints(min_effective=20.0))
+    d = Densities(np.zeros((100, 1)), (ratio * background)[None], background, background)
+    label = merge_unsatisfied(own, d, d)
+    assert (np.bincount(label, background) >= 20).all()
+    assert not set(label[:60]) & set(label[80:])
+    changes = np.flatnonzero(np.diff(label))
+    assert len(changes) == label.max()  # each is a run in the order of the ratio
+
+
+@pytest.mark.parametrize("limits", LIMITS[1:3])
+@pytest.mark.parametrize("k", [2, 3])
+def test_lloyd_under_constraints_keeps_them_and_does_not_fall(k, limits):
+    own = problem(constraints=limits)
+    for seed in range(5):
+        d = densities(40, seed=seed)
+        d = d.ordered(np.argsort(d.signal[0] / d.background))
+        best, found = best_of(contiguous(40, k), d, k, own)
+        for start in (np.arange(40) * k // 40, found):
+            label = constrained_lloyd(own, d, d, start, k)
+            yields = d.yields(label, k, own.objective)
+            value = float(own.objective.combined(yields))
+            assert (own.satisfied(yields) >= 1).all()
+            assert value <= best * (1 + 1e-12)
+            assert value >= float(own.objective.combined(d.yields(start, k, own.objective)))
+        assert value == pytest.approx(best)
+
+
+def test_a_category_takes_what_it_lacks_where_it_is_cheapest():
+    # The best category is the last two cells, with 8 entries; the next one has the ten wanted.
+    background = np.full(20, 4.0)
+    signal = np.concatenate([np.geomspace(0.01, 1.0, 18), [10.0, 12.0]])
+    d = Densities(np.zeros((20, 1)), signal[None], background, background)
+    own = problem(constraints=Constraints(min_effective=10.0))
+    label = constrained_lloyd(own, d, d, np.arange(20) // 10, 2)
+    np.testing.assert_array_equal(label, np.arange(20) >= 17)

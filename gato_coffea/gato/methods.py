@@ -15,6 +15,7 @@ from gato_coffea.gato.partition import (
     Partitions,
     allowed_runs,
     best_partitions,
+    constrained_lloyd,
     lloyd,
     merge_down,
     merge_unsatisfied,
@@ -141,11 +142,43 @@ class Atoms:
         part = seed_labels(target, n, objective, rng)[stand_ins(problem, training)]
         part = np.unique(part, return_inverse=True)[1]
         n = int(part.max()) + 1
+        self.problem, self.fine = problem, part
+        self.points, self.raw = target, raw
+        self.fine_target, self.fine_raw = target.grouped(part, n), raw.grouped(part, n)
+        # First by the estimate: atoms that end where the events suffice end on upward
+        # fluctuations, and leave the downward ones, and negative sums, to the last of them.
+        parts = target.grouped(part, n)
+        part = merge_unsatisfied(problem, parts, parts)[part]
+        n = int(part.max()) + 1
         yields, events = target.grouped(part, n), raw.grouped(part, n)
-        label = merge_unsatisfied(problem, yields, events)
-        self.part = label[part]
-        self.size = int(label.max()) + 1
+        self.part = merge_unsatisfied(problem, yields, events)[part]
+        self.size = int(self.part.max()) + 1
         self.target = target.grouped(self.part, self.size)
+
+    def refined(self, label: IntArray, n: int) -> IntArray:
+        """Category of each point, from that of each atom: boundaries may move inside of atoms."""
+        return self._from(label[self.part], n)
+
+    def _from(self, label: IntArray, n: int) -> IntArray:
+        """Category of each point where `constrained_lloyd` ends that starts with these."""
+        of_fine = np.zeros(len(self.fine_target.background), dtype=np.int64)
+        of_fine[self.fine] = label
+        return constrained_lloyd(self.problem, self.fine_target, self.fine_raw, of_fine, n)[
+            self.fine
+        ]
+
+    def better(self, label: IntArray, other: IntArray, n: int) -> IntArray:
+        """Categories of the points, or those that are reached from other ones, if better."""
+        moved = self._from(other, n)
+        return max(label, moved, other, key=lambda found: self.value(found, n))
+
+    def value(self, label: IntArray, n: int) -> float:
+        """What categories of the points reach on the estimate; minus infinity if not allowed."""
+        objective = self.problem.objective
+        raw = self.raw.yields(label, n, objective)
+        if not (self.problem.satisfied(raw, scale=self.raw.scale) >= 1).all():
+            return -np.inf
+        return float(objective.combined(self.points.yields(label, n, objective)))
 
     def of_points(self, label: IntArray, weight: FloatArray) -> IntArray:
         """Label of each atom: the one that most of its points' weight has."""
@@ -185,7 +218,8 @@ def lloyd_starts(
         label, value = lloyd(target, start, n, objective)
         found.append((value, label))
     found.sort(key=lambda pair: -pair[0])
-    return [label[atoms.part] for _, label in found[:count]]
+    refined = [atoms.refined(label, n) for _, label in found[:count]]
+    return sorted(refined, key=lambda label: -atoms.value(label, n))
 
 
 def match_categories(

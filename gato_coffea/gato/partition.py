@@ -17,6 +17,9 @@ from gato_coffea.gato.problem import CategoryYields, Densities, Objective, Probl
 from gato_coffea.gato.significance import SMALLEST_RATIO, combine, excess_ratio
 from gato_coffea.samples import FloatArray, IntArray
 
+CONSTRAINED_STEPS = 30
+"""Steps of `constrained_lloyd`; its start is near the end."""
+
 
 @dataclass(frozen=True)
 class Partitions:
@@ -273,7 +276,10 @@ def merge_down(parts: Densities, n: int, objective: Objective) -> IntArray:
 
 
 def merge_unsatisfied(problem: Problem, parts: Densities, events: Densities) -> IntArray:
-    """Merge every part that fails the constraints with the part that costs least.
+    """Merge every part that fails the constraints with the one that is most like it.
+
+    Likeness is that of the ratios of signals to background. What a merger costs would favour
+    small parts of any kind, each of which costs next to nothing, and it takes very many of them.
 
     Parameters
     ----------
@@ -294,24 +300,117 @@ def merge_unsatisfied(problem: Problem, parts: Densities, events: Densities) -> 
     label = np.arange(rows.shape[1])
     alone = _squares(rows, m, objective)
     margin = problem.satisfied(_yields(seen, m, objective), scale=events.scale)
+    weight = _signal_weights(alone, objective)
     left = np.ones(len(label), dtype=np.bool_)
     for _ in range(len(label) - 1):
         worst = int(margin.argmin())
         if margin[worst] >= 1:
             break
-        together = _squares(rows + rows[:, worst, None], m, objective)
-        value = _after(alone, alone + alone[:, worst, None], together, objective)
         left[worst] = False
-        other = int(np.where(left, value, -np.inf).argmax())
+        unlike = weight @ _unlikeness(rows, worst, m, objective)
+        other = int(np.where(left, unlike, np.inf).argmin())
         left[worst], left[other] = True, False
         rows[:, worst] += rows[:, other]
         seen[:, worst] += seen[:, other]
-        alone[:, worst], alone[:, other] = together[:, other], 0.0
         label[label == other] = worst
         merged = _yields(seen[:, worst, None], m, objective)
         margin[worst] = problem.satisfied(merged, scale=events.scale)[0]
         margin[other] = np.inf
     return np.unique(label, return_inverse=True)[1]
+
+
+def constrained_lloyd(
+    problem: Problem,
+    parts: Densities,
+    events: Densities,
+    label: IntArray,
+    n: int,
+    *,
+    steps: int = CONSTRAINED_STEPS,
+) -> IntArray:
+    """`lloyd` of parts that are too small to satisfy the constraints each.
+
+    After every step a category that fails takes over the parts that are cheapest for the
+    background they bring, until it does not.
+
+    Parameters
+    ----------
+    problem
+        Holds constraints and objective.
+    parts, events
+        Yields of each part that are optimised, and those that have to satisfy the constraints.
+    label
+        Category of each part to start from, shape ``(P,)``.
+    n
+        Number of categories.
+    steps
+        How many steps are taken at most.
+
+    Returns
+    -------
+    IntArray
+        The best labels met that satisfy the constraints; those of the start if there are none.
+    """
+    objective, seen = problem.objective, _rows(events)
+    stack = np.concatenate([parts.signal, parts.background[None]]).T
+    best, best_value = label, -np.inf
+    for step in range(steps + 1):
+        yields = parts.yields(label, n, objective)
+        z = objective.per_signal(yields)
+        value = float(combine(z, objective.combination))
+        margin = problem.satisfied(events.yields(label, n, objective), scale=events.scale)
+        if value > best_value and ((margin >= 1).all() or step == 0):
+            best, best_value = label, value
+        score = stack @ _linear_score(yields, z, objective)
+        new = _filled_up(problem, events, seen, score, parts.background)
+        if np.array_equal(new, label):
+            break
+        label = new
+    return best
+
+
+def _filled_up(
+    problem: Problem, events: Densities, seen: FloatArray, score: FloatArray, size: FloatArray
+) -> IntArray:
+    """The category with the best score for each part, if need be less so that all have enough."""
+    n, m = score.shape[1], len(events.signal)
+    label = score.argmax(axis=1)
+    cost = score.max(axis=1, keepdims=True) - score
+    price = cost / np.maximum(size, 1e-300)[:, None]
+    full = np.zeros(n, dtype=np.bool_)
+    for _ in range(n):
+        yields = events.yields(label, n, problem.objective)
+        margin = problem.satisfied(yields, scale=events.scale)
+        short = int(np.where(full, np.inf, margin).argmin())
+        if full[short] or margin[short] >= 1:
+            break
+        full[short] = True
+        others = np.flatnonzero(~np.isin(label, np.flatnonzero(full)))
+        others = others[np.argsort(price[others, short], kind="stable")]
+        own = seen[:, label == short].sum(axis=1, keepdims=True)
+        grown = _yields(own + np.cumsum(seen[:, others], axis=1), m, problem.objective)
+        enough = problem.satisfied(grown, scale=events.scale) >= 1
+        if not enough.any():
+            break
+        label[others[: int(enough.argmax()) + 1]] = short
+    return label
+
+
+def _signal_weights(squares: FloatArray, objective: Objective) -> FloatArray:
+    """What a unit of each signal's squared significance is worth, from those of all parts."""
+    whole = np.maximum(squares.sum(axis=1), 1e-12)
+    if objective.combination == "geometric":
+        return np.asarray(1.0 / whole)
+    return np.ones_like(whole) if objective.combination == "quadrature" else whole**-0.5
+
+
+def _unlikeness(rows: FloatArray, one: int, m: int, objective: Objective) -> FloatArray:
+    """What merging a part with each other one costs each signal, both with unit background."""
+    plain = Objective(window=objective.window)
+    unit = rows / np.maximum(rows[m], 1e-300)
+    alone = _squares(unit, m, plain)
+    together = _squares(unit + unit[:, one, None], m, plain)
+    return alone + alone[:, one, None] - together
 
 
 def _rows(parts: Densities) -> FloatArray:

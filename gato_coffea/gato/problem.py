@@ -277,6 +277,20 @@ class Problem:
             scale=scale,
         )
 
+    def sums(self, folds: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Sums of weights, of their squares, and events of some folds, each ``(processes, P)``.
+
+        Signals first; weights scaled to the yield of all events.
+        """
+        points, chosen = self.points, list(folds)
+        rows = points.of([*self.signals, *self.backgrounds])
+        scale = points.n_folds / len(chosen)
+        sumw, sumw2, count = (
+            np.asarray(array[rows][:, chosen].sum(axis=1))
+            for array in (points.sumw, points.sumw2, points.count)
+        )
+        return steady(sumw * scale), steady(sumw2 * scale**2), count
+
     def training_folds(self, fold: int | None) -> list[int]:
         """All folds but one; all of them for None."""
         return [f for f in range(self.points.n_folds) if f != fold]

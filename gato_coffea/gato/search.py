@@ -126,7 +126,10 @@ class Search:
         return [Atoms(self.problem, s, seed=self.seed) for s in self.sets]
 
     def lloyd(self, n: int) -> list[list[IntArray]]:
-        """Partitions by `lloyd`, the best first: for each, one for each training set."""
+        """Partitions by `lloyd`, the best first: for each, one for each training set.
+
+        Where there is an exact partition, the best one starts there too.
+        """
         if n not in self.found:
             objective = self.problem.objective
             asked = n in self.counts
@@ -143,8 +146,14 @@ class Search:
                 row = [label]
                 for atoms in self.atoms[1:]:
                     start = atoms.of_points(label, self.weight)
-                    row.append(lloyd(atoms.target, start, n, objective)[0][atoms.part])
+                    found = lloyd(atoms.target, start, n, objective)[0]
+                    row.append(atoms.refined(found, n))
                 rows.append(row)
+            if self.additive and asked:
+                rows[0] = [
+                    atoms.better(label, exact.labels(n), n)
+                    for atoms, label, exact in zip(self.atoms, rows[0], self.exact, strict=True)
+                ]
             self.found[n] = rows
         return self.found[n]
 

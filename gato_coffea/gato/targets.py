@@ -13,6 +13,7 @@ from gato_coffea.gato.partition import merge_unsatisfied, seed_labels
 from gato_coffea.gato.problem import Densities, Problem
 from gato_coffea.gato.result import effective_entries
 from gato_coffea.gato.smoothing import Estimate, smooth_densities
+from gato_coffea.gato.tilting import without_negative
 from gato_coffea.samples import FloatArray, IntArray
 
 CALIBRATION_ENTRIES = 100
@@ -64,26 +65,43 @@ def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:
             )
 
 
+@dataclass(frozen=True)
+class Smooth:
+    """How the densities of all events were estimated, which those without a fold start from."""
+
+    estimate: Estimate
+    degrees: tuple[int, ...]
+
+
 def _target(
     problem: Problem,
     raw: Densities,
     folds: Sequence[int],
     *,
-    like: Estimate | None = None,
-) -> tuple[Densities, Estimate | None]:
+    like: Smooth | None = None,
+) -> tuple[Densities, Smooth | None]:
     """What is to be optimised, and the smooth estimate in it."""
     if not problem.smooth:
         return raw, None
     yields = np.concatenate([raw.signal, raw.background[None]])
-    rows = problem.points.of(problem.signals)
-    squares = problem.points.sumw2[rows][:, list(folds)].sum(axis=1) * raw.scale**2
-    variances = np.concatenate([squares, raw.variance[None]])
+    sumw, sumw2, count = problem.sums(folds)
+    tilts = [
+        without_negative(raw.u, *own, degree=None if like is None else like.degrees[c])
+        for c, own in enumerate(zip(sumw, sumw2, count, strict=True))
+    ]
+    m = len(problem.signals)
+    positive = np.array([tilt.yields for tilt in tilts])
+    positive = np.concatenate([positive[:m], positive[m:].sum(axis=0)[None]])
+    variances = np.concatenate([sumw2[:m], raw.variance[None]])
     effective = effective_entries(yields.sum(axis=1), variances.sum(axis=1))
-    estimate = smooth_densities(raw.u, yields, effective, like=like)
+    estimate = smooth_densities(
+        raw.u, positive, effective, like=None if like is None else like.estimate
+    )
     everywhere = np.zeros(len(raw.background), dtype=np.int64)
-    regions = _regions(problem, raw, _with_yields(raw, estimate.yields, everywhere))
+    regions = _regions(problem, _with_yields(raw, estimate.yields, everywhere))
     calibrated = calibrate(estimate.yields, yields, effective, regions)
-    return _with_yields(raw, calibrated, regions), estimate
+    smooth = Smooth(estimate, tuple(tilt.degree for tilt in tilts))
+    return _with_yields(raw, calibrated, regions), smooth
 
 
 def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Densities:
@@ -99,18 +117,17 @@ def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Dens
     )
 
 
-def _regions(problem: Problem, raw: Densities, smooth: Densities) -> IntArray:
+def _regions(problem: Problem, smooth: Densities) -> IntArray:
     """Regions of similar signal-to-background ratios with enough background events each."""
-    n = min(CALIBRATION_REGIONS, len(raw.background))
+    n = min(CALIBRATION_REGIONS, len(smooth.background))
     rng = np.random.default_rng(n)
     part = seed_labels(smooth, n, problem.objective, rng)
     part = np.unique(part, return_inverse=True)[1]
     n = int(part.max()) + 1
     enough = Constraints(min_effective=CALIBRATION_ENTRIES)
-    label = merge_unsatisfied(
-        replace(problem, constraints=enough), smooth.grouped(part, n), raw.grouped(part, n)
-    )
-    return label[part]
+    # By the estimate: regions that end where the events suffice end on upward fluctuations.
+    parts = smooth.grouped(part, n)
+    return merge_unsatisfied(replace(problem, constraints=enough), parts, parts)[part]
 
 
 def calibrate(
