@@ -352,7 +352,7 @@ def constrained_lloyd(
         The best labels met that satisfy the constraints; those of the start if there are none.
     """
     objective, seen = problem.objective, _rows(events)
-    stack = np.concatenate([parts.signal, parts.background[None]]).T
+    stack = _additive_rows(parts).T
     best, best_value = label, -np.inf
     for step in range(steps + 1):
         yields = parts.yields(label, n, objective)
