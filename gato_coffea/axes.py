@@ -14,6 +14,7 @@ import hist
 import numpy as np
 
 from gato_coffea.config import Analysis, Discriminant, Mass
+from gato_coffea.errors import InputError
 from gato_coffea.samples import Feature, FloatArray
 
 MASS = "mass"
@@ -80,10 +81,21 @@ def by_process(name: str, histogram: Any) -> Iterator[tuple[str, Any]]:
     A category axis is one of processes if it is called process, dataset or sample, and one of
     variations if it is called variation, systematic or syst; where no variation is called nominal
     the first one counts as that. Names are those of the labels, below ``name`` if it is not empty.
+
+    Raises
+    ------
+    InputError
+        If the first variation, of several, ends in up or down and none is called nominal.
     """
     for axis in histogram.axes:
         if getattr(axis, "name", "") in VARIATION_AXES:
-            label = NOMINAL if NOMINAL in list(axis) else axis[0]
+            labels = [str(label) for label in axis]
+            label = NOMINAL if NOMINAL in labels else labels[0]
+            if label.lower().endswith(("up", "down")):
+                raise InputError(
+                    f"histogram {name or '(one alone)'}: axis {axis.name!r} has no nominal entry "
+                    f"(got {', '.join(labels)})"
+                )
             yield from by_process(name, histogram[{axis.name: label}])
             return
     for axis in histogram.axes:

@@ -35,6 +35,7 @@ from gato_coffea.sections import (
     SumOfWeights,
     Weight,
     check_datasets,
+    product_names,
 )
 
 __all__ = [
@@ -118,6 +119,7 @@ class Analysis(Section):
             )
         if self.mass is not None and "mass" in names:
             raise ValueError("discriminants: name 'mass' is taken by the mass section")
+        product_names(names, mass=self.mass is not None, two_dimensional=self.histograms_2d)
         if self.luminosity_per_fb is None and any(
             d.cross_section_pb is not None for d in self.datasets.values()
         ):
@@ -130,7 +132,7 @@ class Analysis(Section):
                 )
         check_datasets(self.datasets)
         self._check_blinding()
-        self._check_normalised()
+        self._check_variations()
         self._check_processes()
         bins = self.optimise.bins_per_discriminant
         if bins is not None and len(bins) != len(self.discriminants):
@@ -225,7 +227,17 @@ class Analysis(Section):
         """Names of the processes that are collision data."""
         return tuple(dict.fromkeys(d.process for d in self.datasets.values() if d.data))
 
-    def _check_normalised(self) -> None:
+    def _check_variations(self) -> None:
+        variations = self.weight.variations
+        for name, variation in variations.items():
+            stem, ending = (name[:-2], "Down") if name.endswith("Up") else (name[:-4], "Up")
+            if stem + ending not in variations:
+                raise ValueError(
+                    f"weight.variations: {name!r} needs its opposite {stem + ending!r}; without "
+                    "it nothing would be made of it"
+                )
+            if not variation.sources:
+                raise ValueError(f"weight.variations.{name}: needs at least one source")
         named = [name for name, v in self.weight.variations.items() if v.normalise]
         for key, dataset in self.datasets.items():
             way = dataset.sum_of_weights

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import hist
 import numpy as np
@@ -15,7 +16,9 @@ from gato_coffea.axes import NOMINAL, PROCESS_AXES, VARIATION_AXES, by_process, 
 from gato_coffea.errors import InputError
 from gato_coffea.rootfiles import nearest, opened
 
-VARIED = ("up", "down", "var")
+OPPOSITE = {"up": "down", "down": "up"}
+MANY = 8
+"""Names that are listed in a message."""
 TAKEN = {*PROCESS_AXES, *VARIATION_AXES, "weight", "threads"}
 """Names that an axis of numbers cannot have."""
 Histograms = dict[str, "hist.Hist[Any]"]
@@ -71,23 +74,22 @@ def chosen_histograms(
     signals, backgrounds
         Names. By default all others in the folders of the signals (what comes before the last
         ``/``) are backgrounds but for data (data, pseudodata, data_obs, observed) and for
-        variations: a name that continues another one and ends in up, down or var, like
-        ``ttbar_jesUp`` beside ``ttbar``.
+        variations (`varied`), like ``ttbar_jesUp`` and ``ttbar_jesDown`` beside ``ttbar``.
     region
         Only names that begin with it and with ``/`` or ``_`` count, and go by what follows.
 
     Raises
     ------
     InputError
-        If a name or the region is not in the file.
+        If a name or the region is not in the file, or no background is left.
     """
     found = read_histograms(path)
     if region is not None:
         found = _in_region(path, found, region)
-    names = [*signals, *(backgrounds or _others(path, found, signals))]
-    for name in names:
+    for name in (*signals, *(backgrounds or ())):
         if name not in found:
-            raise InputError(f"{path}: has no histogram {name!r}{nearest(name, found)}")
+            raise InputError(f"{path}: has no histogram {name!r}{_elsewhere(name, found, region)}")
+    names = [*signals, *(backgrounds or _others(path, found, signals))]
     return {name: found[name] for name in names}
 
 
@@ -101,26 +103,78 @@ def _in_region(path: str | Path, found: Histograms, region: str) -> Histograms:
     raise InputError(f"{path}: has no region {region!r}{nearest(region, sorted(regions))}")
 
 
+def _elsewhere(name: str, found: Histograms, region: str | None) -> str:
+    """Where a name stands that is not there: in regions, or misspelt."""
+    regions = dict.fromkeys(
+        other.removesuffix(separator + name)
+        for separator in "/_"
+        for other in found
+        if other.endswith(separator + name)
+    )
+    if regions and region is None:
+        return f", but in {', '.join(map(repr, regions))}: give one as --region"
+    return f"{nearest(name, found)} (it holds {shown_names(found)})"
+
+
+def shown_names(names: Iterable[str]) -> str:
+    """The first few of many names."""
+    listed = list(names)
+    more = f" and {len(listed) - MANY} more" if len(listed) > MANY else ""
+    return ", ".join(listed[:MANY]) + more
+
+
+def varied(name: str, found: Iterable[str]) -> Literal["both", "half"] | None:
+    """Whether a name continues another one as its variation.
+
+    It is one of ``both`` if it ends in up or down and its opposite is there, or in ``_var``; and
+    ``half`` of one if it ends in Up, Down, _up or _down without an opposite.
+
+    Examples
+    --------
+    >>> names = ["b", "b_warmup", "b_jesUp", "b_jesDown", "b_resUp"]
+    >>> [varied(name, names) for name in names]
+    [None, None, 'both', 'both', 'half']
+    """
+    names = set(found)
+    half = False
+    for other in names:
+        if not name.startswith((f"{other}_", f"{other}/")):
+            continue
+        rest = name[len(other) + 1 :]
+        if re.search(r"(^|_)var$", rest):
+            return "both"
+        ending = re.search(r"(up|down)$", rest, re.IGNORECASE)
+        if ending is None:
+            continue
+        stem, opposite = name[: -len(ending[0])], OPPOSITE[ending[0].lower()]
+        if names & {stem + o for o in (opposite, opposite.capitalize(), opposite.upper())}:
+            return "both"
+        half |= re.search(r"(^|_|[0-9])(up|down)$|(Up|Down|UP|DOWN)$", rest) is not None
+    return "half" if half else None
+
+
 def _others(path: str | Path, found: Histograms, signals: Sequence[str]) -> list[str]:
     """Names beside the signals that are neither data nor the variation of another one."""
     folders = {name.rpartition("/")[0] for name in signals}
-
-    def varied(name: str) -> bool:
-        return any(
-            name.startswith((f"{other}_", f"{other}/")) and name.lower().endswith(VARIED)
-            for other in found
+    beside = [name for name in found if name not in signals]
+    near = [name for name in beside if name.rpartition("/")[0] in folders]
+    data = [name for name in near if named_data(name)]
+    kind = {name: varied(name, found) for name in near}
+    variations = [name for name in near if kind[name] is not None]
+    half = [name for name in near if kind[name] == "half"]
+    if half:
+        log.warning(
+            "%s: named as variations, without their opposites, and no backgrounds: %s; name the "
+            "backgrounds (--background) if they are some",
+            *(path, shown_names(half)),
         )
-
-    result = [
-        name
-        for name in found
-        if name.rpartition("/")[0] in folders
-        and name not in signals
-        and not named_data(name)
-        and not varied(name)
-    ]
+    result = [name for name in near if name not in data and name not in variations]
     if not result:
-        raise InputError(f"{path}: no background is left beside {', '.join(signals)}")
+        far = [name for name in beside if name not in near]
+        kinds = {"data": data, "variations": variations, "in other folders": far}
+        left = [f"{kind}: {shown_names(names)}" for kind, names in kinds.items() if names]
+        told = "; ".join(left) if left else "the file holds nothing else"
+        raise InputError(f"{path}: no background is left beside {', '.join(signals)} ({told})")
     log.info("%s: backgrounds are %s", path, ", ".join(result))
     return result
 

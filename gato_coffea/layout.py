@@ -11,7 +11,9 @@ import hist
 
 from gato_coffea.axes import MASS, Axis, discriminant_axis, mass_axis
 from gato_coffea.config import Analysis, Discriminant, Mass
+from gato_coffea.errors import ConfigError
 from gato_coffea.samples import Feature, Grid
+from gato_coffea.sections import product_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +84,14 @@ class Layout:
     @property
     def products(self) -> tuple[tuple[str, ...], ...]:
         """Names of the axes of every histogram; joined by ``_`` they name the histogram."""
-        names = [d.name for d in self.discriminants]
-        result: list[tuple[str, ...]] = [(name,) for name in names]
-        if self.mass is not None:
-            result.append((MASS,))
-        if self.two_dimensional:
-            if self.mass is not None:
-                result += [(name, MASS) for name in names]
-            result += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-        return tuple(result)
+        try:
+            return product_names(
+                [d.name for d in self.discriminants],
+                mass=self.mass is not None,
+                two_dimensional=self.two_dimensional,
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
     def empty(
         self,

@@ -5,7 +5,7 @@ What must hold between sections is checked by `gato_coffea.config.Analysis`, whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -28,6 +28,43 @@ RESERVED_AXES = {"weight", "sample", "threads", "process", "variation", "categor
 
 LARGEST_END = 1e100
 """Ends of ranges beyond this have differences, and squares of them, that are no numbers."""
+
+
+def product_names(
+    names: Sequence[str], *, mass: bool, two_dimensional: bool
+) -> tuple[tuple[str, ...], ...]:
+    """Axes of every fine histogram; joined by ``_`` they name it.
+
+    Parameters
+    ----------
+    names
+        Discriminants.
+    mass
+        Whether there is a mass.
+    two_dimensional
+        Whether products of two axes are kept.
+
+    Raises
+    ------
+    ValueError
+        If two histograms would have one name.
+    """
+    result: list[tuple[str, ...]] = [(name,) for name in names]
+    if mass:
+        result.append(("mass",))
+    if two_dimensional:
+        if mass:
+            result += [(name, "mass") for name in names]
+        result += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    seen: dict[str, tuple[str, ...]] = {}
+    for axes in result:
+        other = seen.setdefault("_".join(axes), axes)
+        if other != axes:
+            raise ValueError(
+                f"discriminants: the histograms of {' and '.join(other)} and of "
+                f"{' and '.join(axes)} would both be called {'_'.join(axes)!r}; rename one"
+            )
+    return tuple(result)
 
 
 class Section(BaseModel):

@@ -36,7 +36,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with uproot.recreate(path) as file:
         for name in SHAPES:
             file[f"one/{name}"] = filled(name, score)
-            file[f"one/{name}_scaleUp"] = filled(name, score)
+            for ending in ("Up", "Down"):
+                file[f"one/{name}_scale{ending}"] = filled(name, score)
             file[f"two/{name}"] = filled(name, score, energy)
     return path
 

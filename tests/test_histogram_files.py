@@ -102,15 +102,65 @@ def one_bin() -> hist.Hist:
     return hist.Hist(hist.axis.Regular(1, 0, 1), storage=hist.storage.Weight())
 
 
-def test_data_and_variations_are_no_backgrounds(tmp_path: Path) -> None:
-    names = ("sig", "tt", "tt_jesUp", "tt_ME_var", "tt_bb", "Data", "pseudodata", "tt_jes_down")
-    path = tmp_path / "h.json"
+def named(path: Path, *names: str) -> Path:
+    """A file of empty histograms."""
     path.write_text(json.dumps({n: one_bin() for n in names}, default=uhi.io.json.default))
+    return path
+
+
+def test_data_and_variations_are_no_backgrounds(tmp_path: Path) -> None:
+    names = ("sig", "tt", "tt_jesUp", "tt_jesDown", "tt_ME_var", "tt_bb", "Data", "pseudodata")
+    path = named(tmp_path / "h.json", *names, "tt_scaleup", "tt_scaledown", "tt_0_up", "tt_0_down")
     assert list(chosen_histograms(path, signals=["sig"])) == ["sig", "tt", "tt_bb"]
     wanted = chosen_histograms(path, signals=["sig"], backgrounds=["tt_jesUp"])
     assert list(wanted) == ["sig", "tt_jesUp"]
-    with pytest.raises(InputError, match="no background is left beside sig, tt, tt_bb"):
+    told = r"no background is left beside sig, tt, tt_bb \(data: Data, pseudodata; variations: "
+    with pytest.raises(InputError, match=told + "tt_jesUp, tt_jesDown, tt_ME_var"):
         chosen_histograms(path, signals=["sig", "tt", "tt_bb"])
+
+
+def test_a_process_that_ends_in_up_is_no_variation(tmp_path: Path) -> None:
+    path = named(tmp_path / "h.json", "sig", "b", "b_warmup", "b_jes_Up", "b_jes_Down")
+    assert list(chosen_histograms(path, signals=["sig"])) == ["sig", "b", "b_warmup"]
+
+
+@pytest.mark.parametrize("name", ["tt_jesUp", "tt_jes_down", "tt_jes__1up", "tt_jesDOWN"])
+def test_half_a_variation_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    path = named(tmp_path / "h.json", "sig", "tt", name)
+    assert list(chosen_histograms(path, signals=["sig"])) == ["sig", "tt"]
+    assert f"without their opposites, and no backgrounds: {name}; name the back" in caplog.text
+    caplog.clear()
+    chosen = chosen_histograms(path, signals=["sig"], backgrounds=["tt", name])
+    assert list(chosen) == ["sig", "tt", name]
+    assert not caplog.records
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    path = named(tmp_path / "h.json", "4j_HZZ", "4j_bkg", "6j_HZZ", "6j_bkg")
+    with pytest.raises(InputError, match=r"no histogram 'HZZ', but in '4j', '6j': give one as"):
+        chosen_histograms(path, signals=["HZZ"])
+    with pytest.raises(InputError, match=r"no histogram 'HZz'; did you mean 'HZZ'\? \(it holds"):
+        chosen_histograms(path, signals=["HZz"], region="4j")
+    with pytest.raises(InputError, match=r"beside HZZ \(the file holds nothing else\)"):
+        chosen_histograms(named(tmp_path / "one.json", "HZZ"), signals=["HZZ"])
+    with pytest.raises(InputError, match=r"beside a/HZZ \(in other folders: b/HZZ, b/bkg\)"):
+        chosen_histograms(named(tmp_path / "h.json", "a/HZZ", "b/HZZ", "b/bkg"), signals=["a/HZZ"])
+
+
+def test_an_axis_of_variations_without_the_nominal(tmp_path: Path) -> None:
+    h = hist.Hist(
+        hist.axis.StrCategory(["sUp", "sDown"], name="variation"),
+        hist.axis.Regular(4, 0, 1),
+        storage=hist.storage.Weight(),
+    )
+    path = tmp_path / "h.json"
+    path.write_text(json.dumps({"a": h}, default=uhi.io.json.default))
+    with pytest.raises(
+        InputError, match=r"axis 'variation' has no nominal entry \(got sUp, sDown"
+    ):
+        read_histograms(path)
 
 
 def test_another_folder_holds_no_backgrounds(tmp_path: Path) -> None:
@@ -139,6 +189,9 @@ def test_what_the_process_stage_writes_is_read(tmp_path: Path) -> None:
     save({"score": h, "score_mass": h}, tmp_path / "h.coffea")
     write_root(tmp_path / "h.root", {"score": h, "score_mass": h})
     for suffix in (".coffea", ".root"):
+        told = "no histogram 'sig', but in 'score', 'score_mass': give one as --region"
+        with pytest.raises(InputError, match=told):
+            chosen_histograms(tmp_path / f"h{suffix}", signals=["sig"])
         found = chosen_histograms(tmp_path / f"h{suffix}", signals=["sig"], region="score")
         assert list(found) == ["sig", "bkg"]
         expected = h["bkg", "nominal", :].values()

@@ -4,8 +4,10 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gato_coffea.config import Discriminant, Mass
+from gato_coffea.errors import ConfigError
 from gato_coffea.layout import Layout
 
 MASS = Mass(source="m", unit="GeV", range_gev=(100, 180), window_gev=(120, 130), bins=16)
@@ -36,3 +38,10 @@ def test_of_an_analysis(make_analysis: Any) -> None:
 
 def test_is_small_when_pickled() -> None:
     assert len(pickle.dumps(Layout(discriminants=SCORES, mass=MASS))) < 3000
+
+
+def test_histograms_of_one_name_are_refused() -> None:
+    named = tuple(Discriminant(name=name, range=(0, 1)) for name in ("a", "b", "a_b"))
+    assert len(Layout(discriminants=named).products) == 3
+    with pytest.raises(ConfigError, match="of a_b and of a and b would both be called 'a_b'"):
+        _ = Layout(discriminants=named, two_dimensional=True).products
