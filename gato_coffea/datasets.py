@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uproot
 
 from gato_coffea.config import Analysis, Dataset
 from gato_coffea.errors import InputError
+from gato_coffea.rootfiles import opened, reading
 from gato_coffea.samples import Feature
 
 DATA_VARIABLE = "GATO_COFFEA_DATA"
@@ -88,7 +88,7 @@ def resolve_files(patterns: Sequence[str], *, directory: Path, place: str) -> tu
     Raises
     ------
     InputError
-        If a pattern matches no file.
+        If a pattern matches no file, or a file is a broken link or may not be read.
     """
     found: dict[str, None] = {}
     for pattern in patterns:
@@ -97,7 +97,9 @@ def resolve_files(patterns: Sequence[str], *, directory: Path, place: str) -> tu
             found[text] = None
             continue
         path = Path(os.path.normpath(directory.resolve() / text))
-        if path.is_dir():
+        if path.is_symlink() and not path.exists():
+            matches = [str(path)]
+        elif path.is_dir():
             matches = sorted(str(p) for p in path.glob("*.root"))
         elif path.is_file():
             matches = [str(path)]
@@ -105,8 +107,17 @@ def resolve_files(patterns: Sequence[str], *, directory: Path, place: str) -> tu
             matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
         if not matches:
             raise InputError(f"{place}: no file matches (got {pattern!r}; looked for {path})")
+        for match in matches:
+            _check_readable(Path(match), place=place)
         found |= dict.fromkeys(matches)
     return tuple(found)
+
+
+def _check_readable(path: Path, *, place: str) -> None:
+    if not path.exists():
+        raise InputError(f"{path}: {place}: is a broken link (it leads to {path.readlink()})")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: {place}: may not be read (permission denied)")
 
 
 def fileset(analysis: Analysis) -> Fileset:
@@ -214,7 +225,7 @@ def sum_of_tree(path: str, *, tree: str, branch: str) -> float:
         If the tree or the branch is missing, or holds no numbers.
     """
     place = f"{path}: sum_of_weights"
-    with uproot.open({path: None}) as file:
+    with opened(path, place="sum_of_weights") as file, reading(path, place="sum_of_weights"):
         if tree not in file:
             raise InputError(f"{place}: tree {tree!r} is missing (got {', '.join(file)})")
         if branch not in file[tree]:

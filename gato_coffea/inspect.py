@@ -13,7 +13,15 @@ import numpy as np
 from gato_coffea.config import Analysis, SumOfWeights, function_name, load_functions
 from gato_coffea.datasets import Fileset, fileset, sum_of_tree
 from gato_coffea.errors import InputError
-from gato_coffea.rootfiles import Tree, inspect_file, is_number, nearest, open_tree, opened
+from gato_coffea.rootfiles import (
+    Tree,
+    inspect_file,
+    is_number,
+    nearest,
+    open_tree,
+    opened,
+    reading,
+)
 from gato_coffea.starting import starting_yaml
 
 __all__ = [
@@ -153,7 +161,8 @@ def _row(analysis: Analysis, name: str, files: Mapping[str, str]) -> DatasetRow:
             if not tree.num_entries:
                 logger.warning("%s: datasets.%s: tree %r is empty", path, name, tree_name)
             if dataset.sum_of_weights is not None and not found:
-                total, bad = _file_sumw(dataset.sum_of_weights, tree, path)
+                with reading(path, place=f"datasets.{name}.sum_of_weights"):
+                    total, bad = _file_sumw(dataset.sum_of_weights, tree, path)
                 sumw, invalid = sumw + total, invalid + bad
             problems += found
     if not entries:

@@ -12,9 +12,12 @@ from typing import Any
 import uproot
 from uproot.deserialization import DeserializationError
 
-from gato_coffea.errors import InputError
+from gato_coffea.errors import GatoError, InputError
 
 MANY = 20
+NO_ROOT_FILE = "not a ROOT file"
+"""What uproot says of a file that does not begin like one."""
+
 NUMBERS = {
     *("bool", "float", "double", "Float16_t", "Double32_t"),
     *(f"{u}int{n}_t" for u in ("", "u") for n in (8, 16, 32, 64)),
@@ -58,11 +61,32 @@ def _size(path: str) -> int | None:
     return None if "://" in path else Path(path).stat().st_size
 
 
+@contextmanager
+def reading(path: str, *, place: str) -> Iterator[None]:
+    """Values of an open file, or one clear line: each compression has errors of its own.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read.
+    """
+    try:
+        yield
+    except GatoError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: {place}: cannot be read from the file ({type(error).__name__}: {text})"
+        ) from error
+
+
 def _damaged(path: str, place: str, error: Exception) -> InputError:
     text = " ".join(str(error).split())[:200]
-    return InputError(
-        f"{path}: {place}: is not a whole ROOT file ({type(error).__name__}: {text})"
-    )
+    remote = "://" in path and not isinstance(error, DeserializationError)
+    unread = isinstance(error, PermissionError) or (remote and NO_ROOT_FILE not in text)
+    what = "cannot be read" if unread else "is not a whole ROOT file"
+    return InputError(f"{path}: {place}: {what} ({type(error).__name__}: {text})")
 
 
 def is_number(kind: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import loky
 from coffea import nanoevents
 from coffea.processor import DaskExecutor, FuturesExecutor, Runner, accumulate
-from coffea.processor.executor import ExecutorBase
+from coffea.processor.executor import ExecutorBase, FileMeta, WorkItem
 
 from gato_coffea import errors
 from gato_coffea.categories import Categories
@@ -27,6 +27,7 @@ from gato_coffea.errors import ExecutionError, GatoError, InputError
 from gato_coffea.inspect import check_first_files, diagnose
 from gato_coffea.output import Processed
 from gato_coffea.processor import GatoProcessor
+from gato_coffea.rootfiles import open_tree, opened
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ def run_chunks(
         metadata_cache={},
     )
     with _one_line(files):
-        work = list(runner.preprocess(files))
+        work = list(_work_items(runner, files))
     told = isinstance(engine, DaskExecutor)
     with _one_line(files):
         result = runner.run(work, _Telling(processor.process) if told else processor)
@@ -189,6 +190,35 @@ def run_chunks(
             f"{first.entrystop})"
         )
     return result["out"]
+
+
+def _work_items(runner: Runner, files: Fileset) -> Iterator[WorkItem]:
+    """Chunks of all files.
+
+    coffea cannot look into files whose paths are not ASCII (it makes hashes of them): that is
+    done here.
+    """
+    other = [
+        (name, path)
+        for name, content in files.items()
+        for path in content["files"]
+        if not path.isascii()
+    ]
+    plain = {
+        name: {**content, "files": {p: t for p, t in content["files"].items() if p.isascii()}}
+        for name, content in files.items()
+    }
+    plain = {name: content for name, content in plain.items() if content["files"]}
+    if plain:
+        yield from runner.preprocess(plain)
+    for name, path in other:
+        content, place = files[name], f"datasets.{name}"
+        tree_name = content["files"][path]
+        with opened(path, place=place) as file:
+            tree = open_tree(file, path, tree_name, place=place)
+            found = {"numentries": int(tree.num_entries), "uuid": file.file.fUUID}
+        meta = FileMeta(name, path, tree_name, {**content["metadata"], **found})
+        yield from meta.chunks(runner.chunksize, False)
 
 
 @contextlib.contextmanager

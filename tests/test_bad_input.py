@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import awkward as ak
@@ -13,6 +15,7 @@ import uproot
 
 from gato_coffea import run
 from gato_coffea.errors import GatoError, InputError
+from gato_coffea.inspect import check_analysis
 
 Spoil = Callable[[dict[str, Any]], None]
 
@@ -40,6 +43,32 @@ def set_to(name: str, value: Any) -> Spoil:
 
 def jagged(column: Any) -> Any:
     return ak.unflatten(np.repeat(column, 2), np.full(len(column), 2))
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers every request with the code in its path."""
+
+    def do_GET(self) -> None:
+        self.send_error(int(self.path.split("/")[1]))
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("code", [403, 404, 500])
+def test_a_url_that_is_not_served(make_analysis: Any, code: int) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{code}/sig.root"
+        analysis = make_analysis({"datasets.sig_a.files": [url]})
+        told = [message(analysis)]
+        with pytest.raises(InputError) as caught:
+            check_analysis(analysis)
+        server.shutdown()
+    for text in (*told, str(caught.value)):
+        assert text.startswith(f"{url}: datasets.sig_a: cannot be read (")
 
 
 @pytest.mark.parametrize("part", [0, 1], ids=["first file", "second file"])
@@ -117,6 +146,9 @@ def test_a_basket_that_is_spoiled(make_analysis: Any, tmp_path: Path, branch: st
     assert text.startswith(f"{path}: datasets.bkg_a: ")
     assert "events cannot be read from the file (" in text
     assert "one number an event" not in text
+    if branch == "genWeight":  # the one that check reads
+        with pytest.raises(InputError, match=r"bkg_a\.sum_of_weights: cannot be read from the"):
+            check_analysis(analysis)
 
 
 def test_a_file_that_is_missing(make_analysis: Any) -> None:

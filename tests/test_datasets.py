@@ -111,6 +111,16 @@ def test_a_pattern_without_files(folder: Path) -> None:
         resolved(folder, "a.root", "z*")
 
 
+@pytest.mark.parametrize("pattern", ["*.root", "lost.root"])
+@pytest.mark.parametrize("target", ["nowhere.root", "lost.root"], ids=["nowhere", "itself"])
+def test_a_broken_link(folder: Path, pattern: str, target: str) -> None:
+    (folder / "lost.root").symlink_to(target)
+    with pytest.raises(
+        InputError, match=rf"lost\.root: datasets\.x\.files: is a broken.*{target}"
+    ):
+        resolve_files([pattern], directory=folder, place="datasets.x.files")
+
+
 def test_environment_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NTUPLES", str(folder))
     assert resolved(folder, "$NTUPLES/more", "${NTUPLES}/a.root") == ["more/c.root", "a.root"]

@@ -12,6 +12,7 @@ from distributed import Client
 
 from gato_coffea import run
 from gato_coffea.categories import EdgeCategories
+from gato_coffea.config import read_analysis
 from gato_coffea.datasets import fileset
 from gato_coffea.errors import ConfigError, ExecutionError, InputError
 from gato_coffea.processor import GatoProcessor
@@ -48,6 +49,21 @@ def test_templates_of_a_second_pass(make_analysis: Any) -> None:
             rtol=1e-12,
             atol=1e-9,
         )
+
+
+def test_paths_with_other_letters(make_analysis: Any, tmp_path: Any) -> None:
+    analysis = make_analysis()
+    expected = run.process(analysis, progress=False, chunksize=300)
+    (tmp_path / "bkg_a_1.root").rename(tmp_path / "bkg_a_é Ω#%20.root")
+    again = run.process(analysis, progress=False, chunksize=300)
+    assert again.n_events == expected.n_events
+    assert again.sumw == pytest.approx(expected.sumw, rel=1e-12)
+    folder = tmp_path / "Größe" / "日本"
+    folder.mkdir(parents=True)
+    for path in [*tmp_path.glob("*.root"), tmp_path / "analysis.yaml", tmp_path / "analysis.py"]:
+        path.rename(folder / path.name)
+    moved = run.process(read_analysis(folder), progress=False)
+    assert moved.n_events == expected.n_events
 
 
 def test_an_executor_of_coffeas_own(make_analysis: Any) -> None:
