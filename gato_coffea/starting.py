@@ -36,7 +36,7 @@ datasets:
     cross_section_pb: 1.0  # <--
     sum_of_weights: {{{sum_of_weights}}}
   background:  # <--
-    files: [{file}]
+    files: [FILL IN.root]  # <-- its files, which are not those of the signal
     process: background
     cross_section_pb: 100.0  # <--
     sum_of_weights: {{{sum_of_weights}}}

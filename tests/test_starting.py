@@ -22,6 +22,9 @@ def test_the_first_analysis_file_reads_and_fits_its_file(small: Any, tmp_path: P
     path = small.write(tmp_path / "2018 sample.root", columns, tree="some/where")
     text = starting_yaml(path)
     assert text == starting_yaml(path, inspect_file(path))
+    assert text.count(path.name) == 1  # a file is signal or background, never both
+    columns["event"] = np.arange(5, 10)
+    small.write(tmp_path / "FILL IN.root", columns, tree="some/where")
     (tmp_path / "analysis.yaml").write_text(text)
     analysis = read_analysis(tmp_path)
     assert [d.expression for d in analysis.discriminants] == ["bdt_score"]
@@ -48,6 +51,7 @@ def test_ranges_and_units_are_guessed_from_the_values(small: Any, tmp_path: Path
 
 def test_without_weights_and_mass(small: Any, tmp_path: Path) -> None:
     path = small.write(tmp_path / "a.root", {"x": np.ones(3)})
+    small.write(tmp_path / "FILL IN.root", {"x": np.zeros(3)})
     (tmp_path / "analysis.yaml").write_text(starting_yaml(path))
     analysis = read_analysis(tmp_path)
     assert analysis.mass is None
