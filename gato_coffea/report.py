@@ -125,7 +125,7 @@ def render_report(
         exported=None if evaluation is None else TableView(COLUMNS, tuple(rows_of(evaluation))),
         explanations=() if evaluation is None else evaluation["explanations"],
         warnings=() if evaluation is None else evaluation["warnings"],
-        fit_notes=[(f.category, note) for f in fits for note in f.fit.notes],
+        fit_notes=[(f.category, note) for f in fits for note in (*f.fit.notes, *f.cautions)],
         pictures=pictures(plots),
         versions=record.get("versions", {}),
         seed=record.get("seed", analysis.optimise.seed),
@@ -255,11 +255,13 @@ def fit_rows(fits: Sequence[CategoryFit]) -> TableView:
     """Function, prediction in the window with its errors, goodness of fit and status."""
     header = (
         *("Category", "Function", "Prediction in the window", "Function spread"),
+        *(("Resonant backgrounds",) if any(fit.resonant for fit in fits) else ()),
         *("Observed", "Signal expected", "χ²/ndf", "p-value", "Effective entries", "Status"),
     )
     rows = []
     for entry in fits:
         fit = entry.fit
+        peaking = ", ".join(f"{name} {with_error(*pair)}" for name, pair in entry.resonant.items())
         signal = ", ".join(f"{name} {number(value)}" for name, value in entry.signals.items())
         rows.append(
             (
@@ -267,6 +269,7 @@ def fit_rows(fits: Sequence[CategoryFit]) -> TableView:
                 f"{fit.family} to {entry.source}",
                 with_error(fit.window_yield, entry.estimate.statistical),
                 "–" if entry.spread is None else f"{entry.spread:.2g}",
+                *((peaking,) if peaking else ()),
                 "–" if entry.observed is None else number(entry.observed),
                 signal or "–",
                 f"{fit.chi2:.1f}/{fit.ndf}",

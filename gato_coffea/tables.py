@@ -176,10 +176,11 @@ def note_lines(results: Mapping[int, Result]) -> dict[int | None, list[str]]:
 def sideband_table(fits: Sequence[CategoryFit]) -> Table:
     """Prediction of the background in the window of every category, and how good the fit is."""
     signals = list(fits[0].signals) if fits else []
+    resonant = list(fits[0].resonant) if fits else []
     table = _table(
         f"Sideband fits to {fits[0].source if fits else 'nothing'}",
         [
-            *("category", "function", "window", "stat", "spread", "observed", *signals),
+            *("category", "function", "window", "stat", "spread", *resonant, "observed", *signals),
             *("chi2/ndf", "p", "effective entries", "status"),
         ],
         left=0,
@@ -192,6 +193,7 @@ def sideband_table(fits: Sequence[CategoryFit]) -> Table:
             f"{fit.window_yield:.5g}",
             f"+- {entry.estimate.statistical:.2g}",
             _number(entry.spread, "+- {:.2g}"),
+            *("{:.4g} +- {:.2g}".format(*entry.resonant[name]) for name in resonant),
             _number(entry.observed, "{:.5g}"),
             *(f"{entry.signals[name]:.4g}" for name in signals),
             f"{fit.chi2:.1f}/{fit.ndf}",
@@ -199,6 +201,9 @@ def sideband_table(fits: Sequence[CategoryFit]) -> Table:
             f"{fit.effective_entries:.0f}",
             fit.status,
         )
+    cautions = [f"category {entry.category}: {text}" for entry in fits for text in entry.cautions]
+    table.caption = "\n".join(cautions) or None
+    table.caption_justify = "left"
     return table
 
 

@@ -11,9 +11,11 @@ from gato_coffea.config import parse_analysis
 from gato_coffea.errors import InputError
 from gato_coffea.exports import write_exports
 from gato_coffea.exports.models import channels
+from gato_coffea.report import fit_rows
 from gato_coffea.results import read_fits, write_fits
 from gato_coffea.samples import Feature
 from gato_coffea.sidebands import fit_categories
+from gato_coffea.tables import sideband_table
 from gato_coffea.templates import empty_templates
 
 EDGES = np.linspace(100.0, 180.0, 81)
@@ -105,6 +107,20 @@ def test_the_model_holds_the_resonant_process_beside_the_continuum(data):
     }
 
 
+def resonant_columns(fits):
+    """What terminal and report show of resonant backgrounds in the first category."""
+    table, rows = sideband_table(fits), fit_rows(fits)
+    shown = [next(iter(column.cells)) for column in table.columns if column.header == "ZH"]
+    at = [i for i, name in enumerate(rows.header) if name == "Resonant backgrounds"]
+    return shown + [rows.rows[0][i] for i in at]
+
+
+def test_tables_show_the_resonant_backgrounds():
+    analysis = analysis_with(data=False)
+    fits = fit_categories(templates_of(analysis), analysis)
+    assert resonant_columns(fits) == ["197.7 +- 4.4", "ZH 197.7 ± 4.4"]
+
+
 def kinked_templates(analysis):
     """One category whose sidebands no function describes."""
     templates = templates_of(analysis)
@@ -148,6 +164,8 @@ def test_a_background_that_peaks_unsaid_is_pointed_out(caplog, tmp_path):
     assert note.startswith("ZH: simulation has 197.7 +- 4.4 in the window, where a fit of its own")
     assert note.endswith("if it peaks there, say processes: {ZH: {resonant: true}}")
     assert f"category 0: {note}" in caplog.text
+    assert note in str(sideband_table(fits).caption)
+    assert resonant_columns(fits) == []
     path = write_fits(tmp_path, fits)
     json.loads(path.read_text())
     assert read_fits(tmp_path)[0].notes == fits[0].notes

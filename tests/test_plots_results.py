@@ -93,6 +93,26 @@ def test_spectrum_hides_the_window_and_draws_the_fit() -> None:
     assert "Signal window (blinded)" in legend(figure)
 
 
+def test_resonant_backgrounds_stand_on_the_curve_and_count_in_the_pulls() -> None:
+    plain = a_spectrum()
+    assert plain.curve is not None
+    peak = np.where(plain.in_window, 50.0, 1.0)
+    spectrum = a_spectrum(
+        points=Contents(plain.curve.per_bin + 3 * peak, plain.curve.per_bin),
+        blinded=False,
+        resonant={"ZH": Contents(peak, peak), "tH": Contents(2 * peak, peak)},
+    )
+    np.testing.assert_allclose(spectrum.expected, plain.curve.per_bin + 3 * peak)
+    np.testing.assert_allclose(spectrum.pulls, 0.0, atol=1e-9)
+    figure = draw_spectrum(spectrum, STYLE)
+    assert {"ZH", "tH"} <= set(legend(figure))
+    patches = {p.get_label(): p for p in figure.axes[0].patches}
+    steps = {name: patches[name].get_data() for name in ("ZH", "tH")}
+    np.testing.assert_allclose(steps["ZH"].baseline, plain.curve.per_bin)
+    np.testing.assert_allclose(steps["ZH"].values, steps["tH"].baseline)
+    np.testing.assert_allclose(steps["tH"].values, spectrum.expected)
+
+
 def test_pulls_are_the_distance_in_standard_deviations() -> None:
     spectrum = a_spectrum()
     assert spectrum.curve is not None

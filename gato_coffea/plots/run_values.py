@@ -172,8 +172,8 @@ def spectrum_of(templates: hist.Hist[Any], fit: CategoryFit, analysis: Analysis)
         curve = Curve(
             x=x,
             y=fit.fit.curve(x) * width,
-            error=fit.fit.curve_error(x) * width,
-            per_bin=fit.fit.expected(edges),
+            error=fit.estimate.scaled.curve_error(x) * width,
+            per_bin=fit.estimate.expected(edges),
             label=function_label(fit.fit.family),
         )
     return Spectrum(
@@ -184,6 +184,7 @@ def spectrum_of(templates: hist.Hist[Any], fit: CategoryFit, analysis: Analysis)
         fitted=mass.sidebands,
         blinded=from_data and mass.blinded,
         curve=curve,
+        resonant={p: process_contents(one, p, axis=MASS) for p in analysis.resonant},
         signals={p: process_contents(one, p, axis=MASS) for p in analysis.optimise.signals},
         label=mass.label,
         text=fit_text(fit),
@@ -211,4 +212,5 @@ def fit_text(fit: CategoryFit) -> tuple[str, ...]:
     if fit.spread is not None:
         line += f" ± {fit.spread:.{digits}f} (function)"
     quality = f"p = {found.p_value:.2g}" if found.p_value is not None else "no goodness of fit"
-    return f"Category {fit.category}", line, f"{quality}, {found.status}"
+    peaking = [f"{name}: {y:.{digits}f} ± {e:.{digits}f}" for name, (y, e) in fit.resonant.items()]
+    return f"Category {fit.category}", line, *peaking, f"{quality}, {found.status}"

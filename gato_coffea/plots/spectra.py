@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from gato_coffea.plots.contents import Contents, round_scale, scale_label
 from gato_coffea.plots.style import (
     DASHES,
+    FILLS,
     LINES,
     WINDOW_COLOUR,
     Style,
@@ -63,7 +64,7 @@ class Spectrum:
     edges
         Bin edges in ``unit``, shape ``(n + 1,)``.
     points
-        What was fitted: data, or the sum of backgrounds.
+        What was fitted, and what peaks in it: data, or the sum of backgrounds.
     points_label
         Its name in the legend.
     window
@@ -74,6 +75,8 @@ class Spectrum:
         The points inside the window are not drawn, nor used for the range of the axis.
     curve
         The fitted function, or None.
+    resonant
+        Contents of the backgrounds that peak in the window, which stand on the fitted function.
     signals
         Contents by process.
     label, unit
@@ -89,6 +92,7 @@ class Spectrum:
     fitted: Sequence[tuple[float, float]]
     blinded: bool
     curve: Curve | None = None
+    resonant: Mapping[str, Contents] = field(default_factory=dict)
     signals: Mapping[str, Contents] = field(default_factory=dict)
     label: str = "Mass"
     unit: str = "GeV"
@@ -116,11 +120,20 @@ class Spectrum:
         return ~self.in_window if self.blinded else np.ones(len(self.edges) - 1, dtype=bool)
 
     @property
-    def pulls(self) -> FloatArray:
-        """Points minus curve over the error of the points; NaN where there is no such thing.
+    def expected(self) -> FloatArray:
+        """All of the background: the curve, and what peaks on it; NaN without a curve."""
+        if self.curve is None:
+            return np.full(len(self.edges) - 1, np.nan)
+        return self.curve.per_bin + sum(
+            (contents.values for contents in self.resonant.values()), np.zeros(1)
+        )
 
-        The variance is the curve's expectation times the mean squared over the mean weight, which
-        is defined in empty bins too.
+    @property
+    def pulls(self) -> FloatArray:
+        """Points minus background over the error of the points; NaN where there is no such thing.
+
+        The variance is the background's expectation times the mean squared over the mean weight,
+        which is defined in empty bins too.
         """
         if self.curve is None:
             return np.full(len(self.edges) - 1, np.nan)
@@ -128,9 +141,9 @@ class Spectrum:
         used = self.visible & self.in_fit
         sumw = float(values[used].sum())
         ratio = float(variances[used].sum()) / sumw if sumw > 0 else np.nan
-        variance = np.abs(self.curve.per_bin) * ratio
+        variance = np.abs(self.expected) * ratio
         with np.errstate(divide="ignore", invalid="ignore"):
-            pulls = (values - self.curve.per_bin) / np.sqrt(variance)
+            pulls = (values - self.expected) / np.sqrt(variance)
         return np.where(self.visible & np.isfinite(pulls), pulls, np.nan)
 
 
@@ -154,6 +167,7 @@ def draw_spectrum(
         top = _draw_points(ax, spectrum)
         if spectrum.curve is not None:
             top = max(top, _draw_curve(ax, spectrum.curve))
+            top = max(top, _draw_resonant(ax, spectrum, spectrum.curve))
             _draw_pulls(axes[1], spectrum)
         top = max(top, _draw_signals(ax, spectrum, signal_scale))
         # The window stands last in the legend.
@@ -252,6 +266,24 @@ def _draw_curve(ax: Axes, curve: Curve) -> float:
             zorder=2,
         )
     return float(np.max(curve.y, initial=0.0))
+
+
+def _draw_resonant(ax: Axes, spectrum: Spectrum, curve: Curve) -> float:
+    """Each resonant background on top of the curve and of those before it."""
+    base = curve.per_bin
+    for i, (name, contents) in enumerate(spectrum.resonant.items()):
+        ax.stairs(
+            base + contents.values,
+            spectrum.edges,
+            baseline=base,
+            fill=True,
+            color=FILLS[(i + 1) % len(FILLS)],
+            alpha=0.8,
+            label=name,
+            zorder=1,
+        )
+        base = base + contents.values
+    return float(np.max(base, initial=0.0)) if spectrum.resonant else 0.0
 
 
 def _draw_signals(ax: Axes, spectrum: Spectrum, scale: float | None) -> float:
