@@ -90,6 +90,10 @@ def check(analysis: opt.AnalysisPath) -> None:
     rows = check_analysis(read)
     _console().print(dataset_table(rows))
     missing = [problem for row in rows for problem in row.missing]
+    if not missing:
+        from gato_coffea.trial import trial_problems
+
+        missing = list(trial_problems(read))
     for problem in missing:
         print(problem, file=sys.stderr)
     if missing:

@@ -44,7 +44,7 @@ class DatasetRow:
     Attributes
     ----------
     dataset, process, kind
-        Names, and ``data`` or ``simulation``.
+        Names, and ``data``, ``from data`` (weighted) or ``simulation``.
     files, entries, tree
         Number of files, entries in all of them (None for blinded data), path of the tree in them.
     sumw
@@ -150,7 +150,7 @@ def check_analysis(analysis: Analysis) -> tuple[DatasetRow, ...]:
 
 
 def _row(analysis: Analysis, name: str, files: Mapping[str, str]) -> DatasetRow:
-    dataset = analysis.datasets[name]
+    dataset, from_data = analysis.datasets[name], analysis.is_from_data(name)
     problems: list[str] = []
     entries, sumw, invalid = 0, 0.0, 0
     for path, tree_name in files.items():
@@ -180,9 +180,9 @@ def _row(analysis: Analysis, name: str, files: Mapping[str, str]) -> DatasetRow:
     return DatasetRow(
         dataset=name,
         process=dataset.process,
-        kind="data" if dataset.data else "simulation",
+        kind="data" if dataset.data else "from data" if from_data else "simulation",
         files=len(files),
-        entries=None if analysis.is_blinded and analysis.is_from_data(name) else entries,
+        entries=None if analysis.is_blinded and from_data else entries,
         tree=next(iter(files.values())),
         sumw=None if dataset.sum_of_weights is None else sumw,
         missing=tuple(problems),

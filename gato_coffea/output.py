@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -19,15 +19,13 @@ from gato_coffea.datasets import normalisation
 from gato_coffea.errors import InputError
 from gato_coffea.layout import Layout
 from gato_coffea.samples import Cells, Sample, concatenate
+from gato_coffea.soundness import check_ranges, remarks
 from gato_coffea.storage import load_processed, save_processed
 from gato_coffea.templates import empty_templates
 
 logger = logging.getLogger(__name__)
 
 Cutflow = dict[str, dict[str, dict[str, float]]]
-
-FAR = 2.0
-"""Factor by which a variation of the weights hardly changes a total unless it is a mistake."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +80,7 @@ class Processed:
         ------
         InputError
             If a dataset has no events or no positive sum of weights, too many values are not
-            finite, or no event of a process passes the selection.
+            finite, or no event of a process passes the selection or lies in a declared range.
         """
         _check(output, analysis)
         sumw = {name: float(output[name]["sumw"]) for name in analysis.datasets}
@@ -96,7 +94,8 @@ class Processed:
             cells = _cells(output, analysis, factors)
         merger = _Merger(output, analysis, factors, ratios)
         histograms = _histograms(merger)
-        for line in far_variations(histograms, analysis):
+        check_ranges(histograms, samples, analysis)
+        for line in remarks(histograms, analysis):
             logger.warning("%s", line)
         return cls(
             histograms=histograms,
@@ -347,25 +346,6 @@ def _histograms(merger: _Merger) -> dict[str, hist.Hist[Any]]:
         )
         merger.add(result[key], key, of="histograms")
     return result
-
-
-def far_variations(histograms: Mapping[str, hist.Hist[Any]], analysis: Analysis) -> Iterator[str]:
-    """A line for each variation that changes the total of a process by a factor of 2 or more."""
-    h = histograms[analysis.discriminants[0].name]
-    view: Any = h.view(flow=True)
-    totals = view["value"].sum(axis=-1)
-    filled = view["variance"].sum(axis=-1) > 0
-    for i, process in enumerate(h.axes[0]):
-        for j, variation in enumerate(h.axes[1]):
-            nominal, total = float(totals[i, 0]), float(totals[i, j])
-            if not filled[i, j] or nominal <= 0 or nominal < FAR * total < FAR**2 * nominal:
-                continue
-            replaced = variation != NOMINAL and analysis.weight.variations[variation].replace
-            hint = f"; a factor is said as {{multiply: {list(replaced)}}}" if replaced else ""
-            yield (
-                f"process {process!r}: weight.variations.{variation}: its total of {total:.6g} is "
-                f"{total / nominal:.3g} times the nominal {nominal:.6g}{hint}"
-            )
 
 
 def _templates(merger: _Merger) -> hist.Hist[Any] | None:

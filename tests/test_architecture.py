@@ -34,6 +34,8 @@ EVENT = {
     "output",
     "storage",
     "run",
+    "soundness",
+    "trial",
     "inspect",
     "rootfiles",
     "histogram_files",

@@ -169,7 +169,9 @@ def test_variations_compose_with_the_weight_of_a_dataset(make_analysis: Any) -> 
             "nominal": ["genWeight", "pileup"],
             "variations": {
                 "pileupUp": ["genWeight", "py:higher"],
+                "pileupDown": ["genWeight", "pileup"],
                 "scaleUp": {"multiply": ["py:tenth_more"]},
+                "scaleDown": {"multiply": "py:tenth_more"},
             },
         },
         "selection": None,
