@@ -121,7 +121,7 @@ def toy(
 ) -> None:
     """Write a toy as ROOT ntuples, several files a process."""
     from gato_coffea.ntuples import write_toy_ntuples
-    from gato_coffea.provenance import require_writable
+    from gato_coffea.workflow.folder import require_writable
 
     require_writable(output)
     files = write_toy_ntuples(kind.value, output, seed=seed)
@@ -293,7 +293,7 @@ def run(
     scheduler: opt.Scheduler = None,
     chunksize: opt.Chunksize = 100_000,
     quiet: opt.Quiet = False,
-    force: Annotated[bool, typer.Option("--force", help="Run every stage again.")] = False,
+    force: opt.Force = None,
 ) -> None:
     """Do everything that is not up to date, in order."""
     from gato_coffea.pipeline import run_all
@@ -315,7 +315,7 @@ def run(
         console.rule(f"{done.stage}: {state}", align="left")
         _print_results(job, done.stage, console)
 
-    reports = run_all(job, force=force, ended=ended)
+    reports = run_all(job, force=force or (), ended=ended)
     console.print(stage_table(reports))
     console.print(f"Results: {job.output}", soft_wrap=True)
 

@@ -64,7 +64,11 @@ OBSERVATION = "data_obs"
 
 
 class Analysis(Section):
-    """One analysis: what to read, how to normalise it, what to optimise."""
+    """One analysis: what to read, how to normalise it, what to optimise.
+
+    ``depends_on`` lists what results depend on beside that: files that ``analysis.py`` reads, and
+    environment variables as ``$NAME``.
+    """
 
     name: Name
     title: str | None = None
@@ -91,6 +95,7 @@ class Analysis(Section):
     exports: Exports = Exports()
     plots: Plots = Plots()
     ntuples: str | None = None
+    depends_on: tuple[str, ...] = ()
     directory: Path = Field(default=Path(), exclude=True)
 
     @model_validator(mode="before")
@@ -106,6 +111,11 @@ class Analysis(Section):
     def _name_of_class(cls, value: Any) -> Any:
         """Coffea's classes are named too, as NanoAODSchema."""
         return value.lower().removesuffix("schema") if isinstance(value, str) else value
+
+    @field_validator("depends_on", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

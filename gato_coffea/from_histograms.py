@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, get_args
 from gato_coffea.config import Constraints
 from gato_coffea.errors import InputError
 from gato_coffea.histogram_files import chosen_histograms
-from gato_coffea.provenance import require_writable
 from gato_coffea.results import SUMMARY, read_results, write_results
+from gato_coffea.workflow.inputs import fingerprints
+from gato_coffea.workflow.stage import Recorder
 
 if TYPE_CHECKING:
     from gato_coffea.gato.result import Result
+
+FROM_HISTOGRAMS = "from histograms"
+"""Key of a stage that no analysis file takes for its own."""
 
 
 def counts_of(words: Sequence[str]) -> Any:
@@ -101,17 +105,25 @@ def optimise_histograms(
     """
     from gato_coffea.gato.search import Method
     from gato_coffea.gato.settings import check_choice
+    from gato_coffea.pipeline import STAGES, results_folder
     from gato_coffea.stages import optimiser
 
-    require_writable(output)
     check_choice("method", method, get_args(Method))  # before TensorFlow is loaded for it
     histograms = chosen_histograms(path, signals=signals, backgrounds=backgrounds, region=region)
-    folder = output / "optimise"
-    if continued:
-        if not (folder / SUMMARY).is_file():
-            raise InputError(f"continue: {folder} holds no results to go on from")
-        settings["continue_from"] = list(read_results(folder).values())
-    results = optimiser(method)(histograms, signals=signals, method=method, **settings)
-    each = results if isinstance(results, list) else [results]
-    write_results(folder, each)
-    return {result.asked: result for result in each}
+    with results_folder(output):
+        folder = output / "optimise"
+        if continued:
+            if not (folder / SUMMARY).is_file():
+                raise InputError(f"continue: {folder} holds no results to go on from")
+            settings["continue_from"] = list(read_results(folder).values())
+        found: list[Result] = []
+
+        def make(aside: Path) -> None:
+            results = optimiser(method)(histograms, signals=signals, method=method, **settings)
+            found.extend(results if isinstance(results, list) else [results])
+            write_results(aside / "optimise", found)
+
+        Recorder(output, settings.get("seed", 0), fingerprints([str(path)])).run(
+            "optimise", make, place="optimise", key=FROM_HISTOGRAMS, forget=tuple(STAGES)
+        )
+    return {result.asked: result for result in found}

@@ -75,6 +75,14 @@ Animate = Annotated[
 Continue = Annotated[
     bool, typer.Option("--continue", help="Go on training from the results that are there.")
 ]
+Force = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--force",
+        metavar="STAGE",
+        help="Run a stage again, and what builds on it; once for each, or all.",
+    ),
+]
 
 FromHistograms = Annotated[
     Path | None,

@@ -119,7 +119,7 @@ class Processed:
         Raises
         ------
         OutputError
-            If the folder cannot be written to.
+            If the folder cannot be written to, or holds other files.
         """
         save_processed(self, Path(directory))
 

@@ -1,40 +1,45 @@
 """All stages in order; a stage whose inputs are unchanged is not run again.
 
 What a stage depends on is summed up in a key: the sections of the analysis file that matter to
-it, ``analysis.py``, the version of the package and its sources, and the keys of the stages it
-builds on; for the events, the input files. Keys stand in ``provenance.json`` with the files of
-the stage. A stage is forgotten there before it starts, so a run that is killed leaves nothing
-that looks complete.
+it, ``analysis.py`` and what it imports, the version of the package and its sources, and the keys
+of the stages it builds on; for the events, the input files. Keys stand in ``provenance.json``
+with the files of the stage and their content. A stage is forgotten there before it starts, so a
+run that is killed leaves nothing that looks complete. One process at a time runs in a folder.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gato_coffea import __version__, stages
 from gato_coffea.config import Analysis
-from gato_coffea.errors import InputError
+from gato_coffea.errors import GatoError, InputError, OutputError
 from gato_coffea.files import write_text
 from gato_coffea.provenance import (
     Provenance,
-    StageRecord,
     digest,
-    file_fingerprint,
     measured,
-    require_writable,
-    sizes,
     source_hashes,
 )
 from gato_coffea.stages import Job
+from gato_coffea.workflow.folder import (
+    CONFIG,
+    require_ours,
+    require_writable,
+    sweep,
+)
+from gato_coffea.workflow.inputs import further_inputs, input_fingerprints
+from gato_coffea.workflow.lock import locked
+from gato_coffea.workflow.stage import Recorder
 
 PACKAGE = Path(__file__).parent
-CONFIG = "config.json"
 EVENTS = (
     "schema",
     "tree",
@@ -51,6 +56,9 @@ EVENTS = (
     "event_id",
     "max_invalid_fraction",
 )
+MAX_RUNS = 3
+"""How often a stage is run again where its results are taken away or changed meanwhile."""
+ALL = "all"
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +67,11 @@ log = logging.getLogger(__name__)
 class Stage:
     """A stage: what it does, the stages it reads from, and the sections it depends on.
 
-    ``run`` returns the files that it has written below the results directory; ``folder`` is one
-    that holds nothing else, or None.
+    ``run`` writes to what `Job.target` names; ``place`` is the name of that folder or file.
     """
 
-    run: Callable[[Job], list[Path]]
-    folder: str | None
+    run: Callable[[Job], object]
+    place: str
     needs: tuple[str, ...]
     sections: tuple[str, ...]
     when: Callable[[Analysis], bool] = lambda _: True
@@ -97,7 +104,9 @@ STAGES: dict[str, Stage] = {
         ("optimise", "categorise", "sidebands"),
         ("name", "mass", "exports"),
     ),
-    "report": Stage(stages.run_report, None, (*RESULTS, "sidebands", "exports", "plots"), LOOKS),
+    "report": Stage(
+        stages.run_report, "report.html", (*RESULTS, "sidebands", "exports", "plots"), LOOKS
+    ),
 }
 FIRST_USE = {
     "gato": "optimise",
@@ -105,31 +114,29 @@ FIRST_USE = {
     "sidebands": "sidebands",
     "plots": "plots",
     "report.py": "report",
+    "report.html.jinja": "report",
 }
 """Parts of the package that no stage before this one uses: an edit of a plot trains nothing."""
 
 
-def input_fingerprints(analysis: Analysis) -> dict[str, dict[str, Any]]:
-    """Fingerprint of every input file by its path.
+def stage_keys(analysis: Analysis, inputs: dict[str, Any]) -> dict[str, str]:
+    """Key of every stage that the analysis has, from the fingerprints of the input files.
 
     Raises
     ------
     InputError
-        If a pattern of the analysis file matches no file.
+        If ``depends_on`` names a file that does not exist.
     """
-    from gato_coffea.datasets import fileset
-
-    paths = {path for dataset in fileset(analysis).values() for path in dataset["files"]}
-    return {path: file_fingerprint(path) for path in sorted(paths)}
-
-
-def stage_keys(analysis: Analysis, inputs: dict[str, Any]) -> dict[str, str]:
-    """Key of every stage that the analysis has, from the fingerprints of the input files."""
     keys: dict[str, str] = {}
     settings = analysis.optimise.model_dump(mode="json")
     use = settings.pop("use")
     extra = {
-        "process": [inputs, settings["folds"], analysis.uses_window],
+        "process": [
+            inputs,
+            further_inputs(analysis),
+            settings["folds"],
+            analysis.uses_window,
+        ],
         "optimise": [settings],
         "categorise": [use],
     }
@@ -147,8 +154,24 @@ def _sources(name: str) -> dict[str, str]:
     return {path: h for path, h in hashes if FIRST_USE.get(path.split("/")[0], name) == name}
 
 
+@contextmanager
+def results_folder(output: Path) -> Iterator[None]:
+    """Hold a results folder: it is writable, ours alone, and nobody else writes to it meanwhile.
+
+    Raises
+    ------
+    OutputError
+        If it is not, and why.
+    """
+    require_writable(output)
+    with locked(output):
+        require_ours(output, [CONFIG, *(stage.place for stage in STAGES.values())])
+        sweep(output)
+        yield
+
+
 def run_stage(job: Job, name: str, *, force: bool = True) -> StageReport:
-    """Run one stage on the results of those above it.
+    """Run one stage on the results of those above it; all below it are forgotten.
 
     Parameters
     ----------
@@ -164,48 +187,100 @@ def run_stage(job: Job, name: str, *, force: bool = True) -> StageReport:
     InputError
         If the analysis has no such stage, or a stage that it builds on has not run or is out of
         date.
+    OutputError
+        If the results directory cannot be written to, holds files of another's, or another
+        process writes to it.
     """
-    require_writable(job.output)
-    inputs = input_fingerprints(job.analysis)
-    keys = stage_keys(job.analysis, inputs)
-    if name not in keys:
-        raise InputError(
-            f"{job.analysis.name}: has no stage {name!r} (allowed: {', '.join(keys)})"
-        )
-    record = Provenance.read(job.output)
-    for need in _above(name, keys):
-        if not record.is_current(need, key=keys[need], output=job.output):
-            state = "is out of date" if need in record.stages else "has not run"
-            raise InputError(
-                f"{job.output}: stage {need} {state}; run gato-coffea {need}, or gato-coffea run"
-            )
-    return _run(job, name, keys=keys, inputs=inputs, force=force)
+    with results_folder(job.output):
+        run = _Run.of(job)
+        run.require(name)
+        record = Provenance.read(job.output)
+        for need in _above(name, run.keys):
+            if not run.is_current(record, need):
+                state = "is out of date" if need in record.stages else "has not run"
+                raise InputError(
+                    f"{job.output}: stage {need} {state}; run gato-coffea {need}, or "
+                    "gato-coffea run"
+                )
+        if not force and run.is_current(record, name):
+            return run.skipped(record, name)
+        return run.stage(name, forget_below=True)
 
 
 def run_all(
-    job: Job, *, force: bool = False, ended: Callable[[StageReport], None] = lambda _: None
+    job: Job,
+    *,
+    force: Collection[str] = (),
+    ended: Callable[[StageReport], None] = lambda _: None,
 ) -> list[StageReport]:
     """Run all stages in order, but for those whose inputs are unchanged.
+
+    Results that are taken away or changed meanwhile are made again.
 
     Parameters
     ----------
     job
         The analysis and its results directory.
     force
-        Run every stage.
+        Names of stages to run in any case, with all that build on them; ``all`` means every one.
     ended
         Called with the report of every stage when it has ended.
+
+    Raises
+    ------
+    InputError
+        If the analysis has no such stage.
+    OutputError
+        If the results directory cannot be written to, holds files of another's, another process
+        writes to it, or results vanish again and again.
     """
-    require_writable(job.output)
     reports = []
-    if job.analysis.ntuples is not None:
-        reports.append(_make(job))
-        ended(reports[-1])
-    inputs = input_fingerprints(job.analysis)
-    keys = stage_keys(job.analysis, inputs)
-    for name in keys:
-        reports.append(_run(job, name, keys=keys, inputs=inputs, force=force))
-        ended(reports[-1])
+
+    def report(done: StageReport) -> None:
+        reports.append(done)
+        ended(done)
+
+    with results_folder(job.output):
+        if job.analysis.ntuples is not None:
+            report(_make(job))
+        run = _Run.of(job)
+        for name in force:
+            if name != ALL:
+                run.require(name)
+        names = list(run.keys)
+        wanted = set(names if ALL in force else force)
+        runs, told, at = Counter[str](), set[str](), 0
+        while at < len(names):
+            record = Provenance.read(job.output)
+            stale = [n for n in names[:at] if not run.is_current(record, n)]
+            if stale:  # taken away, or changed, since it was made or looked at
+                at = names.index(stale[0])
+            name = names[at]
+            if name not in wanted and run.is_current(record, name):
+                if name not in told:
+                    report(run.skipped(record, name))
+                told.add(name)
+                at += 1
+                continue
+            if runs[name] == MAX_RUNS:
+                raise OutputError(
+                    f"{job.output}: results of stage {name} were taken away or changed "
+                    f"{MAX_RUNS} times while gato-coffea was at work; something else writes there"
+                )
+            runs[name] += 1
+            try:
+                report(run.stage(name, forget_below=name in wanted))
+            except GatoError:
+                record = Provenance.read(job.output)
+                if all(run.is_current(record, need) for need in _above(name, run.keys)):
+                    raise
+                continue  # what it reads was taken away meanwhile
+            wanted.discard(name)
+            told.add(name)
+            at += 1
+            if at == len(names):
+                record = Provenance.read(job.output)
+                at = next((i for i, n in enumerate(names) if not run.is_current(record, n)), at)
     return reports
 
 
@@ -227,34 +302,53 @@ def _make(job: Job) -> StageReport:
     return StageReport("ntuples", not made, cost.wall_s, cost.peak_mb)
 
 
-def _run(
-    job: Job, name: str, *, keys: dict[str, str], inputs: dict[str, Any], force: bool
-) -> StageReport:
-    output, seed = job.output, job.analysis.optimise.seed
-    record = Provenance.read(output)
-    if not force and record.is_current(name, key=keys[name], output=output):
+@dataclass(frozen=True)
+class _Run:
+    """A pass over stages in a results folder that is held: what was asked, and the keys."""
+
+    job: Job
+    inputs: dict[str, Any]
+    keys: dict[str, str]
+
+    @classmethod
+    def of(cls, job: Job) -> _Run:
+        inputs = input_fingerprints(job.analysis)
+        return cls(job, inputs, stage_keys(job.analysis, inputs))
+
+    def require(self, name: str) -> None:
+        if name not in self.keys:
+            raise InputError(
+                f"{self.job.analysis.name}: has no stage {name!r} (allowed: "
+                f"{', '.join(self.keys)})"
+            )
+
+    def is_current(self, record: Provenance, name: str) -> bool:
+        return record.is_current(
+            name, key=self.keys[name], output=self.job.output, needs=STAGES[name].needs
+        )
+
+    def skipped(self, record: Provenance, name: str) -> StageReport:
         log.info("%s: unchanged, skipped", name)
         last = record.stages[name]
         return StageReport(name, True, last.wall_s, last.peak_mb)
-    changed = [stage for stage in keys if name in _above(stage, keys)] if job.continued else []
-    record = record.without([name, *changed])
-    record.write(output, seed=seed, inputs=inputs)
-    write_text(output / CONFIG, _resolved(job.analysis))
-    with measured() as cost:
-        files = STAGES[name].run(job)
-    _tidy(output, STAGES[name].folder, files)
-    done = StageRecord(keys[name], sizes(files, output=output), cost.wall_s, cost.peak_mb)
-    record.with_stage(name, done).write(output, seed=seed, inputs=inputs)
-    return StageReport(name, False, cost.wall_s, cost.peak_mb)
 
+    def stage(self, name: str, *, forget_below: bool) -> StageReport:
+        job, stage = self.job, STAGES[name]
 
-def _tidy(output: Path, folder: str | None, files: list[Path]) -> None:
-    """Take away what an earlier run with other settings has left, or one that was killed."""
-    if folder is not None:
-        for aside in output.glob(f".{folder}.*"):
-            shutil.rmtree(aside)
-        for path in set(stages.files_below(output / folder)) - set(files):
-            path.unlink()
+        def make(aside: Path) -> None:
+            write_text(job.output / CONFIG, _resolved(job.analysis))
+            stage.run(replace(job, aside=aside))
+
+        below = [other for other in self.keys if name in _above(other, self.keys)]
+        done = Recorder(job.output, job.analysis.optimise.seed, self.inputs).run(
+            name,
+            make,
+            place=stage.place,
+            key=self.keys[name],
+            needs=stage.needs,
+            forget=below if forget_below else (),
+        )
+        return StageReport(name, False, done.wall_s, done.peak_mb)
 
 
 def _resolved(analysis: Analysis) -> str:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SUMMARY = "summary.json"
 FITS = "fits.json"
-KINDS = ("categories", "result", "history", "folds")
 NUMBERS = ("sumw", "sumw2", "count", "factor")
 
 
@@ -31,8 +30,7 @@ def write_results(folder: Path, results: Sequence[Result]) -> list[Path]:
 
     ``categories_<asked>.json``, ``result_<asked>.json``, ``history_<asked>.json`` and
     ``folds_<asked>.json`` (where there was training; the latter holds the categories that left
-    one fold out each) and ``summary.json``; the last is written last. Such files of an earlier
-    optimisation with other settings are taken away.
+    one fold out each) and ``summary.json``; the last is written last.
 
     Returns
     -------
@@ -51,9 +49,6 @@ def write_results(folder: Path, results: Sequence[Result]) -> list[Path]:
         if result.folds:
             folds = [categories.to_dict() for categories in result.folds]
             written.append(_write(folder / f"folds_{result.asked}.json", folds))
-    for kind in KINDS:
-        for path in set(folder.glob(f"{kind}_*.json")) - set(written):
-            path.unlink()
     return [*written, _write(folder / SUMMARY, _summary(results))]
 
 

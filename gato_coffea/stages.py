@@ -49,7 +49,8 @@ class Job:
 
     ``executor`` is ``iterative``, ``futures`` or ``dask``; ``scheduler`` the address of a dask
     cluster: how events are read changes no result. With ``continued``, training goes on from the
-    results that are there; with ``animate``, plots show how boundaries moved.
+    results that are there; with ``animate``, plots show how boundaries moved. A stage reads from
+    ``output`` and writes to ``aside``, where it is given.
     """
 
     analysis: Analysis
@@ -62,6 +63,7 @@ class Job:
     second_pass: bool = False
     continued: bool = False
     animate: bool = False
+    aside: Path | None = None
 
     @classmethod
     def of(cls, analysis: Analysis, *, output: Path | None = None, **options: Any) -> Job:
@@ -69,8 +71,12 @@ class Job:
         return cls(analysis=analysis, output=output or analysis.directory / "results", **options)
 
     def folder(self, stage: str) -> Path:
-        """Where a stage writes to."""
+        """Where the results of a stage are read."""
         return self.output / stage
+
+    def target(self, place: str) -> Path:
+        """Where a stage writes to."""
+        return (self.aside or self.output) / place
 
     def run_options(self) -> dict[str, Any]:
         """How `gato_coffea.run.process` is to run."""
@@ -83,23 +89,16 @@ class Job:
         }
 
 
-def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and in its folders."""
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
-
-
 def run_ntuples(job: Job) -> bool:
     """Make the ntuples where the analysis has some of its own; whether any were made."""
     return make_ntuples(job.analysis)
 
 
-def run_process(job: Job) -> list[Path]:
+def run_process(job: Job) -> None:
     """Read the events: histograms, columns, cut flow and sums of weights."""
     from gato_coffea.run import process
 
-    folder = job.folder("process")
-    process(job.analysis, **job.run_options()).save(folder)
-    return files_below(folder)
+    process(job.analysis, **job.run_options()).save(job.target("process"))
 
 
 def read_cutflow(job: Job) -> dict[str, dict[str, dict[str, float]]]:
@@ -140,7 +139,7 @@ def optimiser(method: str) -> Callable[..., Any]:
     return optimise
 
 
-def run_optimise(job: Job) -> list[Path]:
+def run_optimise(job: Job) -> None:
     """Find the categories, for every number of them that is asked."""
     analysis, settings = job.analysis, job.analysis.optimise
     processed = load_processed(job)
@@ -163,7 +162,7 @@ def run_optimise(job: Job) -> list[Path]:
         "input_fingerprint": digest(dict(processed.n_events), dict(processed.sumw)),
     }
     each = results if isinstance(results, list) else [results]
-    return write_results(job.folder("optimise"), [_with_origin(r, origin) for r in each])
+    write_results(job.target("optimise"), [_with_origin(r, origin) for r in each])
 
 
 def _with_origin(result: Result, origin: dict[str, str]) -> Result:
@@ -214,16 +213,15 @@ def load_categories(job: Job) -> Categories:
     return Categories.load(path, features=[d.name for d in job.analysis.discriminants])
 
 
-def run_categorise(job: Job) -> list[Path]:
+def run_categorise(job: Job) -> None:
     """Templates of the chosen categories, and a copy of the categories beside them."""
     categories = load_categories(job)
     templates, source = _templates(job, categories)
-    folder = job.folder("templates")
+    folder = job.target("templates")
     categories.save(folder / "categories.json")
     used = {"asked": used_count(job), "kept": categories.n_categories, "templates_from": source}
     write_text(folder / "used.json", json.dumps(used) + "\n")
     _write_templates(templates, folder)
-    return files_below(folder)
 
 
 def _templates(job: Job, categories: Categories) -> tuple[Hist[Any], str]:
@@ -276,11 +274,11 @@ def _write_templates(templates: Hist[Any], folder: Path) -> None:
     write_root(templates, folder / "templates.root")
 
 
-def run_sidebands(job: Job) -> list[Path]:
+def run_sidebands(job: Job) -> None:
     """Fit the mass sidebands of every category."""
     from gato_coffea.sidebands import fit_categories
 
-    return [write_fits(job.folder("sidebands"), fit_categories(load_templates(job), job.analysis))]
+    write_fits(job.target("sidebands"), fit_categories(load_templates(job), job.analysis))
 
 
 def load_fits(job: Job) -> list[CategoryFit]:
@@ -288,17 +286,17 @@ def load_fits(job: Job) -> list[CategoryFit]:
     return [] if job.analysis.mass is None else read_fits(job.folder("sidebands"))
 
 
-def run_exports(job: Job) -> list[Path]:
+def run_exports(job: Job) -> None:
     """Write everything that other tools read."""
     from gato_coffea.exports import write_exports
 
     fits = load_fits(job) or None
     templates, categories = load_templates(job), load_categories(job)
-    return write_exports(
+    write_exports(
         templates,
         categories,
         job.analysis,
-        job.folder("exports"),
+        job.target("exports"),
         fits=fits,
         result=load_results(job)[used_count(job)],
     )
@@ -312,12 +310,12 @@ def read_evaluation(job: Job) -> dict[str, Any]:
     return content
 
 
-def run_plots(job: Job) -> list[Path]:
+def run_plots(job: Job) -> None:
     """Draw all figures, as PDF and PNG."""
     from gato_coffea.plots.run import draw_run
 
     used = used_count(job)
-    folder = job.folder("plots")
+    folder = job.target("plots")
     written = draw_run(
         folder,
         analysis=job.analysis,
@@ -330,15 +328,15 @@ def run_plots(job: Job) -> list[Path]:
     )
     names = [str(path.relative_to(folder)) for path in written]
     write_text(folder / PLOT_LIST, json.dumps(names, indent=1) + "\n")
-    return [*written, folder / PLOT_LIST]
 
 
-def run_report(job: Job) -> list[Path]:
+def run_report(job: Job) -> None:
     """Write ``report.html``: everything on one page."""
     from gato_coffea.report import render_report
 
-    path = job.output / "report.html"
     plots = json.loads((job.folder("plots") / PLOT_LIST).read_text())
+    record = json.loads((job.output / PROVENANCE).read_text())
+    stages = {n: {k: v for k, v in r.items() if k != "files"} for n, r in record["stages"].items()}
     page = render_report(
         analysis=job.analysis,
         results=load_results(job),
@@ -347,7 +345,6 @@ def run_report(job: Job) -> list[Path]:
         fits=load_fits(job),
         evaluation=read_evaluation(job),
         plots=[job.folder("plots") / name for name in plots],
-        provenance=json.loads((job.output / PROVENANCE).read_text()),
+        provenance=record | {"stages": stages},
     )
-    write_text(path, page)
-    return [path]
+    write_text(job.target("report.html"), page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -28,17 +29,22 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 COUNTS = ("cutflow", "sumw", "n_events", "factors", "invalid", "out_of_range")
 TEMPLATES = "templates"
+OWN = re.compile(r"process\.json|histograms\.(npz|coffea|root)|(columns|cells)/[^/]+\.npz")
+"""Files of the folder."""
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """An empty folder aside; it takes the place of ``path`` when the block ends well.
 
+    Of a link, it takes the place of the folder behind.
+
     Raises
     ------
     OutputError
         If it cannot be written.
     """
+    path = path.resolve()
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     old = path.with_name(f"{aside.name}.old")
     try:
@@ -54,6 +60,19 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _require_own(folder: Path) -> None:
+    """Refuse to replace what is not, file by file, the result of a pass over events."""
+    if not folder.exists():
+        return
+    names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()]
+    others = sorted(name for name in names if not OWN.fullmatch(name))
+    if folder.is_file() or others or (names and "process.json" not in names):
+        raise OutputError(
+            f"{folder}: holds other files, which would be replaced "
+            f"({', '.join((others or names)[:3])}); choose another folder"
+        )
+
+
 def save_processed(processed: Processed, directory: Path) -> None:
     """Write a result to a folder, whole or not at all, in place of what was there.
 
@@ -64,10 +83,11 @@ def save_processed(processed: Processed, directory: Path) -> None:
     Raises
     ------
     OutputError
-        If the folder cannot be written to.
+        If the folder cannot be written to, or holds other files.
     """
     from coffea.util import save as save_coffea
 
+    _require_own(directory)
     histograms = dict(processed.histograms)
     if processed.templates is not None:
         histograms[TEMPLATES] = processed.templates

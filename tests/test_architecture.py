@@ -51,6 +51,7 @@ TOP = {
     "stages",
     "from_histograms",
     "pipeline",
+    "workflow",
     "tables",
     "options",
     "cli",

@@ -129,12 +129,19 @@ def test_cells_are_saved_and_loaded(make_analysis: Any, tmp_path: Path) -> None:
     assert set(again.histograms) == {"score", "mass", "score_mass"}
 
 
-def test_saving_again_replaces_everything(small_run: Any, tmp_path: Path) -> None:
+def test_saving_again_replaces_what_was_saved_and_nothing_else(
+    small_run: Any, tmp_path: Path
+) -> None:
     _, result = small_run
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old.txt").touch()
-    result.save(tmp_path / "out")
-    assert not (tmp_path / "out" / "old.txt").exists()
+    folder = tmp_path / "out"
+    result.save(folder)
+    (folder / "columns" / "old.npz").touch()  # of a process that is no more
+    result.save(folder)
+    assert not (folder / "columns" / "old.npz").exists()
+    (folder / "process.cc").touch()
+    with pytest.raises(OutputError, match=r"out: holds other files.*\(process\.cc\)"):
+        result.save(folder)
+    assert (folder / "process.cc").is_file()
 
 
 def test_nothing_is_half_written(small_run: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from gato_coffea.config import read_analysis
 from gato_coffea.errors import ConfigError, InputError, OutputError
 from gato_coffea.pipeline import FIRST_USE, PACKAGE, STAGES, run_all, run_stage, stage_keys
 from gato_coffea.preparation import make_ntuples
-from gato_coffea.provenance import Provenance, StageRecord, measured, source_hashes
+from gato_coffea.provenance import FileMark, Provenance, StageRecord, measured, source_hashes
 from gato_coffea.results import chosen
 from gato_coffea.run import process
 from gato_coffea.stages import Job
@@ -103,8 +103,8 @@ def test_every_stage_writes_what_it_records_and_is_then_skipped(folder: Path) ->
     output = folder / "results"
     record = json.loads((output / "provenance.json").read_text())
     for stage in record["stages"].values():
-        for name, size in stage["files"].items():
-            assert (output / name).stat().st_size == size
+        for name, mark in stage["files"].items():
+            assert (output / name).stat().st_size == mark["size"]
     assert record["seed"] == 0
     assert record["versions"]["gato-coffea"] == "0.1.0"
     assert set(record["inputs"]) == {str(p.resolve()) for p in (folder / "data").iterdir()}
@@ -316,7 +316,9 @@ def test_a_killed_run_leaves_nothing_half_written_and_resumes(folder: Path) -> N
     output = folder / "results"
     assert Provenance.read(output).stages == {}
     assert not (output / "process").exists()
-    (output / ".process.0123.old").mkdir()  # left by a kill at the moment of writing
+    left = output / f".stage.{'0123' * 8}.part"  # by a kill at the moment of writing
+    left.mkdir()
+    (left / "process").mkdir()
     assert run_stage(job(folder), "process").skipped is False
     assert not list(output.glob(".*"))
 
@@ -324,7 +326,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_resumes(folder: Path) -> N
 def test_a_failed_stage_is_forgotten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_stage(job(folder), "process")
 
-    def fails(_: Job) -> list[Path]:
+    def fails(_: Job) -> None:
         raise InputError("no")
 
     monkeypatch.setitem(STAGES, "process", replace(STAGES["process"], run=fails))
@@ -413,12 +415,16 @@ def test_a_number_to_use_must_have_been_asked_for(tmp_path: Path) -> None:
 
 def test_a_record_is_current_only_with_its_key_and_its_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("abc")
-    record = Provenance().with_stage("s", StageRecord("k", {"a": 3}, 1.0, 2.0))
+    mark = FileMark.of(tmp_path / "a")
+    record = Provenance().with_stage("s", StageRecord("k", {"a": mark}, 1.0, 2.0))
     assert record.is_current("s", key="k", output=tmp_path)
     assert not record.is_current("s", key="other", output=tmp_path)
     assert not record.is_current("t", key="k", output=tmp_path)
-    (tmp_path / "a").write_text("abcd")
-    assert not record.is_current("s", key="k", output=tmp_path)
+    for changed in ("abcd", "abd"):
+        (tmp_path / "a").write_text(changed)
+        assert not record.is_current("s", key="k", output=tmp_path)
+    nothing = Provenance().with_stage("s", StageRecord("k", {}, 1.0, 2.0))
+    assert not nothing.is_current("s", key="k", output=tmp_path)
 
 
 def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What keeps a results folder right: one run at a time, only files of our own, nothing stale."""
