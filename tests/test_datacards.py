@@ -130,6 +130,11 @@ def test_a_card_is_read_whatever_the_length_of_its_names(length):
     ]
 
 
+def test_a_variation_with_the_name_of_the_signal_strength_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="variation 'r' has the name of combine's"):
+        write_combine(model_of(source="r"), tmp_path)
+
+
 def test_what_does_not_agree_stands_at_the_head_of_the_card():
     model = [replace(c, notes=("a note",)) for c in model_of()]
     text = datacard(model, shapes="x.root", warnings=["bin observation 3 of 5"])

@@ -78,6 +78,20 @@ def test_variations_cost_and_an_absent_signal_gives_nothing():
     assert [value.per_signal["s3"] for value in values] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("signals", [["s1"], ["s1", "s2"]])
+def test_a_variation_may_have_the_name_of_a_strength(signals):
+    model = [
+        replace(c, processes=tuple(p for p in c.processes if p.name in (*signals, "b")))
+        for c in model_of(mu=(1.1, 0.9), mu_s1=(1.1, 0.9))
+    ]
+    twins = [
+        replace(c, processes=tuple(p for p in c.processes if p.name in (*signals, "b")))
+        for c in model_of(muon=(1.1, 0.9), other=(1.1, 0.9))
+    ]
+    found, wanted = (evaluate_model(m, signals, "geometric").everything for m in (model, twins))
+    assert found.combined == pytest.approx(wanted.combined, rel=1e-6)
+
+
 def result_of(*, held_out, training, background=BACKGROUND, spread=0.05):
     yields = Yields(
         processes=("s1", "s2", "b"),

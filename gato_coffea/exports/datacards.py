@@ -15,6 +15,9 @@ from gato_coffea.exports.models import WINDOW_ALONE, Channel
 from gato_coffea.files import replacing, write_text
 from gato_coffea.samples import FloatArray
 
+STRENGTH = "r"
+"""What combine calls the signal strength."""
+
 
 def write_combine(
     model: Sequence[Channel], folder: str | Path, *, warnings: Sequence[str] = ()
@@ -66,8 +69,16 @@ def _combine_histograms(channel: Channel) -> list[tuple[str, FloatArray, FloatAr
 
 
 def _check_names(model: Sequence[Channel]) -> None:
-    """Refuse two histograms of one name, of which combine would read one for both."""
+    """Refuse two histograms of one name, of which combine would read one for both.
+
+    A variation must not have the name of combine's own signal strength either.
+    """
     for channel in model:
+        if any(STRENGTH in process.shapes for process in channel.processes):
+            raise InputError(
+                f"exports: variation {STRENGTH!r} has the name of combine's signal strength; call "
+                "it otherwise"
+            )
         names = [name for name, *_ in _combine_histograms(channel)]
         twice = [name for name in names if names.count(name) > 1]
         if twice:

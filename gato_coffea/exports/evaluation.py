@@ -13,7 +13,7 @@ import numpy.typing as npt
 from iminuit import Minuit
 
 from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
-from gato_coffea.exports.workspaces import pyhf_workspace
+from gato_coffea.exports.workspaces import pyhf_workspace, signal_strengths
 from gato_coffea.gato.result import Significance, decimals
 from gato_coffea.gato.significance import Combination, combine, signal_significances
 
@@ -243,25 +243,17 @@ def _discovery(model: Sequence[Channel], signal: str) -> float:
     """Square root of ``q0`` of the Asimov data with all signals; NaN if the fit fails."""
     import pyhf
 
-    workspace = pyhf_workspace(model)
-    own = {
-        modifier["name"]
-        for channel in workspace["channels"]
-        for sample in channel["samples"]
-        for modifier in sample["modifiers"]
-        if sample["name"] == signal and modifier["type"] == "normfactor"
-    }
-    if not own:
+    strength = signal_strengths(model)
+    if signal not in strength:
         return 0.0
     pdf = pyhf.Model(
-        {"channels": workspace["channels"], "parameters": []},
-        poi_name=own.pop(),
+        {"channels": pyhf_workspace(model)["channels"], "parameters": []},
+        poi_name=strength[signal],
         validate=False,
     )
     nominal = np.array(pdf.config.suggested_init(), dtype=np.float64)
     data = pdf.expected_data(nominal)
-    strengths = {m[0] for m in pdf.config.modifiers if m[1] == "normfactor"}
-    fixed = [pdf.config.par_slice(name).start for name in strengths]
+    fixed = [pdf.config.par_slice(name).start for name in strength.values()]
     free = np.setdiff1d(np.arange(len(nominal)), fixed)
     start = nominal.copy()
     start[pdf.config.poi_index] = 0.0

@@ -15,20 +15,19 @@ from gato_coffea.files import write_text
 def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
     """A pyhf workspace (HistFactory JSON, version 1.0.0).
 
-    Each signal has a strength: ``mu`` if there is one, else ``mu_<process>`` with the first as
-    parameter of interest. Variations are ``histosys`` of one name over all channels; finite
-    simulation of the backgrounds is a ``staterror`` of each channel, the error of a sideband
-    prediction a ``normsys`` of its own. A signal's own error is left out: pyhf would add it to
-    the total's at every strength, and dilute that of the background where there is no signal.
+    Each signal has a strength (`signal_strengths`), of which the first is the parameter of
+    interest. Variations are ``histosys`` of one name over all channels; finite simulation of the
+    backgrounds is a ``staterror`` of each channel, the error of a sideband prediction a
+    ``normsys`` of its own. A signal's own error is left out: pyhf would add it to the total's at
+    every strength, and dilute that of the background where there is no signal.
 
     Parameters
     ----------
     model
         From `channels`.
     """
-    signals = list(dict.fromkeys(p.name for c in model for p in c.processes if p.signal))
-    strength = {name: "mu" if len(signals) == 1 else f"mu_{name}" for name in signals}
-    poi = strength[signals[0]]
+    strength = signal_strengths(model)
+    poi = next(iter(strength.values()))
     return {
         "version": "1.0.0",
         "channels": [
@@ -41,6 +40,22 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
         "observations": [{"name": c.name, "data": c.observed.tolist()} for c in model],
         "measurements": [{"name": "measurement", "config": {"poi": poi, "parameters": []}}],
     }
+
+
+def signal_strengths(model: Sequence[Channel]) -> dict[str, str]:
+    """Name of the strength of each signal.
+
+    ``mu`` for one signal, else ``mu_<process>``; a variation that has such a name already, as one
+    of the muon efficiency may, makes it ``strength``.
+    """
+    signals = list(dict.fromkeys(p.name for c in model for p in c.processes if p.signal))
+    taken = {source for c in model for p in c.processes for source in p.shapes}
+
+    def named(word: str) -> dict[str, str]:
+        return {name: word if len(signals) == 1 else f"{word}_{name}" for name in signals}
+
+    found = named("mu")
+    return named("strength") if taken & set(found.values()) else found
 
 
 def _pyhf_sample(process: Process, channel: str, strength: Mapping[str, str]) -> dict[str, Any]:
