@@ -81,11 +81,13 @@ def check(analysis: opt.AnalysisPath) -> None:
     """Compare an analysis file with the files that it names."""
     from gato_coffea.config import load_functions, read_analysis
     from gato_coffea.inspect import check_analysis
+    from gato_coffea.plots.labels import check_labels
     from gato_coffea.preparation import make_ntuples
     from gato_coffea.tables import dataset_table
 
     read = read_analysis(analysis)
     load_functions(read)
+    check_labels(read)
     make_ntuples(read)
     rows = check_analysis(read)
     _console().print(dataset_table(rows))

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from gato_coffea.analysis_text import problem_of, read_yaml
 from gato_coffea.errors import ConfigError
 from gato_coffea.sections import (
+    AUTO_COUNTS,
     MAX_DISCRIMINANTS,
     MAX_FOLDS,
     Constraints,
@@ -39,6 +40,7 @@ from gato_coffea.sections import (
 )
 
 __all__ = [
+    "AUTO_COUNTS",
     "MAX_DISCRIMINANTS",
     "MAX_FOLDS",
     "Analysis",
@@ -150,6 +152,7 @@ class Analysis(Section):
                 f"optimise.bins_per_discriminant: needs {len(self.discriminants)} numbers "
                 f"(got {list(bins)})"
             )
+        self._check_counts()
         if self.mass is None and self.optimise.mass_window:
             raise ValueError("optimise.mass_window needs a mass section")
         if self.mass is None and self.exports.accept_poor_fits:
@@ -157,6 +160,19 @@ class Analysis(Section):
                 "exports.accept_poor_fits needs a mass section, whose fits it accepts"
             )
         return self
+
+    def _check_counts(self) -> None:
+        settings, counts = self.optimise, self.optimise.counts
+        if settings.use is not None and settings.use not in counts:
+            raise ValueError(
+                f"optimise.use: is none of the numbers of categories (got {settings.use}; "
+                f"allowed: {', '.join(map(str, counts))})"
+            )
+        if self.keep_columns and max(counts) > settings.max_points:
+            raise ValueError(
+                f"optimise.n_categories: {max(counts)} categories need as many points to train "
+                f"on (optimise.max_points is {settings.max_points})"
+            )
 
     def _check_blinding(self) -> None:
         if self.blind and self.mass is not None:

@@ -234,6 +234,9 @@ def run_all(
         If the results directory cannot be written to, holds files of another's, another process
         writes to it, or results vanish again and again.
     """
+    from gato_coffea.plots.labels import check_labels
+
+    check_labels(job.analysis)
     reports = []
 
     def report(done: StageReport) -> None:

@@ -5,6 +5,7 @@ What must hold between sections is checked by `gato_coffea.config.Analysis`, whi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -13,10 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gato_coffea.analysis_text import NAME_PATTERN
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+MAX_NAME = 120
+"""Results are called by these names, and a file's name takes 255 bytes at most."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=MAX_NAME)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Range = tuple[float, float]
+
+AUTO_COUNTS = (2, 3, 5, 8, 12, 20)
+"""Numbers of categories that are tried where the number is to be found."""
 
 MAX_DISCRIMINANTS = 12
 """Two cells along each of them are about as many points as are trained on by default."""
@@ -442,6 +449,13 @@ class Optimisation(Section):
                 f"(got {self.kind}, {self.method})"
             )
         return self
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of categories that are asked for."""
+        if self.bins_per_discriminant is not None:
+            return (math.prod(self.bins_per_discriminant),)
+        return AUTO_COUNTS if isinstance(self.n_categories, str) else self.n_categories
 
 
 class Exports(Section):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import uproot
 import yaml
 
 from gato_coffea import pipeline, stages
+from gato_coffea.cli import main
 from gato_coffea.config import read_analysis
 from gato_coffea.errors import ConfigError, InputError, OutputError
 from gato_coffea.pipeline import FIRST_USE, PACKAGE, STAGES, run_all, run_stage, stage_keys
@@ -407,10 +409,26 @@ def test_the_smallest_number_within_one_spread_of_the_best_is_used(
 
 
 def test_a_number_to_use_must_have_been_asked_for(tmp_path: Path) -> None:
-    write(tmp_path, {"optimise": {"signals": ["sig"], "n_categories": [2], "use": 4}})
+    # auto tries no more categories than there are points
+    write(tmp_path, {"optimise": {"signals": ["sig"], "n_categories": "auto", "use": 20}})
     summary = {"asked": [2], "held_out": [1.0], "spread": [0.1]}
-    with pytest.raises(ConfigError, match=r"optimise.use: is none of .*got 4; allowed: 2"):
+    with pytest.raises(ConfigError, match=r"optimise.use: is none of .*got 20; allowed: 2"):
         chosen(read_analysis(tmp_path), summary)
+
+
+def test_a_label_that_cannot_be_drawn_stops_a_run_before_it_begins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    discriminant = {"name": "score", "range": [0, 1], "label": r"$\mumu$"}
+    write(folder, {"discriminants": [discriminant]})
+    expected = r"small: discriminants\.score\.label: matplotlib cannot read it \(Unknown symbol"
+    with pytest.raises(ConfigError, match=expected):
+        run_all(job(folder))
+    assert not (folder / "results").exists()
+    monkeypatch.setattr(sys, "argv", ["gato-coffea", "check", str(folder)])
+    with pytest.raises(SystemExit):
+        main()
+    assert re.search(expected, capsys.readouterr().err)
 
 
 def test_a_record_is_current_only_with_its_key_and_its_files(tmp_path: Path) -> None:

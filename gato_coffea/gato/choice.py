@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gato_coffea.config import AUTO_COUNTS
 from gato_coffea.gato.result import Result, decimals
 
-AUTO_COUNTS = (2, 3, 5, 8, 12, 20)
-"""Numbers of categories that are tried where the number is to be found."""
+__all__ = ["AUTO_COUNTS", "Recommendation", "recommendation", "recommendation_of"]
 
 
 @dataclass(frozen=True)
