@@ -153,6 +153,7 @@ def run_optimise(job: Job) -> None:
         features=_features(analysis),
         window_gev=None if mass is None else mass.window_gev,
         mass_range_gev=None if mass is None else mass.range_gev,
+        resonant=() if mass is None else analysis.resonant,
         progress=job.progress,
         continue_from=previous,
         **options,

@@ -231,8 +231,12 @@ def test_a_step_of_lloyd_follows_the_slope_of_the_objective(combination, with_ma
                 signal[row, c] += step
             elif row == 2:
                 background[c] += step * yields.factor[c]
-            else:
+            elif row == 3:
                 variance[c] += step * yields.factor[c] ** 2
+            elif row == 4:  # resonant backgrounds are those of the window
+                background[c] += step
+            else:
+                variance[c] += step
             moved = replace(yields, signal=signal, background=background, variance=variance)
             values.append(float(objective.combined(moved)))
         slope[row, c] = (values[0] - values[1]) / 2e-5

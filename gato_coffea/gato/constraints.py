@@ -8,7 +8,7 @@ import numpy as np
 
 from gato_coffea.categories import Categories, EdgeCategories, MixtureCategories
 from gato_coffea.gato.evaluation import Sums, Tally
-from gato_coffea.gato.problem import Densities, Problem
+from gato_coffea.gato.problem import CategoryYields, Densities, Problem
 from gato_coffea.samples import FloatArray, IntArray
 
 ALMOST = 0.5
@@ -24,7 +24,7 @@ MOST_RAISES = 40
 """How many such steps are taken; they double as long as no event comes over."""
 
 
-def signal_likeness(parts: Densities) -> FloatArray:
+def signal_likeness(parts: Densities | CategoryYields) -> FloatArray:
     """Signal over background of each part; every signal counts with its share, not its rate.
 
     Parts without background come last.
@@ -37,13 +37,15 @@ def signal_likeness(parts: Densities) -> FloatArray:
 def parts_of(problem: Problem, sums: Sums) -> Densities:
     """Sums over components as densities of as many points."""
     s = [sums.processes.index(name) for name in problem.signals]
-    b = [sums.processes.index(name) for name in problem.backgrounds]
+    b = [sums.processes.index(name) for name in problem.continuum]
+    r = [sums.processes.index(name) for name in problem.resonant]
     return Densities(
         u=np.zeros((sums.sumw.shape[1], 1)),
         signal=sums.sumw[s],
         background=sums.sumw[b].sum(axis=0),
         variance=sums.sumw2[b].sum(axis=0),
         moment=None if sums.sumw_mass is None else sums.sumw_mass[b].sum(axis=0),
+        peak=np.stack([sums.sumw[r].sum(axis=0), sums.sumw2[r].sum(axis=0)]) if r else None,
     )
 
 
@@ -159,7 +161,7 @@ def merge_offenders(problem: Problem, parts: Densities) -> tuple[IntArray, list[
                 f"({yields.effective[worst] * parts.scale:.4g} effective background entries, "
                 f"background yield {yields.background[worst]:.3g})"
             )
-    order = np.argsort(signal_likeness(parts.grouped(label, n)), kind="stable")
+    order = np.argsort(signal_likeness(parts.yields(label, n, problem.objective)), kind="stable")
     rank = np.empty(n, dtype=np.int64)
     rank[order] = np.arange(n)
     return rank[label], notes

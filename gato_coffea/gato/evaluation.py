@@ -49,11 +49,17 @@ class Sums:
         return Sums(self.processes, total(self.sumw), total(self.sumw2), total(self.count), moment)
 
     def category_yields(
-        self, signals: Sequence[str], backgrounds: Sequence[str], window: Window | None
+        self,
+        signals: Sequence[str],
+        backgrounds: Sequence[str],
+        window: Window | None,
+        resonant: Sequence[str] = (),
     ) -> CategoryYields:
-        """Yields of the signals and of the total background."""
+        """Yields of the signals and of the total background, of which some may be resonant."""
         s = [self.processes.index(name) for name in signals]
-        b = [self.processes.index(name) for name in backgrounds]
+        b = [self.processes.index(name) for name in backgrounds if name not in resonant]
+        r = [self.processes.index(name) for name in resonant]
+        peak = np.stack([array[..., r, :].sum(axis=-2) for array in (self.sumw, self.sumw2)])
         moment = None if self.sumw_mass is None else self.sumw_mass[..., b, :].sum(axis=-2)
         return window_yields(
             self.sumw[..., s, :],
@@ -61,6 +67,7 @@ class Sums:
             self.sumw2[..., b, :].sum(axis=-2),
             moment,
             window,
+            peak if r else None,
         )
 
 
@@ -169,8 +176,13 @@ class PointTally(Tally):
 
 def _figures(problem: Problem, sums: Sums) -> FloatArray:
     """The combined significance, that by statistics only, and that of each signal; last axis."""
-    yields = sums.category_yields(problem.signals, problem.backgrounds, problem.objective.window)
-    return figures_of(problem.objective, yields)
+    return figures_of(problem.objective, _yields(problem, sums))
+
+
+def _yields(problem: Problem, sums: Sums) -> CategoryYields:
+    return sums.category_yields(
+        problem.signals, problem.backgrounds, problem.objective.window, problem.resonant
+    )
 
 
 def figures_of(objective: Objective, yields: CategoryYields) -> FloatArray:
@@ -280,7 +292,7 @@ def _mean_mass(problem: Problem, sums: Sums) -> FloatArray:
     assert window is not None
     assert sums.sumw_mass is not None
     total, moment = sums.sumw.sum(axis=1), sums.sumw_mass.sum(axis=1)
-    rows = [sums.processes.index(name) for name in problem.backgrounds]
+    rows = [sums.processes.index(name) for name in problem.continuum]
     overall = moment[rows].sum() / total[rows].sum() if total[rows].sum() > 0 else 0.0
     known = total**2 > sums.sumw2.sum(axis=1)
     mean = np.where(known, moment / np.where(known, total, 1.0), overall)
@@ -289,7 +301,6 @@ def _mean_mass(problem: Problem, sums: Sums) -> FloatArray:
 
 def yields_of(problem: Problem, sums: Sums) -> Yields:
     """The yields of all processes, with the background's factor into the mass window."""
-    found = sums.category_yields(problem.signals, problem.backgrounds, problem.objective.window)
     return Yields(
         processes=sums.processes,
         signals=problem.signals,
@@ -297,5 +308,6 @@ def yields_of(problem: Problem, sums: Sums) -> Yields:
         sumw=sums.sumw,
         sumw2=sums.sumw2,
         count=sums.count,
-        factor=found.factor,
+        factor=_yields(problem, sums).factor,
+        resonant=problem.resonant,
     )

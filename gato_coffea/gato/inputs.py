@@ -338,7 +338,8 @@ def points_from_samples(
     features
         The discriminants.
     signals
-        Processes whose yield counts inside the mass window only, where there is one.
+        Processes whose yield counts inside the mass window only, where there is one: resonant
+        backgrounds too.
     n_folds
         Number of folds.
     window

@@ -51,7 +51,8 @@ def rank_order(problem: Problem, target: Densities) -> IntArray:
     """
     if problem.u.shape[1] == 1:
         return np.argsort(problem.u[:, 0], kind="stable")
-    ratio = target.signal[0] / np.maximum(target.background, 1e-300)
+    alone = target.yields(np.arange(len(problem.u)), len(problem.u), problem.objective)
+    ratio = alone.signal[0] / np.maximum(alone.background, 1e-300)
     return np.argsort(ratio, kind="stable")
 
 
@@ -121,6 +122,8 @@ def _equal_shares(target: Densities, n_runs: int) -> IntArray:
     s = np.maximum(target.signal, 0.0)
     b = np.maximum(target.background, 0.0)
     parts = [*s, b, *np.sqrt(s * b)]
+    if target.peak is not None:
+        parts.append(np.maximum(target.peak[0], 0.0))
     share = sum(p / p.sum() for p in parts if p.sum() > 0)
     position = np.cumsum(share) - 0.5 * share
     group = np.minimum((position / share.sum() * n_runs).astype(np.int64), n_runs - 1)

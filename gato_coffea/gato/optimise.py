@@ -50,6 +50,7 @@ from gato_coffea.gato.settings import (
     checked_backgrounds,
     checked_bins,
     checked_counts,
+    checked_resonant,
     listed_features,
     mass_window,
 )
@@ -162,6 +163,7 @@ def optimise(
     features: Sequence[Feature] | None = None,
     window_gev: tuple[float, float] | None = None,
     mass_range_gev: tuple[float, float] | None = None,
+    resonant: Sequence[str] = (),
     mc_uncertainty: bool = True,
     systematic: float = 0.0,
     smooth: bool = True,
@@ -208,6 +210,8 @@ def optimise(
         Signal window and range of the mass: signal counts in the window, background is
         extrapolated into it from the range by an exponential. Both or none; without them all
         masses count, and where there are masses a note says so.
+    resonant
+        Backgrounds that peak in the signal window: counted there, and never extrapolated.
     mc_uncertainty, systematic
         Whether the significance knows of the background's uncertainty from finite simulation, as
         exported models do, and of a relative systematic one in each category. Every figure has
@@ -260,12 +264,13 @@ def optimise(
     if continue_from is not None and method != "gato":
         raise OptimisationError(f"continue: method {method} trains nothing (allowed: gato)")
     window = mass_window(window_gev, mass_range_gev)
+    resonant = checked_resonant(resonant, backgrounds, window)
     ordered = tuple(sorted(backgrounds))  # numbers are drawn, and sums taken, in this order
     used = {name: samples[name] for name in (*signals, *ordered)}
     points, tally = _prepare(
         used,
         features=features,
-        signals=signals,
+        in_window=(*signals, *resonant),
         n_folds=folds,
         window=window,
         max_points=max_points,
@@ -279,6 +284,7 @@ def optimise(
         objective=Objective(combination, mc_uncertainty, systematic, window),
         constraints=constraints or Constraints(),
         smooth=smooth,
+        resonant=resonant,
     )
     if bins is not None:
         counts = (int(np.prod(bins)),)
@@ -326,6 +332,7 @@ def optimise(
         "method": method,
         "signals": list(signals),
         "backgrounds": list(ordered),
+        "resonant": list(resonant),
         "combination": combination,
         "mc_uncertainty": mc_uncertainty,
         "systematic": systematic,
@@ -360,7 +367,7 @@ def _prepare(
     samples: Mapping[str, Any],
     *,
     features: Sequence[Feature] | None,
-    signals: Sequence[str],
+    in_window: Sequence[str],
     n_folds: int,
     window: Window | None,
     max_points: int,
@@ -371,7 +378,7 @@ def _prepare(
     values = list(samples.values())
     if all(isinstance(value, Cells) for value in values):
         check_dimension(len(values[0].grid.features))
-        points = points_from_cells(samples, in_window=None if window is None else signals)
+        points = points_from_cells(samples, in_window=None if window is None else in_window)
         return points, PointTally(points)
     if all(is_histogram(value) for value in values):
         if window is not None:
@@ -384,9 +391,9 @@ def _prepare(
     points = points_from_samples(
         events,
         features=features,
-        signals=signals,
+        signals=in_window,
         n_folds=n_folds,
         window=window,
         max_points=max_points,
     )
-    return points, EventTally(events, signals=signals, n_folds=n_folds, window=window)
+    return points, EventTally(events, signals=in_window, n_folds=n_folds, window=window)

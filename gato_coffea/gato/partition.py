@@ -80,12 +80,14 @@ def interval_yields(densities: Densities, objective: Objective) -> CategoryYield
         return c[..., None, :] - c[..., :, None]
 
     moment = None if densities.moment is None else runs(densities.moment)
+    peak = None if densities.peak is None else np.stack([runs(row) for row in densities.peak])
     return window_yields(
         runs(densities.signal),
         runs(densities.background),
         runs(densities.variance),
         moment,
         objective.window,
+        peak,
     )
 
 
@@ -176,7 +178,8 @@ def lloyd(
     best, best_value = label, float(combine(z, objective.combination))
     stack = _additive_rows(densities).T
     for _ in range(steps):
-        new = (stack @ _linear_score(yields, z, objective)).argmax(axis=1)
+        score = _linear_score(yields, z, objective)[: stack.shape[1]]
+        new = (stack @ score).argmax(axis=1)
         if np.array_equal(new, label):
             break
         label = new
@@ -192,7 +195,7 @@ def _linear_score(yields: CategoryYields, z: FloatArray, objective: Objective) -
     """What one unit of each of `_additive_rows` adds in each category.
 
     The first derivatives of the objective with respect to the yields, shape
-    ``(signals + 2, K)``: the tangent plane, which a convex function never falls below. ``z`` are
+    ``(signals + 4, K)``: the tangent plane, which a convex function never falls below. ``z`` are
     the significances of the signals.
     """
     s, b = np.maximum(yields.signal, 0.0), np.maximum(yields.background, 1e-12)
@@ -213,12 +216,17 @@ def _linear_score(yields: CategoryYields, z: FloatArray, objective: Objective) -
     if not objective.mc_uncertainty:
         by_variance = np.zeros_like(by_variance)
     rows = [by_background * yields.factor, by_variance * yields.factor**2]
+    rows += [by_background, by_variance]
     return np.concatenate([by_signal + by_any - by_other, rows])
 
 
 def _additive_rows(densities: Densities) -> FloatArray:
-    """Signals, background and its variance, shape ``(signals + 2, P)``."""
-    return np.concatenate([densities.signal, densities.background[None], densities.variance[None]])
+    """Signals, background and its variance, and those of resonant ones; ``(signals + 4, P)``.
+
+    Without resonant backgrounds there are two rows less.
+    """
+    rows = [*densities.signal, densities.background, densities.variance]
+    return np.array(rows if densities.peak is None else [*rows, *densities.peak])
 
 
 def seed_labels(
@@ -232,11 +240,17 @@ def seed_labels(
     seeds = densities.ordered(chosen)
     whole = densities.yields(np.zeros(len(b), dtype=np.int64), 1, objective)
     factor = np.broadcast_to(whole.factor, (n,))
+    peak = np.zeros((2, n)) if seeds.peak is None else seeds.peak
     around = CategoryYields(
-        seeds.signal, seeds.background * factor, seeds.variance * factor**2, np.zeros(n), factor
+        seeds.signal,
+        seeds.background * factor + peak[0],
+        seeds.variance * factor**2 + peak[1],
+        np.zeros(n),
+        factor,
     )
-    score = _linear_score(around, objective.per_signal(around), objective)
-    return (_additive_rows(densities).T @ score).argmax(axis=1).astype(np.int64)
+    stack = _additive_rows(densities).T
+    score = _linear_score(around, objective.per_signal(around), objective)[: stack.shape[1]]
+    return (stack @ score).argmax(axis=1).astype(np.int64)
 
 
 def merge_down(parts: Densities, n: int, objective: Objective) -> IntArray:
@@ -361,7 +375,7 @@ def constrained_lloyd(
         margin = problem.satisfied(events.yields(label, n, objective), scale=events.scale)
         if value > best_value and ((margin >= 1).all() or step == 0):
             best, best_value = label, value
-        score = stack @ _linear_score(yields, z, objective)
+        score = stack @ _linear_score(yields, z, objective)[: stack.shape[1]]
         new = _filled_up(problem, events, seen, score, parts.background)
         if np.array_equal(new, label):
             break
@@ -414,15 +428,21 @@ def _unlikeness(rows: FloatArray, one: int, m: int, objective: Objective) -> Flo
 
 
 def _rows(parts: Densities) -> FloatArray:
-    """Signals, background, its variance and, where there is one, its moment; ``(rows, parts)``."""
+    """Signals, background, its variance and, where there are such, its moment and resonant ones.
+
+    The shape is ``(rows, parts)``.
+    """
     rows = [*parts.signal, parts.background, parts.variance]
-    return np.array(rows if parts.moment is None else [*rows, parts.moment])
+    if parts.moment is not None:
+        rows.append(parts.moment)
+    return np.array(rows if parts.peak is None else [*rows, *parts.peak])
 
 
 def _yields(rows: FloatArray, m: int, objective: Objective) -> CategoryYields:
     """Yields of parts with ``m`` signals that are given by `_rows`."""
     moment = rows[m + 2] if len(rows) > m + 2 else None
-    return window_yields(rows[:m], rows[m], rows[m + 1], moment, objective.window)
+    peak = rows[m + 3 :] if len(rows) > m + 3 else None
+    return window_yields(rows[:m], rows[m], rows[m + 1], moment, objective.window, peak)
 
 
 def _squares(rows: FloatArray, m: int, objective: Objective) -> FloatArray:

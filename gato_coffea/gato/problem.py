@@ -67,6 +67,8 @@ class Objective:
 class Densities:
     """Yields at each point: of the signals, and of all backgrounds together.
 
+    Where backgrounds are resonant, those of the continuum stand alone and these beside them.
+
     Attributes
     ----------
     u
@@ -77,6 +79,9 @@ class Densities:
         Sum of weights and of squared weights, shape ``(P,)``.
     moment
         Background's sum of weight times mass, shape ``(P,)``, or None without a window.
+    peak
+        Sums of weights and of squared weights of resonant backgrounds inside the window, shape
+        ``(2, P)``, or None.
     scale
         Full sample over this one: a fold's training set holds less than all events, its yields
         are scaled up by this and its effective entries are not.
@@ -87,6 +92,7 @@ class Densities:
     background: FloatArray
     variance: FloatArray
     moment: FloatArray | None = None
+    peak: FloatArray | None = None
     scale: float = 1.0
 
     def yields(self, label: IntArray, n: int, objective: Objective) -> CategoryYields:
@@ -114,6 +120,7 @@ class Densities:
             variance,
             moment,
             objective.window,
+            None if self.peak is None else np.stack([total(row) for row in self.peak]),
         )
 
     def scaled(self, scale: float) -> Self:
@@ -124,6 +131,7 @@ class Densities:
             background=self.background * scale,
             variance=self.variance * scale**2,
             moment=None if self.moment is None else self.moment * scale,
+            peak=None if self.peak is None else self.peak * np.array([[scale], [scale**2]]),
             scale=self.scale * scale,
         )
 
@@ -136,6 +144,7 @@ class Densities:
             background=self.background[order],
             variance=self.variance[order],
             moment=None if self.moment is None else self.moment[order],
+            peak=None if self.peak is None else self.peak[:, order],
         )
 
     def padded(self, n: int) -> Self:
@@ -152,6 +161,7 @@ class Densities:
             background=longer(self.background),
             variance=longer(self.variance),
             moment=None if self.moment is None else longer(self.moment),
+            peak=None if self.peak is None else longer(self.peak),
         )
 
     def grouped(self, group: IntArray, n: int) -> Self:
@@ -168,6 +178,7 @@ class Densities:
             background=total(self.background),
             variance=total(self.variance),
             moment=None if self.moment is None else total(self.moment),
+            peak=None if self.peak is None else np.stack([total(row) for row in self.peak]),
         )
 
 
@@ -183,14 +194,22 @@ def window_yields(
     variance: FloatArray,
     moment: FloatArray | None,
     window: Window | None,
+    peak: FloatArray | None = None,
 ) -> CategoryYields:
-    """Yields with the background extrapolated into the mass window, where there is one."""
+    """Yields with the background extrapolated into the mass window, where there is one.
+
+    ``peak`` holds yield and variance of resonant backgrounds, which are counted in the window.
+    """
     effective = effective_entries(background, variance)
     factor = np.ones_like(background)
     if window is not None and moment is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = window_fraction(moment / background, window)
-    return CategoryYields(signal, background * factor, variance * factor**2, effective, factor)
+    background, variance = background * factor, variance * factor**2
+    if peak is not None:
+        background, variance = background + peak[0], variance + peak[1]
+        effective = effective_entries(background, variance)
+    return CategoryYields(signal, background, variance, effective, factor)
 
 
 def steady(values: FloatArray) -> FloatArray:
@@ -225,6 +244,12 @@ class Problem:
     objective: Objective
     constraints: Constraints
     smooth: bool = True
+    resonant: tuple[str, ...] = ()
+
+    @property
+    def continuum(self) -> tuple[str, ...]:
+        """Backgrounds that are extrapolated into the mass window, where there is one."""
+        return tuple(name for name in self.backgrounds if name not in self.resonant)
 
     @cached_property
     def u(self) -> FloatArray:
@@ -259,7 +284,7 @@ class Problem:
     def densities(self, folds: Sequence[int]) -> Densities:
         """What the events of some folds say, scaled to the yield of all events."""
         points, chosen = self.points, list(folds)
-        s, b = points.of(self.signals), points.of(self.backgrounds)
+        s, b = points.of(self.signals), points.of(self.continuum)
         scale = points.n_folds / len(chosen)
 
         def total(array: FloatArray, rows: IntArray) -> FloatArray:
@@ -268,22 +293,28 @@ class Problem:
         moment = None
         if points.sumw_mass is not None:
             moment = steady(total(points.sumw_mass, b).sum(axis=0) * scale)
+        peak = None
+        if self.resonant:
+            rows = points.of(self.resonant)
+            squares = total(points.sumw2, rows).sum(axis=0) * scale**2
+            peak = steady(np.stack([total(points.sumw, rows).sum(axis=0) * scale, squares]))
         return Densities(
             u=self.u,
             signal=steady(total(points.sumw, s) * scale),
             background=steady(total(points.sumw, b).sum(axis=0) * scale),
             variance=steady(total(points.sumw2, b).sum(axis=0) * scale**2),
             moment=moment,
+            peak=peak,
             scale=scale,
         )
 
     def sums(self, folds: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Sums of weights, of their squares, and events of some folds, each ``(processes, P)``.
 
-        Signals first; weights scaled to the yield of all events.
+        Signals first, resonant backgrounds last; weights scaled to the yield of all events.
         """
         points, chosen = self.points, list(folds)
-        rows = points.of([*self.signals, *self.backgrounds])
+        rows = points.of([*self.signals, *self.continuum, *self.resonant])
         scale = points.n_folds / len(chosen)
         sumw, sumw2, count = (
             np.asarray(array[rows][:, chosen].sum(axis=1))
@@ -320,7 +351,7 @@ def check_problem(problem: Problem, asked: int) -> None:
     """
     raw = problem.densities(problem.training_folds(None))
     names = [f"signal {name}" for name in problem.signals]
-    names.append(f"background {', '.join(problem.backgrounds)}")
+    names.append(f"background {', '.join(problem.continuum)}")
     for name, yields in zip(names, [*raw.signal, raw.background], strict=True):
         total, size = yields.sum(), np.abs(yields).sum()
         if not total > CANCELLED * size:

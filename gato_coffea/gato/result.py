@@ -51,6 +51,8 @@ class Yields:
     factor
         What the backgrounds' sums are to be multiplied with, shape ``(K,)``: the fraction of each
         category's mass range that lies in the window; ones where no window is used.
+    resonant
+        Backgrounds whose sums are those inside the window already.
     """
 
     processes: tuple[str, ...]
@@ -60,6 +62,7 @@ class Yields:
     sumw2: FloatArray
     count: FloatArray
     factor: FloatArray
+    resonant: tuple[str, ...] = ()
 
     def _sum(self, array: FloatArray, processes: Sequence[str]) -> FloatArray:
         rows = [self.processes.index(p) for p in processes]
@@ -75,18 +78,26 @@ class Yields:
         return np.stack([self.signal(name) for name in self.signals])
 
     @property
+    def _continuum(self) -> list[str]:
+        return [name for name in self.backgrounds if name not in self.resonant]
+
+    @property
     def background(self) -> FloatArray:
         """Total background yield, shape ``(K,)``."""
-        return self._sum(self.sumw, self.backgrounds) * self.factor
+        continuum = self._sum(self.sumw, self._continuum) * self.factor
+        return continuum + self._sum(self.sumw, self.resonant)
 
     @property
     def background_sumw2(self) -> FloatArray:
         """Variance of the total background yield from finite simulation, shape ``(K,)``."""
-        return self._sum(self.sumw2, self.backgrounds) * self.factor**2
+        continuum = self._sum(self.sumw2, self._continuum) * self.factor**2
+        return continuum + self._sum(self.sumw2, self.resonant)
 
     @property
     def effective_background(self) -> FloatArray:
         """Effective background entries ``sumw**2 / sumw2``, shape ``(K,)``."""
+        if self.resonant:
+            return effective_entries(self.background, self.background_sumw2)
         return effective_entries(
             self._sum(self.sumw, self.backgrounds), self._sum(self.sumw2, self.backgrounds)
         )

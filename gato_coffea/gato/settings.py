@@ -108,6 +108,35 @@ def checked_counts(asked: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def checked_resonant(
+    resonant: Sequence[str], backgrounds: Sequence[str], window: Window | None
+) -> tuple[str, ...]:
+    """Backgrounds that peak in the signal window.
+
+    Raises
+    ------
+    OptimisationError
+        If a name is no background, there is no window, or no background is left for the
+        continuum.
+    """
+    if isinstance(resonant, str):
+        raise OptimisationError(f"resonant: must be a list of processes (got {resonant!r})")
+    for name in resonant:
+        if name not in backgrounds:
+            raise OptimisationError(
+                f"resonant: {name!r} is no background (allowed: {', '.join(backgrounds)})"
+            )
+    if resonant and window is None:
+        raise OptimisationError(
+            f"resonant: needs window_gev and mass_range_gev (got {', '.join(resonant)})"
+        )
+    if resonant and set(resonant) >= set(backgrounds):
+        raise OptimisationError(
+            f"resonant: one background must be left for the continuum (got {', '.join(resonant)})"
+        )
+    return tuple(dict.fromkeys(resonant))
+
+
 def checked_bins(bins: Sequence[int] | None, *, kind: str, method: str) -> tuple[int, ...] | None:
     """Number of bins in each discriminant, where they are given.
 

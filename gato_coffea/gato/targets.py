@@ -55,7 +55,7 @@ def training_sets(problem: Problem) -> list[TrainingSet]:
 
 def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:
     """Refuse a fold that holds all of a signal or of the background."""
-    names = [*problem.signals, f"background {', '.join(problem.backgrounds)}"]
+    names = [*problem.signals, f"background {', '.join(problem.continuum)}"]
     for name, yields in zip(names, [*raw.signal, raw.background], strict=True):
         if not yields.sum() > 0:
             kind = "signal " if name in problem.signals else ""
@@ -83,16 +83,19 @@ def _target(
     """What is to be optimised, and the smooth estimate in it."""
     if not problem.smooth:
         return raw, None
-    yields = np.concatenate([raw.signal, raw.background[None]])
     sumw, sumw2, count = problem.sums(folds)
     tilts = [
         without_negative(raw.u, *own, degree=None if like is None else like.degrees[c])
         for c, own in enumerate(zip(sumw, sumw2, count, strict=True))
     ]
-    m = len(problem.signals)
+    m, r = len(problem.signals), len(sumw) - len(problem.resonant)
     positive = np.array([tilt.yields for tilt in tilts])
-    positive = np.concatenate([positive[:m], positive[m:].sum(axis=0)[None]])
-    variances = np.concatenate([sumw2[:m], raw.variance[None]])
+    classes, spreads = [*raw.signal, raw.background], [*sumw2[:m], raw.variance]
+    shapes = [*positive[:m], positive[m:r].sum(axis=0)]
+    if raw.peak is not None and raw.peak[0].sum() > 0:
+        classes, spreads = [*classes, raw.peak[0]], [*spreads, raw.peak[1]]
+        shapes.append(positive[r:].sum(axis=0))
+    yields, variances, positive = np.array(classes), np.array(spreads), np.array(shapes)
     effective = effective_entries(yields.sum(axis=1), variances.sum(axis=1))
     estimate = smooth_densities(
         raw.u, positive, effective, like=None if like is None else like.estimate
@@ -105,15 +108,20 @@ def _target(
 
 
 def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Densities:
-    moment = None
+    m = len(raw.signal)
+    signal, background, resonant = estimate[:m], estimate[m], estimate[m + 1 :]
+    moment, peak = None, raw.peak
     if raw.moment is not None:
-        moment = estimate[-1] * regional_mean(raw.moment, raw.background, raw.variance, region)
+        moment = background * regional_mean(raw.moment, raw.background, raw.variance, region)
+    if raw.peak is not None and len(resonant):
+        peak = resonant * np.array([[1.0], [raw.peak[1].sum() / raw.peak[0].sum()]])
     return replace(
         raw,
-        signal=estimate[:-1],
-        background=estimate[-1],
-        variance=estimate[-1] * (raw.variance.sum() / raw.background.sum()),
+        signal=signal,
+        background=background,
+        variance=background * (raw.variance.sum() / raw.background.sum()),
         moment=moment,
+        peak=peak,
     )
 
 

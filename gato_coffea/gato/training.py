@@ -91,7 +91,11 @@ class _Step:
         for target, raw in ((s.target, s.raw) for s in sets):
             parts = [*target.signal, target.background, target.variance]
             parts += [raw.background, raw.variance / raw.scale]
-            rows.append(parts if target.moment is None else [*parts, target.moment])
+            if target.moment is not None:
+                parts.append(target.moment)
+            if target.peak is not None and raw.peak is not None:
+                parts += [*target.peak, raw.peak[0], raw.peak[1] / raw.scale]
+            rows.append(parts)
         self.n_signals = len(problem.signals)
         self.data = tf.constant(np.array(rows), tf.float32)
 
@@ -133,13 +137,10 @@ class _Step:
                 window.window_low,
                 window.window_high,
             )
-        return _Yields(
-            total[:, :, :m],
-            background * factor,
-            variance * factor**2,
-            raw * factor,
-            sumw2 * factor**2,
-        )
+        found = [background * factor, variance * factor**2, raw * factor, sumw2 * factor**2]
+        if total.shape[2] > m + 5:  # resonant backgrounds, which are counted in the window
+            found = [each + total[:, :, m + 5 + i] for i, each in enumerate(found)]
+        return _Yields(total[:, :, :m], *found)
 
     def significance(self, yields: _Yields) -> Tensor:
         """Combined significance, shape ``(G, R)``."""
