@@ -110,7 +110,7 @@ def collect(
     -------
     dict
         ``{dataset: {"histograms", "columns" or "cells", "cutflow", "sumw", "sumw_variations",
-        "n_events", "invalid", "out_of_range", "templates" where asked}}``, which add.
+        "n_events", "varied", "invalid", "out_of_range", "templates" where asked}}``, which add.
 
     Raises
     ------
@@ -164,6 +164,7 @@ def collect(
         "sumw": float(total),
         "sumw_variations": {k.removeprefix(f"{SUM_OF_WEIGHTS}."): v for k, v in sums.items()},
         "n_events": n_events,
+        "varied": dict.fromkeys([NOMINAL, *sample.variations], len(sample)),
         "invalid": invalid | dict(kept.invalid),
         "out_of_range": dict(kept.out_of_range),
     }

@@ -155,6 +155,12 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
                 f"datasets.{name}: variation {min(unknown)!r} is not in weight.variations of the "
                 f"analysis file (allowed: {', '.join(analysis.weight.variations) or 'none'})"
             )
+        for variation, count in part["varied"].items():
+            if count != part["varied"][NOMINAL]:
+                raise InputError(
+                    f"datasets.{name}: variation {variation!r} was given for {count} of "
+                    f"{part['varied'][NOMINAL]} events; it must be given for all or none"
+                )
         if part["n_events"] == 0 and not hidden:
             raise InputError(f"datasets.{name}: the tree has no entries in any of its files")
         selected = part["cutflow"][LAST_STEP]["events"]
@@ -289,8 +295,8 @@ def _cells(
 
 
 def _variations(part: Mapping[str, Any]) -> set[str]:
-    """Labels that were filled in the histograms of a dataset, nominal included."""
-    return {label for h in part["histograms"].values() for label in h.axes[1]}
+    """Variations that a dataset has, nominal included."""
+    return set(part["varied"])
 
 
 @dataclass(frozen=True)

@@ -30,12 +30,28 @@ Histograms = Mapping[str, "hist.Hist[Any]"]
 def remarks(histograms: Histograms, analysis: Analysis) -> Iterator[str]:
     """A line for everything that is possible, but more likely a mistake.
 
-    Variations that change the total of a process by a factor of `FAR` or more, and a mass
-    spectrum that rises from its lower end.
+    Variations that change the total of a process by a factor of `FAR` or more, a mass spectrum
+    that rises from its lower end, and one sample as several datasets.
     """
+    yield from _parts_of_a_sample(analysis)
     yield from _far_variations(histograms[analysis.discriminants[0].name], analysis)
     if analysis.mass is not None:
         yield from _turn_on(histograms[MASS], analysis.mass, analysis)
+
+
+def _parts_of_a_sample(analysis: Analysis) -> Iterator[str]:
+    """Each dataset is scaled to the whole luminosity: eras or extensions would add up to more."""
+    seen: dict[tuple[str, float], str] = {}
+    for name, dataset in analysis.datasets.items():
+        if not dataset.cross_section_pb or dataset.derived_from is not None:
+            continue
+        first = seen.setdefault((dataset.process, dataset.cross_section_pb), name)
+        if first != name:
+            yield (
+                f"datasets.{name}: process {dataset.process!r} has the same cross section in "
+                f"datasets.{first}, and each is scaled to the whole luminosity; files of one "
+                "sample belong into one dataset"
+            )
 
 
 def _far_variations(histogram: hist.Hist[Any], analysis: Analysis) -> Iterator[str]:

@@ -180,7 +180,11 @@ class Eras:
     varied: tuple[str, ...] = ("bkg_a", "sig_a")
     variation: str = "eraUp"
     process: str | None = None
+    until: int = 1000
     categories: Any = None
+
+    def has(self, metadata: Any) -> bool:
+        return metadata["dataset"] in self.varied and metadata["entrystart"] < self.until
 
     def __call__(self, events: Any) -> Any:
         categories = self.categories
@@ -190,7 +194,7 @@ class Eras:
             process=self.process or events.metadata["process"],
             layout=Layout.of(self.analysis),
             mass="m",
-            variations={self.variation: 2.0} if events.metadata["dataset"] in self.varied else {},
+            variations={self.variation: 2.0} if self.has(events.metadata) else {},
             data=events.metadata["is_data"],
             categories=categories,
             templates=templates,
@@ -242,6 +246,10 @@ def test_a_variation_that_one_dataset_lacks_is_its_nominal(two_eras: Any) -> Non
             {"variation": "jesUp"},
             "variation 'jesUp' is not in weight.variations of the analysis file (allowed: eraUp, "
             "eraDown)",
+        ),
+        (
+            {"until": 30},
+            "variation 'eraUp' was given for 155 of 210 events; it must be given for all or none",
         ),
         ({"process": "ggH"}, "events are of process 'ggH' (the analysis file has 'sig')"),
     ],

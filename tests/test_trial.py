@@ -104,6 +104,15 @@ def test_what_is_only_pointed_out(make_analysis: Any, caplog: pytest.LogCaptureF
     assert rise.endswith("a turn-on of the selection? A higher lower end would avoid it")
 
 
+def test_one_sample_as_two_datasets(make_analysis: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert trial_problems(make_analysis({"datasets.bkg_b.cross_section_pb": 20.0})) == ()
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "datasets.bkg_b: process 'bkg' has the same cross section in datasets.bkg_a, and each is "
+        "scaled to the whole luminosity; files of one sample belong into one dataset"
+    )
+
+
 def test_the_first_events_are_not_all(
     make_analysis: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
