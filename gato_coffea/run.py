@@ -11,11 +11,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import loky
-from coffea import nanoevents
+import cloudpickle
+from coffea.nanoevents import BaseSchema
 from coffea.processor import DaskExecutor, FuturesExecutor, Runner, accumulate
 from coffea.processor.executor import ExecutorBase, FileMeta, WorkItem
 
@@ -26,6 +27,10 @@ from gato_coffea.datasets import Fileset, fileset
 from gato_coffea.errors import ExecutionError, GatoError, InputError
 from gato_coffea.inspect import check_first_files, diagnose
 from gato_coffea.output import Processed
+from gato_coffea.processing.chunks import ERRORS, ChunkTask, close_files
+from gato_coffea.processing.cluster import dask_client, require_same_workers, watched
+from gato_coffea.processing.pool import worker_pool
+from gato_coffea.processing.versions import here
 from gato_coffea.processor import GatoProcessor
 from gato_coffea.rootfiles import open_tree, opened
 
@@ -39,11 +44,7 @@ SCHEMAS = {
     "delphes": "DelphesSchema",
     "treemaker": "TreeMakerSchema",
 }
-SCHEDULER_TIMEOUT_S = 10.0
 CLUSTER_RETRIES = 2
-ERRORS = "errors of gato_coffea"
-"""Key of the errors that workers tell of; no dataset can be called so."""
-
 FAILED = "The error was: "
 WORK_ITEM = re.compile(
     r"WorkItem\(dataset='(?P<dataset>[^']*)', filename=(?P<filename>'[^']*'|\"[^\"]*\").*?"
@@ -63,22 +64,6 @@ class QuietIterativeExecutor(ExecutorBase):
     ) -> tuple[Any, int]:
         """Sum of the outputs of all items."""
         return accumulate(map(function, items), accumulator), 0
-
-
-@dataclass(frozen=True)
-class _Telling:
-    """A processor whose errors come back as values.
-
-    Dask would try the chunk again, and coffea's progress bar would print the traceback.
-    """
-
-    process: Callable[[Any], Any]
-
-    def __call__(self, events: Any) -> Any:
-        try:
-            return self.process(events)
-        except GatoError as error:
-            return {ERRORS: {type(error).__name__: [str(error)]}}
 
 
 def _first(told: Mapping[str, Sequence[str]]) -> GatoError:
@@ -168,18 +153,26 @@ def run_chunks(
     ExecutionError
         If a chunk fails, or is missing in the end.
     """
-    runner = Runner(
-        engine,
-        chunksize=chunksize,
-        schema=getattr(nanoevents, schema),
-        metadata_cache={},
-    )
-    with _one_line(files):
+    runner = Runner(engine, chunksize=chunksize, schema=BaseSchema, metadata_cache={})
+    on_dask = isinstance(engine, DaskExecutor)
+    payload = cloudpickle.dumps(processor)
+    task = ChunkTask(schema, here(), None if on_dask else payload, telling=on_dask)
+    with _one_line(files), contextlib.ExitStack() as stack:
+        if on_dask:
+            require_same_workers(engine.client)
+            stack.enter_context(watched(engine.client))
+        stack.callback(close_files)
         work = list(_work_items(runner, files))
-    told = isinstance(engine, DaskExecutor)
-    with _one_line(files):
-        result = runner.run(work, _Telling(processor.process) if told else processor)
-    if told and ERRORS in result["out"]:
+        pass_over = engine.copy(unit="chunk", function_name=type(processor).__name__)
+        if on_dask:
+            pass_over.heavy_input = payload
+        retries = 0 if on_dask else engine.retries
+        result, failure = pass_over(
+            work, partial(Runner.automatic_retries, retries, False, task), None
+        )
+        if failure:
+            raise failure
+    if on_dask and ERRORS in result["out"]:
         raise _first(result["out"][ERRORS])
     missing = set(work) - set(result["processed"])
     if missing:
@@ -248,61 +241,17 @@ def _executor(
 
         yield IterativeExecutor(retries=0) if progress else QuietIterativeExecutor()
     elif executor == "futures":
-        with _pool(count) as pool:
+        with worker_pool(count) as pool:
             yield FuturesExecutor(pool=pool, status=progress, compression=compression, retries=0)
     else:
         retries = 0 if scheduler is None and client is None else CLUSTER_RETRIES
         with (
-            _dask_client(client, scheduler=scheduler, workers=count) as connected,
+            dask_client(client, scheduler=scheduler, workers=count) as connected,
             connected.as_current(),  # coffea's progress bar asks for the current client
         ):
             yield DaskExecutor(
                 client=connected, status=progress, compression=compression, retries=retries
             )
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[loky.ProcessPoolExecutor]:
-    """Worker processes for files and chunks alike; after a failure they do not go on."""
-    pool = loky.ProcessPoolExecutor(max_workers=workers)
-    failed = True
-    try:
-        yield pool
-        failed = False
-    finally:
-        pool.shutdown(kill_workers=failed)
-
-
-@contextlib.contextmanager
-def _dask_client(client: Any, *, scheduler: str | None, workers: int) -> Iterator[Any]:
-    """The user's client, or one that is closed again."""
-    if client is not None:
-        yield client
-        return
-    from distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        try:
-            connected = Client(scheduler, timeout=SCHEDULER_TIMEOUT_S, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
-            text = " ".join(str(error).split())[:200]
-            raise ExecutionError(
-                f"scheduler {scheduler}: does not answer ({type(error).__name__}: {text})"
-            ) from None
-        with connected:
-            yield connected
-        return
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as connected,
-    ):
-        yield connected
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ EVENT = {
     "columns",
     "events",
     "chunk",
+    "processing",
     "processor",
     "output",
     "storage",

@@ -15,6 +15,7 @@ from gato_coffea.categories import EdgeCategories
 from gato_coffea.config import read_analysis
 from gato_coffea.datasets import fileset
 from gato_coffea.errors import ConfigError, ExecutionError, InputError
+from gato_coffea.processing import cluster as cluster_module
 from gato_coffea.processor import GatoProcessor
 from gato_coffea.samples import Feature
 from gato_coffea.templates import templates_from_samples
@@ -91,7 +92,7 @@ def test_executors_that_cannot_be(make_analysis: Any, options: Any, message: str
 def test_a_scheduler_that_does_not_answer(
     make_analysis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "SCHEDULER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(cluster_module, "SCHEDULER_TIMEOUT_S", 0.5)
     start = time.monotonic()
     with pytest.raises(ExecutionError, match=r"^scheduler tcp://127\.0\.0\.1:9: does not answer"):
         run.process(make_analysis(), executor="dask", scheduler="tcp://127.0.0.1:9")
