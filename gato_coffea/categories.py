@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,21 @@ import numpy as np
 
 from gato_coffea.arrays import matrix
 from gato_coffea.errors import InputError
-from gato_coffea.files import write_text
+from gato_coffea.files import DAMAGED, is_damaged, read_json, write_text
 from gato_coffea.samples import Feature, FloatArray, Grid, IntArray, Scale
 
 SCHEMA_VERSION = 1
 BLOCK = 20_000
+
+LARGEST_TABLE = 20_000_000
+"""Cells of the largest table that is read: far more than are made, and 160 MB in memory."""
+
+LARGEST_END = 1e100
+"""Ends of ranges beyond this have differences, and squares of them, that are no numbers."""
+
+SMALLEST_WIDTH, LARGEST_PARAMETER = 1e-12, 1e12
+"""Widths of components, and their other parameters, in units of the stretched range of a feature;
+what is far beyond any trained one overflows when it is squared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +139,7 @@ class Categories(ABC):
             discriminants.
         """
         path = Path(path)
-        try:
-            content = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot read categories ({error})") from None
+        content = read_json(path, what="categories")
         if not isinstance(content, dict) or "schema_version" not in content:
             raise InputError(f"{path}: is no categories file (schema_version is missing)")
         if content["schema_version"] != SCHEMA_VERSION:
@@ -141,8 +149,8 @@ class Categories(ABC):
             )
         try:
             result = from_dict(content)
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
-            raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
+        except DAMAGED as error:
+            raise is_damaged(path, error) from None
         names = [f.name for f in result.features]
         if features is not None and names != list(features):
             raise InputError(f"{path}: made for discriminants {names} (asked {list(features)})")
@@ -254,24 +262,40 @@ def _feature(feature: Feature) -> dict[str, Any]:
     return content if content.pop("open") is False else {**content, "open": True}
 
 
-def _decode_label(parameters: Mapping[str, Any]) -> IntArray:
+def _decode_label(parameters: Mapping[str, Any], size: int) -> IntArray:
+    """Labels of ``size`` components or cells; no more is unpacked than that."""
+    if size > LARGEST_TABLE:
+        raise ValueError(f"has {size} cells, and no table has more than {LARGEST_TABLE}")
     label = parameters["label"]
     if isinstance(label, str):
-        raw = zlib.decompress(base64.b64decode(label))
+        stream = zlib.decompressobj()
+        raw = stream.decompress(base64.b64decode(label), 2 * size + 1)
+        if len(raw) != 2 * size or not stream.eof:
+            raise ValueError("label does not fit the edges")
         result = np.frombuffer(raw, dtype="<i2").astype(np.int64)
     else:
         result = np.asarray(label)
     if result.ndim != 1 or result.size == 0 or result.dtype.kind != "i" or result.min() < 0:
         raise ValueError("label must be a list of whole numbers that are not negative")
+    if result.size != size:
+        raise ValueError(
+            f"label does not fit the edges, or components ({result.size}, not {size})"
+        )
+    if result.max() > np.iinfo(np.int16).max:
+        raise ValueError(f"label must be at most {np.iinfo(np.int16).max} (got {result.max()})")
     return result.astype(np.int64)
 
 
 def _decode_features(content: Any) -> tuple[Feature, ...]:
     features = tuple(Feature(**f) for f in content)
+    if not features or len({f.name for f in features}) < len(features):
+        raise ValueError("features must be one or more, of different names")
     for f in features:
+        if not isinstance(f.name, str) or not isinstance(f.open, bool):
+            raise ValueError(f"a feature must have a name, and be open or not (got {f})")
         if f.scale not in get_args(Scale):
             raise ValueError(f"scale of {f.name!r} must be one of {', '.join(get_args(Scale))}")
-        if not (np.isfinite([f.low, f.high]).all() and f.low < f.high):
+        if not (np.abs([f.low, f.high]) <= LARGEST_END).all() or not f.low < f.high:
             raise ValueError(f"range of {f.name!r} must be two increasing numbers")
         if f.scale == "log" and f.low <= 0:
             raise ValueError(f"range of {f.name!r} must be above zero for scale log")
@@ -290,46 +314,57 @@ def _decode_edges(
     return edges
 
 
+def _check_count(content: Mapping[str, Any], label: IntArray) -> None:
+    n_categories = content.get("n_categories", label.max() + 1)
+    if n_categories != label.max() + 1:
+        raise ValueError(f"n_categories {n_categories} does not fit labels up to {label.max()}")
+
+
 def from_dict(content: Mapping[str, Any]) -> Categories:
     """Categories from the content of a categories file.
 
     Raises
     ------
-    KeyError, ValueError
+    KeyError, TypeError, ValueError and others of `gato_coffea.files.DAMAGED`
         If the content is damaged.
     """
     parameters = content["parameters"]
     if not isinstance(parameters, Mapping):
         raise ValueError("parameters must be a mapping")
     features = _decode_features(content["features"])
-    label = _decode_label(parameters)
-    n_categories = content.get("n_categories", label.max() + 1)
-    if n_categories != label.max() + 1:
-        raise ValueError(f"n_categories {n_categories} does not fit labels up to {label.max()}")
     training = content.get("training", {})
+    if not isinstance(training, Mapping):
+        raise ValueError("training must be a mapping")
     if content["kind"] == MixtureCategories.kind:
         arrays = {
             name: np.asarray(parameters[name], dtype=np.float64)
             for name in ("means", "scale_tril", "log_weights")
         }
+        label = _decode_label(parameters, len(parameters["log_weights"]))
+        _check_count(content, label)
         k, d = len(label), len(features)
         shapes = {"means": (k, d), "scale_tril": (k, d, d), "log_weights": (k,)}
         for name, array in arrays.items():
-            if array.shape != shapes[name] or not np.isfinite(array).all():
+            if array.shape != shapes[name] or not (np.abs(array) <= LARGEST_PARAMETER).all():
                 raise ValueError(f"{name} must be finite, of shape {shapes[name]}")
-        if (np.diagonal(arrays["scale_tril"], axis1=1, axis2=2) <= 0).any():
-            raise ValueError("the diagonal of scale_tril must be above zero")
+        if (np.diagonal(arrays["scale_tril"], axis1=1, axis2=2) < SMALLEST_WIDTH).any():
+            raise ValueError(f"the diagonal of scale_tril must be above {SMALLEST_WIDTH:g}")
         support = parameters.get("support")
         if support is not None:
             support = np.asarray(support, dtype=np.float64)
-            if support.shape != (d, 2) or not (support[:, 0] <= support[:, 1]).all():
+            increasing = support.shape == (d, 2) and (support[:, 0] <= support[:, 1]).all()
+            if not increasing or not (np.abs(support) <= LARGEST_PARAMETER).all():
                 raise ValueError(f"support must be increasing pairs, of shape {(d, 2)}")
-        return MixtureCategories(
+        result = MixtureCategories(
             features=features, label=label, training=training, support=support, **arrays
         )
+        with np.errstate(all="ignore"):
+            if not np.isfinite(result.log_posterior(np.ones((1, d)))).all():
+                raise ValueError("scale_tril has no inverse")
+        return result
     if content["kind"] == EdgeCategories.kind:
         edges = _decode_edges(parameters, features)
-        if label.size != np.prod([len(e) - 1 for e in edges]):
-            raise ValueError("label does not fit the edges")
+        label = _decode_label(parameters, math.prod(len(e) - 1 for e in edges))
+        _check_count(content, label)
         return EdgeCategories(features=features, label=label, training=training, edges=edges)
     raise ValueError(f"kind must be mixture or edges, got {content['kind']!r}")

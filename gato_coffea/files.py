@@ -1,14 +1,67 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what reading a damaged one raises."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
-from gato_coffea.errors import OutputError
+from gato_coffea.errors import InputError, OutputError
+
+DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+"""What making a value of the content of a file raises, where the file is not what it should be."""
+
+
+def read_json(
+    path: str | Path,
+    *,
+    what: str = "results",
+    object_hook: Callable[[dict[str, Any]], Any] | None = None,
+) -> Any:
+    """Content of a JSON file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    what
+        What it should hold, for the message.
+    object_hook
+        As `json.loads` takes it.
+
+    Raises
+    ------
+    InputError
+        If it is missing, is no JSON, or is nested too deeply.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_hook=object_hook)
+    except (OSError, *DAMAGED) as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot read {what} ({text})") from None
+
+
+def is_damaged(path: str | Path, error: Exception) -> InputError:
+    """The error that says that the content of a file is not what it has to be."""
+    text = " ".join(str(error).split())[:300]
+    return InputError(f"{path}: is damaged ({type(error).__name__}: {text})")
 
 
 @contextmanager

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import hist
-import numpy as np
 
+from gato_coffea.arrays import numbers
 from gato_coffea.axes import NOMINAL, PROCESS_AXES, VARIATION_AXES, by_process, named_data
-from gato_coffea.errors import InputError
+from gato_coffea.errors import GatoError, InputError
+from gato_coffea.files import is_damaged, read_json
 from gato_coffea.rootfiles import nearest, opened
 
 OPPOSITE = {"up": "down", "down": "up"}
+FREE_CELLS = 1_000_000
+"""A histogram of so many cells may be read from any file, however small: sparse ones are."""
 MANY = 8
 """Names that are listed in a message."""
 TAKEN = {*PROCESS_AXES, *VARIATION_AXES, "weight", "threads"}
@@ -48,11 +51,16 @@ def read_histograms(path: str | Path) -> Histograms:
         raise InputError(f"{path}: is of no known kind (allowed: {', '.join(readers)})")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    found = {
-        name: one
-        for key, histogram in readers[path.suffix](path)
-        for name, one in by_process(key, histogram)
-    }
+    try:
+        found = {
+            name: one
+            for key, histogram in readers[path.suffix](path)
+            for name, one in by_process(key, histogram)
+        }
+    except GatoError:
+        raise
+    except Exception as error:  # whatever the reading library raises is told as one line
+        raise is_damaged(path, error) from None
     if not found:
         raise InputError(f"{path}: holds no histogram")
     return found
@@ -214,33 +222,47 @@ def _from_coffea(path: Path) -> Iterator[tuple[str, Any]]:
 def _from_json(path: Path) -> Iterator[tuple[str, Any]]:
     import uhi.io.json
 
-    try:
-        content = json.loads(path.read_text(), object_hook=uhi.io.json.object_hook)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is not JSON of histograms ({error})") from None
-    found = dict(_flat("", content))
+    content = read_json(path, what="JSON of histograms", object_hook=uhi.io.json.object_hook)
+    found = dict(_flat("", content, largest=max(FREE_CELLS, path.stat().st_size)))
     for name, value in found.items():
         yield name, value if hasattr(value, "axes") else _from_contents(name, value)
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Histograms, or their plain edges and contents, in nested mappings, by their keys joined."""
+def _flat(name: str, value: Any, *, largest: float = math.inf) -> Iterator[tuple[str, Any]]:
+    """Histograms, or their plain edges and contents, in nested mappings, by their keys joined.
+
+    Those that would have more than ``largest`` cells are refused before they are made.
+    """
     if isinstance(value, hist.BaseHist):
         yield name, value
     elif isinstance(value, Mapping) and {"axes", "storage"} <= set(value):
+        cells = math.prod(map(_n_cells, value["axes"]))
+        if cells > largest:
+            raise InputError(
+                f"histogram {name or 'histogram'}: has {cells} cells, more than the file holds"
+            )
         yield name, hist.Hist(dict(value))
     elif isinstance(value, Mapping) and {"edges", "contents"} <= set(value):
         yield name, value
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _flat(f"{name}/{key}" if name else str(key), inner)
+            inside = f"{name}/{key}" if name else str(key)
+            yield from _flat(inside, inner, largest=largest)
+
+
+def _n_cells(axis: Mapping[str, Any]) -> int:
+    """Cells of an axis of UHI JSON, those of its flow included."""
+    if "bins" in axis:
+        return int(axis["bins"]) + 2
+    labels = axis.get("edges", axis.get("categories", (False, True)))
+    return len(labels) + 1
 
 
 def _from_contents(name: str, value: Mapping[str, Any]) -> hist.Hist[Any]:
-    edges = np.asarray(value["edges"], dtype=np.float64)
-    contents = np.asarray(value["contents"], dtype=np.float64)
-    n = len(edges) - 1
-    if edges.ndim != 1 or contents.shape not in ((n,), (n + 2,)):
+    edges = numbers(value["edges"], place=f"histogram {name}: edges")
+    contents = numbers(value["contents"], place=f"histogram {name}: contents")
+    n = edges.size - 1
+    if edges.ndim != 1 or n < 1 or contents.shape not in ((n,), (n + 2,)):
         raise InputError(
             f"histogram {name}: {contents.shape} contents do not fit {edges.shape} edges"
         )

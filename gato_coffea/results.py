@@ -12,16 +12,18 @@ import numpy as np
 
 from gato_coffea.categories import Categories, from_dict
 from gato_coffea.config import Analysis
-from gato_coffea.errors import ConfigError, InputError
-from gato_coffea.files import write_text
+from gato_coffea.errors import ConfigError
+from gato_coffea.files import DAMAGED, is_damaged, read_json, write_text
 from gato_coffea.gato.choice import recommendation, recommendation_of
 
 if TYPE_CHECKING:
-    from gato_coffea.gato.result import Result
+    from gato_coffea.gato.result import Result, Significance
     from gato_coffea.sidebands import CategoryFit, SidebandFit
 
 SUMMARY = "summary.json"
 FITS = "fits.json"
+LARGEST = 1e100
+"""Yields and significances beyond this have no squares."""
 NUMBERS = ("sumw", "sumw2", "count", "factor")
 
 
@@ -83,15 +85,18 @@ def read_summary(folder: Path) -> dict[str, Any]:
     InputError
         If it is missing or damaged.
     """
-    content: dict[str, Any] = _read(folder / SUMMARY)
-    return content
-
-
-def _read(path: Path) -> Any:
+    path = folder / SUMMARY
+    content: dict[str, Any] = read_json(path)
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot read results ({error})") from None
+        asked = content["asked"]
+        for key in ("kept", "held_out", "spread", "training"):
+            if len(content[key]) != len(asked):
+                raise ValueError(f"{key} does not fit asked")
+        if not asked or not all(isinstance(n, int) for n in asked):
+            raise ValueError(f"asked must be whole numbers, got {asked!r}")
+    except DAMAGED as error:
+        raise is_damaged(path, error) from None
+    return content
 
 
 def read_results(folder: Path) -> dict[int, Result]:
@@ -105,44 +110,83 @@ def read_results(folder: Path) -> dict[int, Result]:
     return {asked: _read_result(folder, asked) for asked in read_summary(folder)["asked"]}
 
 
+def _significance(content: Mapping[str, Any]) -> Significance:
+    """A significance from its JSON."""
+    from gato_coffea.gato.result import Significance
+
+    values = [content["combined"], *content["per_signal"].values()]
+    values += [content[k] for k in ("spread", "statistics_only") if content.get(k) is not None]
+    if not all(_is_number(value) for value in values):
+        raise ValueError(f"a significance must be made of numbers (got {values})")
+    return Significance(**content)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= LARGEST
+
+
+def _check_yields(yields: Mapping[str, Any]) -> None:
+    """Refuse yields whose arrays and names do not fit each other."""
+    processes = yields["processes"]
+    if not all(isinstance(name, str) for name in processes):
+        raise ValueError(f"processes must be names (got {processes})")
+    for key in ("signals", "backgrounds"):
+        if not yields[key] or not set(yields[key]) <= set(processes):
+            raise ValueError(f"{key} must be among the processes (got {yields[key]})")
+    shape = (len(processes), len(yields["factor"]))
+    for key in ("sumw", "sumw2", "count"):
+        if yields[key].shape != shape:
+            raise ValueError(f"{key} must have shape {shape} (got {yields[key].shape})")
+    for key in NUMBERS:
+        if not (np.abs(yields[key]) <= LARGEST).all():
+            raise ValueError(f"{key} must be finite")
+
+
 def _read_result(folder: Path, asked: int) -> Result:
-    from gato_coffea.gato.result import History, Result, Significance, Yardstick, Yields
+    from gato_coffea.gato.result import History, Result, Yardstick, Yields
 
     path = folder / f"result_{asked}.json"
-    content = _read(path)
-
-    def significance(value: Mapping[str, Any] | None) -> Any:
-        return None if value is None else Significance(**value)
-
+    content = read_json(path)
     try:
         yields: dict[str, Any] = {
-            key: np.asarray(value) if key in NUMBERS else tuple(value)
+            key: np.asarray(value, dtype=np.float64) if key in NUMBERS else tuple(value)
             for key, value in content["yields"].items()
         }
+        _check_yields(yields)
         history = None
         past = folder / f"history_{asked}.json"
         if past.is_file():
-            arrays = _read(past)
+            arrays = read_json(past)
             plain = {f.name: np.asarray(arrays[f.name]) for f in fields(History)[:-1]}
             history = History(**plain, boundaries=tuple(map(np.asarray, arrays["boundaries"])))
         parts = folder / f"folds_{asked}.json"
-        folds = tuple(map(from_dict, _read(parts))) if parts.is_file() else ()
+        folds = tuple(map(from_dict, read_json(parts))) if parts.is_file() else ()
+        categories = Categories.load(folder / f"categories_{asked}.json")
+        if content["asked"] != asked or categories.n_categories != len(yields["factor"]):
+            raise ValueError(f"does not fit {asked} categories, or their file")
+        if not all(isinstance(note, str) for note in content["notes"]):
+            raise ValueError("notes must be text")
+        if not _is_number(categories.training.get("systematic", 0.0)):
+            raise ValueError("systematic must be a number in the categories file")
         return Result(
-            asked=content["asked"],
-            categories=Categories.load(folder / f"categories_{asked}.json"),
-            held_out=significance(content["held_out"]),
-            training=significance(content["training"]),
+            asked=asked,
+            categories=categories,
+            held_out=_significance(content["held_out"]),
+            training=_significance(content["training"]),
             yields=Yields(**yields),
             yardsticks={
-                name: Yardstick(significance(y["held_out"]), significance(y["training"]))
+                name: Yardstick(
+                    None if y["held_out"] is None else _significance(y["held_out"]),
+                    _significance(y["training"]),
+                )
                 for name, y in content["yardsticks"].items()
             },
             history=history,
             notes=tuple(content["notes"]),
             folds=folds,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
+    except DAMAGED as error:
+        raise is_damaged(path, error) from None
 
 
 def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
@@ -182,7 +226,7 @@ def read_fits(folder: Path) -> list[CategoryFit]:
     from gato_coffea.sidebands import BackgroundEstimate, CategoryFit
 
     path = folder / FITS
-    content = _read(path)
+    content = read_json(path)
     try:
         return [
             CategoryFit(
@@ -200,8 +244,8 @@ def read_fits(folder: Path) -> list[CategoryFit]:
             )
             for entry in content
         ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error})") from None
+    except DAMAGED as error:
+        raise is_damaged(path, error) from None
 
 
 def _sideband_fit(content: Mapping[str, Any]) -> SidebandFit:

@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import hist
 import numpy as np
 
 from gato_coffea.axes import variation_labels
-from gato_coffea.columns import read_columns, write_columns
+from gato_coffea.columns import read_arrays, read_columns, write_columns
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError, OutputError
+from gato_coffea.files import DAMAGED, is_damaged, read_json
 from gato_coffea.layout import Layout
 from gato_coffea.samples import Cells, Sample
 from gato_coffea.templates import empty_templates
@@ -122,8 +122,10 @@ def load_processed(directory: Path, analysis: Analysis) -> dict[str, Any]:
         than the analysis has.
     """
     path = directory / "process.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; process the events first")
+    content = read_json(path, what="counts")
     try:
-        content = json.loads(path.read_text())
         if content["schema_version"] != SCHEMA_VERSION:
             raise InputError(
                 f"{path}: schema_version must be {SCHEMA_VERSION} "
@@ -142,9 +144,8 @@ def load_processed(directory: Path, analysis: Analysis) -> dict[str, Any]:
         }
     except FileNotFoundError as error:
         raise InputError(f"{error.filename}: no such file; process the events first") from None
-    except (OSError, KeyError, TypeError, ValueError, BadZipFile) as error:
-        text = " ".join(str(error).split())
-        raise InputError(f"{directory}: is damaged ({type(error).__name__}: {text})") from None
+    except (OSError, *DAMAGED) as error:
+        raise is_damaged(directory, error) from None
 
 
 def write_root(path: str | Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
@@ -175,28 +176,31 @@ def _read_histograms(
     layout = Layout.of(analysis)
     names = {"_".join(product): product for product in layout.products}
     result = {}
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        for name in (*content["histograms"], *([TEMPLATES] if content["n_categories"] else [])):
-            if name == TEMPLATES:
-                h = empty_templates(analysis, content["n_categories"])
-            elif name in names:
-                h = layout.empty(
-                    names[name],
-                    processes=analysis.all_processes,
-                    variations=variation_labels(analysis),
+    file = read_arrays(path)
+    for name in (*content["histograms"], *([TEMPLATES] if content["n_categories"] else [])):
+        if name == TEMPLATES:
+            n = content["n_categories"]
+            if not isinstance(n, int) or not 1 <= n <= file[f"value:{name}"].size:
+                raise ValueError(f"n_categories {n!r} does not fit the templates")
+            h = empty_templates(analysis, n)
+        elif name in names:
+            h = layout.empty(
+                names[name],
+                processes=analysis.all_processes,
+                variations=variation_labels(analysis),
+            )
+        else:
+            raise InputError(f"{path}: histogram {name!r} is not in the analysis file")
+        view: Any = h.view(flow=True)
+        for key in ("value", "variance"):
+            array = file[f"{key}:{name}"]
+            if array.shape != view.shape:
+                raise InputError(
+                    f"{path}: {name} was made with other processes, variations or bins than "
+                    f"the analysis file has (got {array.shape}; needs {view.shape})"
                 )
-            else:
-                raise InputError(f"{path}: histogram {name!r} is not in the analysis file")
-            view: Any = h.view(flow=True)
-            for key in ("value", "variance"):
-                array = file[f"{key}:{name}"]
-                if array.shape != view.shape:
-                    raise InputError(
-                        f"{path}: {name} was made with other processes, variations or bins than "
-                        f"the analysis file has (got {array.shape}; needs {view.shape})"
-                    )
-                view[key] = array
-            result[name] = h
+            view[key] = array
+        result[name] = h
     return result
 
 
@@ -207,5 +211,5 @@ def _read_samples(directory: Path, processes: list[str] | None) -> dict[str, Sam
 
 
 def _read_cells(path: Path, analysis: Analysis) -> Cells:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        return Cells(Layout.of(analysis).grid, file["key"], file["sums"], file["sum_x"])
+    file = read_arrays(path)
+    return Cells(Layout.of(analysis).grid, file["key"], file["sums"], file["sum_x"])

@@ -1,9 +1,12 @@
 """Categories: assignment, JSON round trip, damaged files, relabelling, NumPy alone."""
 
+import base64
 import json
 import subprocess
 import sys
-from dataclasses import replace
+import tracemalloc
+import zlib
+from dataclasses import asdict, replace
 from itertools import product
 
 import awkward as ak
@@ -199,7 +202,7 @@ DAMAGED = {
     "is damaged .*log_weights must be finite": lambda c: c["parameters"][
         "log_weights"
     ].__setitem__(0, None),
-    "is damaged .*means must be finite.*shape .3, 2.": cut_off,
+    "is damaged .*label does not fit the edges, or components .3, not 4.": cut_off,
     "is damaged .*unexpected keyword": lambda c: c["features"][0].update(colour="red"),
     "is damaged .*label must be a list of whole": lambda c: c["parameters"].update(
         label=[0.5, 1, 2, 3]
@@ -329,6 +332,34 @@ def test_beyond_the_trained_range_the_border_decides():
     again = from_dict(clipped.to_dict())
     assert again.assign(x).tolist() == [1, 1, 2, 2]
     assert as_edges(clipped).assign(x).tolist() == [1, 1, 2, 2]
+
+
+def test_small_files_do_not_grow(tmp_path):
+    """A kilobyte that unpacks to gigabytes is refused before that is asked for."""
+    path = tmp_path / "c.json"
+    content = edges(SCORE, PT, n=40).to_dict()
+    zeros = zlib.compress(bytes(60_000_000), 9)
+    content["parameters"]["label"] = base64.b64encode(zeros).decode()
+    path.write_text(json.dumps(content))
+    wide = np.linspace(0, 1, 100_001).tolist()
+    huge = content | {"features": [asdict(replace(SCORE, name=name)) for name in "abc"]}
+    huge["parameters"] = content["parameters"] | {"edges": [wide] * 3}
+    (tmp_path / "huge.json").write_text(json.dumps(huge))
+    many = edges(SCORE).to_dict()
+    many["parameters"]["label"] = [0, 1, 10**12]
+    many["n_categories"] = 10**12 + 1
+    (tmp_path / "many.json").write_text(json.dumps(many))
+    tracemalloc.start()
+    for name, told in (
+        ("c", "label does not fit the edges"),
+        ("huge", "no table has more than"),
+        ("many", "label must be at most 32767"),
+    ):
+        with pytest.raises(InputError, match=told):
+            Categories.load(tmp_path / f"{name}.json")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6  # the text itself is 6 MB, and its lists of numbers
 
 
 TABLE = {

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -60,3 +63,42 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         write_columns(tmp_path / "file" / "columns.npz", FULL)
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    """An array that says that it has this shape, and holds nothing."""
+    stream = io.BytesIO()
+    described = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, described)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_small_files_do_not_ask_for_gigabytes(tmp_path: Path, compressed: bool) -> None:
+    path = tmp_path / "columns.npz"
+    if compressed:
+        zeros = np.zeros(4_000_000)
+        np.savez_compressed(path, x=zeros[:, None], weight=zeros, is_data=np.array(False))
+    else:
+        with ZipFile(path, "w") as archive:
+            for name in ("x", "weight", "is_data"):
+                archive.writestr(f"{name}.npy", header((10**9,)))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"columns\.npz: cannot read columns .* says that it"):
+        read_columns(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
+
+
+def test_columns_that_do_not_fit_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "columns.npz"
+    for wrong in (
+        {"x": np.zeros((2, 1))},
+        {"weight": np.zeros(3, dtype=int)},
+        {"fold": [0.0] * 3},
+    ):
+        arrays = {"x": np.zeros((3, 1)), "weight": np.zeros(3), "is_data": np.array(False)}
+        np.savez(path, **(arrays | wrong))
+        with pytest.raises(InputError, match=r"cannot read columns .ValueError: .* has shape"):
+            read_columns(path)

@@ -81,7 +81,7 @@ def test_names_are_chosen(tmp_path: Path) -> None:
     ("name", "text", "told"),
     [
         ("h.txt", "x", "is of no known kind"),
-        ("h.json", "{", "is not JSON of histograms"),
+        ("h.json", "{", "cannot read JSON of histograms"),
         ("h.json", "{}", "holds no histogram"),
         ("h.json", '{"a": {"edges": [0, 1], "contents": [1, 2]}}', "do not fit"),
         ("h.root", "no", "is not a whole ROOT file"),
@@ -214,3 +214,12 @@ def test_the_reference_histograms_of_a_top_analysis_are_read() -> None:
         "single_top_t_chan",
         "single_top_tW",
     }
+
+
+def test_a_histogram_of_more_cells_than_the_file_holds(tmp_path: Path) -> None:
+    content = json.loads(json.dumps(filled()["sig", "nominal", :], default=uhi.io.json.default))
+    content["axes"][0]["bins"] = 10**9
+    path = tmp_path / "h.json"
+    path.write_text(json.dumps({"score": content}))
+    with pytest.raises(InputError, match="histogram score: has 1000000002 cells, more than the"):
+        read_histograms(path)

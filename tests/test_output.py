@@ -153,6 +153,16 @@ def test_nothing_is_half_written(small_run: Any, tmp_path: Path) -> None:
         Processed.load(tmp_path / "nowhere", analysis)
 
 
+def test_templates_of_more_categories_than_the_file_holds(small_run: Any, tmp_path: Path) -> None:
+    analysis, result = small_run
+    result.save(tmp_path / "out")
+    path = tmp_path / "out" / "process.json"
+    for n in (10**9, "2", -1):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"n_categories": n}))
+        with pytest.raises(InputError, match="does not fit the templates"):
+            Processed.load(tmp_path / "out", analysis)
+
+
 def test_damage_is_told(small_run: Any, tmp_path: Path, make_analysis: Any) -> None:
     analysis, result = small_run
     result.save(tmp_path / "out")
@@ -168,7 +178,7 @@ def test_damage_is_told(small_run: Any, tmp_path: Path, make_analysis: Any) -> N
     with pytest.raises(InputError, match=r"schema_version must be 2 \(got 99\)"):
         Processed.load(tmp_path / "out", analysis)
     path.write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match=r"process\.json: cannot read counts"):
         Processed.load(tmp_path / "out", analysis)
 
 

@@ -11,8 +11,7 @@ import uhi.io.json
 import uproot
 
 from gato_coffea.axes import NOMINAL
-from gato_coffea.errors import InputError
-from gato_coffea.files import replacing, write_text
+from gato_coffea.files import is_damaged, read_json, replacing, write_text
 
 
 def write_root(templates: hist.Hist[Any], path: str | Path) -> None:
@@ -84,8 +83,8 @@ def read_uhi(path: str | Path) -> hist.Hist[Any]:
     InputError
         If the file is missing or holds no histogram.
     """
+    content = read_json(path, what="a UHI histogram", object_hook=uhi.io.json.object_hook)
     try:
-        content = json.loads(Path(path).read_text(), object_hook=uhi.io.json.object_hook)
         return hist.Hist(content)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: holds no UHI histogram ({error})") from None
+    except Exception as error:  # whatever the histogram library raises is told as one line
+        raise is_damaged(path, error) from None

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from gato_coffea.errors import InputError
+from gato_coffea.files import DAMAGED
 from gato_coffea.gato.convert import column, each_process, matrix
 from gato_coffea.gato.objective import safe_sqrt, signal_z2
 from gato_coffea.gato.saving import damaged, read_model, write_model
@@ -70,7 +71,7 @@ class BinningModel(tf.Module):
         content = read_model(path, self._make())
         try:
             self._set_state(content)
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             raise damaged(path, error) from None
 
     def call(self, data_dict: Mapping[str, Any]) -> Any:

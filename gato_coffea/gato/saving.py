@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_coffea.errors import InputError
-from gato_coffea.files import write_text
+from gato_coffea.files import DAMAGED, write_text
 
 FILE = "model.json"
 
@@ -44,7 +44,7 @@ def read_model(path: str | Path, structure: Mapping[str, Any]) -> dict[str, Any]
         content = json.loads(file.read_text(), parse_constant=_refused)
         if not isinstance(content, dict):
             raise TypeError("is no mapping")
-    except (TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise damaged(path, error) from None
     for key, wanted in structure.items():
         if content.get(key) != wanted:
