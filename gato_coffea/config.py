@@ -155,6 +155,13 @@ class Analysis(Section):
         self._check_counts()
         if self.mass is None and self.optimise.mass_window:
             raise ValueError("optimise.mass_window needs a mass section")
+        derived = [p for p in self.optimise.signals if p in self.from_data]
+        if self.mass is not None and self.optimise.mass_window is None and derived:
+            raise ValueError(
+                f"optimise.mass_window: is missing; {derived[0]} is derived from data: say false "
+                "if its weights at all masses sum to the yield in the window, true if those in "
+                "the window do"
+            )
         if self.mass is None and self.exports.accept_poor_fits:
             raise ValueError(
                 "exports.accept_poor_fits needs a mass section, whose fits it accepts"

@@ -436,6 +436,7 @@ def test_signals_derived_from_data_are_what_the_background_leaves():
     for name in ("sig", "b1"):
         content["datasets"][name] |= {"derived_from": "obs", "weight": ["w"], "files": ["d.root"]}
     content["datasets"].pop("b2")
+    content["optimise"]["mass_window"] = False
     analysis = parse_analysis(content, directory=Path())
     assert analysis.from_data == ("sig", "b1")
     rng = np.random.default_rng(5)
@@ -455,6 +456,7 @@ def test_signals_derived_from_data_are_what_the_background_leaves():
             assert (sig.name, sideband.name) == ("sig", "sideband")
             assert sideband.rate == pytest.approx(fit.fit.window_yield)
             assert sig.rate + sideband.rate == pytest.approx(fit.observed)
+            assert fit.signals == {"sig": pytest.approx(sig.rate)}
             assert channel.observed.sum() == fit.observed
     content["mass"]["blinded"] = True
     with pytest.raises(InputError, match="sig is derived from data of the signal window, which"):

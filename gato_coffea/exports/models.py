@@ -22,7 +22,7 @@ from gato_coffea.exports.bins import (
 )
 from gato_coffea.exports.histograms import variations_of
 from gato_coffea.samples import FloatArray
-from gato_coffea.sidebands.categories import CategoryFit
+from gato_coffea.sidebands.categories import CategoryFit, shares
 from gato_coffea.sidebands.fits import ACCEPTED_LEVEL, edge_index
 
 logger = logging.getLogger(__name__)
@@ -282,8 +282,7 @@ def _from_data(
             "blinded; set mass.blinded: false, or take the signal from simulation"
         )
     left = observed - np.sum([p.values for p in processes if p not in own], axis=0)
-    share = np.array([max(p.rate, 0.0) for p in own])
-    share = share / share.sum() if share.sum() > 0 else np.full(len(own), 1 / len(own))
+    share = shares([p.rate for p in own])
     new = {
         p.name: replace(p, values=part * left, errors=part * np.sqrt(observed), shapes={})
         for p, part in zip(own, share, strict=True)

@@ -167,22 +167,48 @@ def _category(
     for note in notes:
         logger.warning("category %d: %s", category, note)
     show = not has_data or not mass.blinded
+    inside = float(sumw[window].sum())
+    signals = {
+        name: float(_contents(templates, [name], category)[0][window].sum())
+        for name in analysis.optimise.signals
+    }
+    if has_data and show:
+        peaks = sum(float(values[window].sum()) for values, _ in peaking.values())
+        left = inside - estimate.window_yield - peaks
+        signals = _less_background(signals, left, derived=analysis.from_data)
     return CategoryFit(
         category=category,
         source="data" if has_data else "background",
         estimate=estimate,
-        observed=float(sumw[window].sum()) if show else None,
+        observed=inside if show else None,
         observed_error=float(np.sqrt(sumw2[window].sum())) if show else None,
-        signals={
-            name: float(_contents(templates, [name], category)[0][window].sum())
-            for name in analysis.optimise.signals
-        },
+        signals=signals,
         resonant={
             name: (float(values[window].sum()), float(np.sqrt(variances[window].sum())))
             for name, (values, variances) in peaking.items()
         },
         notes=tuple(notes),
     )
+
+
+def _less_background(
+    signals: dict[str, float], left: float, *, derived: Sequence[str]
+) -> dict[str, float]:
+    """Yields of the signals, of which those derived from data share what is left of the data.
+
+    In the window such signals are the data themselves, background included.
+    """
+    own = [name for name in signals if name in derived]
+    left -= sum(value for name, value in signals.items() if name not in own)
+    share = shares([signals[name] for name in own])
+    return signals | {name: float(part * left) for name, part in zip(own, share, strict=True)}
+
+
+def shares(yields: Sequence[float]) -> FloatArray:
+    """Each yield over their sum, negative ones as none; equal parts where nothing is positive."""
+    positive = np.maximum(np.asarray(yields, dtype=np.float64), 0.0)
+    total = positive.sum()
+    return positive / total if total > 0 else np.full(len(positive), 1.0 / max(len(positive), 1))
 
 
 def _incompatible(
