@@ -400,12 +400,28 @@ def _cancelled(
     return tuple(kept), tuple(left)
 
 
+class ProcessConstraints(Section):
+    """What every category must hold of one background process."""
+
+    min_effective: Annotated[float, Field(ge=0)]
+
+
 class Constraints(Section):
-    """What every category must satisfy, exactly, in the result."""
+    """What every category must satisfy, exactly, in the result.
+
+    Of the total background ``min_effective`` effective entries, ``min_background`` yield, and at
+    most ``max_rel_unc`` relative uncertainty; of single backgrounds what ``per_process`` says. A
+    background that it does not name needs ``min_effective_per_process``, if it has at least the
+    share ``exempt_below`` of the background and events so heavy that one more of them in the
+    category would break ``min_effective``.
+    """
 
     min_effective: Annotated[float, Field(ge=0)] = 10.0
     min_background: Annotated[float, Field(ge=0)] = 0.0
     max_rel_unc: Positive | None = None
+    per_process: Mapping[Name, ProcessConstraints] = Field(default_factory=dict)
+    min_effective_per_process: Annotated[float, Field(ge=0)] = 1.0
+    exempt_below: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
 class Optimisation(Section):

@@ -39,6 +39,7 @@ def parts_of(problem: Problem, sums: Sums) -> Densities:
     s = [sums.processes.index(name) for name in problem.signals]
     b = [sums.processes.index(name) for name in problem.continuum]
     r = [sums.processes.index(name) for name in problem.resonant]
+    q = [sums.processes.index(name) for name in problem.process_limits.processes]
     return Densities(
         u=np.zeros((sums.sumw.shape[1], 1)),
         signal=sums.sumw[s],
@@ -46,6 +47,7 @@ def parts_of(problem: Problem, sums: Sums) -> Densities:
         variance=sums.sumw2[b].sum(axis=0),
         moment=None if sums.sumw_mass is None else sums.sumw_mass[b].sum(axis=0),
         peak=np.stack([sums.sumw[r].sum(axis=0), sums.sumw2[r].sum(axis=0)]) if r else None,
+        watched=np.concatenate([sums.sumw[q], sums.sumw2[q]]) if q else None,
     )
 
 
@@ -116,6 +118,18 @@ def enough_events(
     return categories, sums
 
 
+def _lacking(problem: Problem, yields: CategoryYields, k: int) -> str:
+    """The process that a category lacks, in words; nothing where it lacks none."""
+    if not len(yields.watched):
+        return ""
+    margins = problem.process_margins(yields)[:, k]
+    q = int(margins.argmin())
+    if margins[q] >= 1:
+        return ""
+    limits = problem.process_limits
+    return f"; {margins[q] * limits.needed[q]:.3g} effective entries of {limits.processes[q]}"
+
+
 def merge_offenders(problem: Problem, parts: Densities) -> tuple[IntArray, list[str]]:
     """Merge components until every category satisfies the constraints.
 
@@ -155,11 +169,12 @@ def merge_offenders(problem: Problem, parts: Densities) -> tuple[IntArray, list[
         ]
         label = np.where(label == worst, int(np.argmax(outcomes)), label)
         if yields.background[worst] != 0 or yields.signal[:, worst].any():
+            lacking = _lacking(problem, yields, worst)
             notes.append(
                 "a category was merged into a neighbour: it has "
                 f"{100 * max(margin[worst], 0.0):.1f} % of what the constraints ask "
                 f"({yields.effective[worst] * parts.scale:.4g} effective background entries, "
-                f"background yield {yields.background[worst]:.3g})"
+                f"background yield {yields.background[worst]:.3g}{lacking})"
             )
     order = np.argsort(signal_likeness(parts.yields(label, n, problem.objective)), kind="stable")
     rank = np.empty(n, dtype=np.int64)

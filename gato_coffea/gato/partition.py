@@ -8,7 +8,7 @@ are intervals of the signal-to-background ratio (Burshtein et al., IEEE Trans. I
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,7 @@ def interval_yields(densities: Densities, objective: Objective) -> CategoryYield
 
     moment = None if densities.moment is None else runs(densities.moment)
     peak = None if densities.peak is None else np.stack([runs(row) for row in densities.peak])
+    watched = densities.watched
     return window_yields(
         runs(densities.signal),
         runs(densities.background),
@@ -88,6 +89,7 @@ def interval_yields(densities: Densities, objective: Objective) -> CategoryYield
         moment,
         objective.window,
         peak,
+        None if watched is None else runs(watched),
     )
 
 
@@ -309,11 +311,11 @@ def merge_unsatisfied(problem: Problem, parts: Densities, events: Densities) -> 
     IntArray
         New label of each part.
     """
-    rows, seen, m = _rows(parts), _rows(events), len(parts.signal)
+    rows, seen, m = _rows(parts), _seen(events), len(parts.signal)
     objective = problem.objective
     label = np.arange(rows.shape[1])
     alone = _squares(rows, m, objective)
-    margin = problem.satisfied(_yields(seen, m, objective), scale=events.scale)
+    margin = problem.satisfied(_yields_seen(seen, events, objective), scale=events.scale)
     weight = _signal_weights(alone, objective)
     left = np.ones(len(label), dtype=np.bool_)
     for _ in range(len(label) - 1):
@@ -327,7 +329,7 @@ def merge_unsatisfied(problem: Problem, parts: Densities, events: Densities) -> 
         rows[:, worst] += rows[:, other]
         seen[:, worst] += seen[:, other]
         label[label == other] = worst
-        merged = _yields(seen[:, worst, None], m, objective)
+        merged = _yields_seen(seen[:, worst, None], events, objective)
         margin[worst] = problem.satisfied(merged, scale=events.scale)[0]
         margin[other] = np.inf
     return np.unique(label, return_inverse=True)[1]
@@ -365,7 +367,7 @@ def constrained_lloyd(
     IntArray
         The best labels met that satisfy the constraints; those of the start if there are none.
     """
-    objective, seen = problem.objective, _rows(events)
+    objective, seen = problem.objective, _seen(events)
     stack = _additive_rows(parts).T
     best, best_value = label, -np.inf
     for step in range(steps + 1):
@@ -387,13 +389,13 @@ def _filled_up(
     problem: Problem, events: Densities, seen: FloatArray, score: FloatArray, size: FloatArray
 ) -> IntArray:
     """The category with the best score for each part, if need be less so that all have enough."""
-    n, m = score.shape[1], len(events.signal)
+    n, objective = score.shape[1], problem.objective
     label = score.argmax(axis=1)
     cost = score.max(axis=1, keepdims=True) - score
     price = cost / np.maximum(size, 1e-300)[:, None]
     full = np.zeros(n, dtype=np.bool_)
     for _ in range(n):
-        yields = events.yields(label, n, problem.objective)
+        yields = events.yields(label, n, objective)
         margin = problem.satisfied(yields, scale=events.scale)
         short = int(np.where(full, np.inf, margin).argmin())
         if full[short] or margin[short] >= 1:
@@ -402,7 +404,7 @@ def _filled_up(
         others = np.flatnonzero(~np.isin(label, np.flatnonzero(full)))
         others = others[np.argsort(price[others, short], kind="stable")]
         own = seen[:, label == short].sum(axis=1, keepdims=True)
-        grown = _yields(own + np.cumsum(seen[:, others], axis=1), m, problem.objective)
+        grown = _yields_seen(own + np.cumsum(seen[:, others], axis=1), events, objective)
         enough = problem.satisfied(grown, scale=events.scale) >= 1
         if not enough.any():
             break
@@ -436,6 +438,20 @@ def _rows(parts: Densities) -> FloatArray:
     if parts.moment is not None:
         rows.append(parts.moment)
     return np.array(rows if parts.peak is None else [*rows, *parts.peak])
+
+
+def _seen(events: Densities) -> FloatArray:
+    """`_rows`, and then those of the processes that have limits of their own."""
+    rows = _rows(events)
+    return rows if events.watched is None else np.concatenate([rows, events.watched])
+
+
+def _yields_seen(rows: FloatArray, events: Densities, objective: Objective) -> CategoryYields:
+    """Yields of parts of the events that are given by `_seen`."""
+    n_watched = 0 if events.watched is None else len(events.watched)
+    plain = len(rows) - n_watched
+    found = _yields(rows[:plain], len(events.signal), objective)
+    return replace(found, watched=rows[plain:]) if n_watched else found
 
 
 def _yields(rows: FloatArray, m: int, objective: Objective) -> CategoryYields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
+from gato_coffea.gato.process_limits import ProcessLimits
 from gato_coffea.gato.result import effective_entries
 from gato_coffea.gato.significance import Combination, combine, signal_significances
 from gato_coffea.gato.window import Window, window_fraction
@@ -30,6 +31,8 @@ class CategoryYields:
 
     ``background`` and ``variance`` are those inside the window, where one is used: ``factor``
     times those of the whole mass range. ``effective`` counts effective background entries.
+    ``watched`` holds sums of weights, then of their squares, of the processes that have limits of
+    their own (`ProcessLimits`), in the whole mass range; it is empty where they do not matter.
     """
 
     signal: FloatArray
@@ -37,6 +40,7 @@ class CategoryYields:
     variance: FloatArray
     effective: FloatArray
     factor: FloatArray
+    watched: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Densities:
     scale
         Full sample over this one: a fold's training set holds less than all events, its yields
         are scaled up by this and its effective entries are not.
+    watched
+        As in `CategoryYields`, shape ``(2 Q, P)``, or None.
     """
 
     u: FloatArray
@@ -94,6 +100,7 @@ class Densities:
     moment: FloatArray | None = None
     peak: FloatArray | None = None
     scale: float = 1.0
+    watched: FloatArray | None = None
 
     def yields(self, label: IntArray, n: int, objective: Objective) -> CategoryYields:
         """Yields of categories; points of category -1 are left out.
@@ -121,6 +128,7 @@ class Densities:
             moment,
             objective.window,
             None if self.peak is None else np.stack([total(row) for row in self.peak]),
+            None if self.watched is None else np.stack([total(row) for row in self.watched]),
         )
 
     def scaled(self, scale: float) -> Self:
@@ -133,6 +141,9 @@ class Densities:
             moment=None if self.moment is None else self.moment * scale,
             peak=None if self.peak is None else self.peak * np.array([[scale], [scale**2]]),
             scale=self.scale * scale,
+            watched=None
+            if self.watched is None
+            else self.watched * np.repeat([scale, scale**2], len(self.watched) // 2)[:, None],
         )
 
     def ordered(self, order: IntArray) -> Self:
@@ -145,6 +156,7 @@ class Densities:
             variance=self.variance[order],
             moment=None if self.moment is None else self.moment[order],
             peak=None if self.peak is None else self.peak[:, order],
+            watched=None if self.watched is None else self.watched[:, order],
         )
 
     def padded(self, n: int) -> Self:
@@ -162,6 +174,7 @@ class Densities:
             variance=longer(self.variance),
             moment=None if self.moment is None else longer(self.moment),
             peak=None if self.peak is None else longer(self.peak),
+            watched=None if self.watched is None else longer(self.watched),
         )
 
     def grouped(self, group: IntArray, n: int) -> Self:
@@ -179,6 +192,9 @@ class Densities:
             variance=total(self.variance),
             moment=None if self.moment is None else total(self.moment),
             peak=None if self.peak is None else np.stack([total(row) for row in self.peak]),
+            watched=None
+            if self.watched is None
+            else np.stack([total(row) for row in self.watched]),
         )
 
 
@@ -195,6 +211,7 @@ def window_yields(
     moment: FloatArray | None,
     window: Window | None,
     peak: FloatArray | None = None,
+    watched: FloatArray | None = None,
 ) -> CategoryYields:
     """Yields with the background extrapolated into the mass window, where there is one.
 
@@ -209,7 +226,8 @@ def window_yields(
     if peak is not None:
         background, variance = background + peak[0], variance + peak[1]
         effective = effective_entries(background, variance)
-    return CategoryYields(signal, background, variance, effective, factor)
+    known = np.zeros(0) if watched is None else watched
+    return CategoryYields(signal, background, variance, effective, factor, known)
 
 
 def steady(values: FloatArray) -> FloatArray:
@@ -306,7 +324,21 @@ class Problem:
             moment=moment,
             peak=peak,
             scale=scale,
+            watched=self._watched(chosen, scale),
         )
+
+    @cached_property
+    def process_limits(self) -> ProcessLimits:
+        """The backgrounds that every category must hold something of."""
+        return ProcessLimits.of(self.points, self.backgrounds, self.constraints)
+
+    def _watched(self, folds: list[int], scale: float) -> FloatArray | None:
+        rows = self.points.of(self.process_limits.processes)
+        if not len(rows):
+            return None
+        sumw = self.points.sumw[rows][:, folds].sum(axis=1) * scale
+        sumw2 = self.points.sumw2[rows][:, folds].sum(axis=1) * scale**2
+        return steady(np.concatenate([sumw, sumw2]))
 
     def sums(self, folds: Sequence[int]) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Sums of weights, of their squares, and events of some folds, each ``(processes, P)``.
@@ -337,7 +369,20 @@ class Problem:
         if limits.max_rel_unc is not None:
             needed = limits.max_rel_unc**-2
             margin = np.minimum(margin, yields.effective * scale / needed)
+        if len(yields.watched):
+            margin = np.minimum(margin, self.process_margins(yields, scale=scale).min(axis=0))
         return margin
+
+    def process_margins(self, yields: CategoryYields, *, scale: float = 1.0) -> FloatArray:
+        """How far each category is from the limits of each of `process_limits`."""
+        return self.process_limits.margins(
+            yields.watched,
+            yields.background,
+            yields.variance,
+            yields.factor,
+            min_effective=self.constraints.min_effective,
+            scale=scale,
+        )
 
 
 def check_problem(problem: Problem, asked: int) -> None:
@@ -349,6 +394,12 @@ def check_problem(problem: Problem, asked: int) -> None:
         If a signal or the background has no positive yield, or there are fewer points than
         categories.
     """
+    for name in problem.constraints.per_process:
+        if name not in problem.backgrounds:
+            raise OptimisationError(
+                f"constraints.per_process.{name}: is no background "
+                f"(allowed: {', '.join(problem.backgrounds)})"
+            )
     raw = problem.densities(problem.training_folds(None))
     names = [f"signal {name}" for name in problem.signals]
     names.append(f"background {', '.join(problem.continuum)}")
@@ -369,7 +420,14 @@ def check_problem(problem: Problem, asked: int) -> None:
             f"(got {len(problem.points)})"
         )
     everything = np.zeros(len(raw.background), dtype=np.int64)
-    unmet = _unmet(problem.constraints, raw.yields(everything, 1, problem.objective))
+    yields = raw.yields(everything, 1, problem.objective)
+    unmet = _unmet(problem.constraints, yields)
+    if len(yields.watched):
+        margins = problem.process_margins(yields)[:, 0]
+        limits = problem.process_limits
+        for name, margin, needed in zip(limits.processes, margins, limits.needed, strict=True):
+            if margin < 1:
+                unmet.append(f"min_effective {needed:g} of {name} (got {margin * needed:.4g})")
     if unmet:
         raise OptimisationError(
             f"constraints: not met even by all events in one category: {', '.join(unmet)}"

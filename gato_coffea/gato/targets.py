@@ -122,6 +122,7 @@ def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Dens
         variance=background * (raw.variance.sum() / raw.background.sum()),
         moment=moment,
         peak=peak,
+        watched=None,  # constraints are for the events, and not for their estimate
     )
 
 

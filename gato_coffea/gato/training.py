@@ -65,13 +65,19 @@ class Schedule:
 
 
 class _Yields(NamedTuple):
-    """Signal ``(G, R, m, K)``; background, its variance, and both of the raw events."""
+    """Signal ``(G, R, m, K)``; background, its variance, and both of the raw events.
+
+    ``watched`` ``(G, R, 2 Q, K)`` are sums of weights and of their squares of processes that have
+    limits of their own, ``factor`` takes them into the mass window.
+    """
 
     signal: Tensor
     background: Tensor
     variance: Tensor
     raw: Tensor
     sumw2: Tensor
+    watched: Tensor
+    factor: Tensor
 
 
 class _Step:
@@ -95,18 +101,27 @@ class _Step:
                 parts.append(target.moment)
             if target.peak is not None and raw.peak is not None:
                 parts += [*target.peak, raw.peak[0], raw.peak[1] / raw.scale]
+            if raw.watched is not None:
+                half = len(raw.watched) // 2
+                parts += [*raw.watched[:half], *(raw.watched[half:] / raw.scale)]
             rows.append(parts)
+        limits = problem.process_limits
+        self.n_watched = len(limits.processes)
+        own = np.array([limits.needed, limits.weight, limits.asked], dtype=np.float32)
+        self.limits = tf.constant(own)
         self.n_signals = len(problem.signals)
         self.data = tf.constant(np.array(rows), tf.float32)
 
     def numbers(self) -> dict[str, Any]:
         """All tensors, by name."""
-        return {"data": self.data, "alive": self.alive, "shape": self.shape.tensors()}
+        own = {"data": self.data, "alive": self.alive, "limits": self.limits}
+        return {**own, "shape": self.shape.tensors()}
 
     def holding(self, numbers: Mapping[str, Any]) -> Self:
         """The same step with other numbers."""
         result = copy.copy(self)
         result.data, result.alive = numbers["data"], numbers["alive"]
+        result.limits = numbers["limits"]
         result.shape = self.shape.holding(numbers["shape"])
         return result
 
@@ -114,7 +129,7 @@ class _Step:
     def rules(self) -> Hashable:
         """What the step is compiled for."""
         sizes = [tuple(t.shape) for t in tf.nest.flatten(self.numbers())]
-        own = (self.n_signals, self.objective, self.schedule, self.shape.rules)
+        own = (self.n_signals, self.n_watched, self.objective, self.schedule, self.shape.rules)
         return (*own, self.constraints.model_dump_json(), *sizes)
 
     def __eq__(self, other: object) -> bool:
@@ -126,6 +141,8 @@ class _Step:
     def yields(self, membership: Tensor) -> _Yields:
         """Yields of the categories, the background extrapolated into the mass window."""
         total = tf.einsum("gcp,grkp->grck", self.data, membership)
+        rows = total.shape[2] - 2 * self.n_watched
+        total, watched = total[:, :, :rows], total[:, :, rows:]
         m, window = self.n_signals, self.objective.window
         background, variance, raw, sumw2 = (total[:, :, m + i] for i in range(4))
         factor = tf.ones_like(background)
@@ -140,7 +157,7 @@ class _Step:
         found = [background * factor, variance * factor**2, raw * factor, sumw2 * factor**2]
         if total.shape[2] > m + 5:  # resonant backgrounds, which are counted in the window
             found = [each + total[:, :, m + 5 + i] for i, each in enumerate(found)]
-        return _Yields(total[:, :, :m], *found)
+        return _Yields(total[:, :, :m], *found, watched, factor)
 
     def significance(self, yields: _Yields) -> Tensor:
         """Combined significance, shape ``(G, R)``."""
@@ -167,7 +184,22 @@ class _Step:
         if needed > 0:
             effective = tf.math.divide_no_nan(tf.nn.relu(yields.raw) ** 2, yields.sumw2)
             uncertain = effective / needed
+        if self.n_watched:
+            uncertain = tf.minimum(uncertain, self.process_margin(yields))
         return low, uncertain
+
+    def process_margin(self, yields: _Yields) -> Tensor:
+        """What each category has of the process that it lacks most; see `ProcessLimits`."""
+        q = self.n_watched
+        needed, weight, asked = (row[:, None] for row in tf.unstack(self.limits))
+        sumw, sumw2 = yields.watched[:, :, :q], yields.watched[:, :, q:]
+        weight *= yields.factor[:, :, None]
+        background, variance = yields.raw[:, :, None], yields.sumw2[:, :, None]
+        margin = tf.math.divide_no_nan(tf.nn.relu(sumw) ** 2, sumw2) / (needed * SAFETY)
+        after = tf.nn.relu(background + weight) ** 2 / (variance + weight**2)
+        enough = max(self.constraints.min_effective, 1e-6) * SAFETY
+        margin = tf.maximum(margin, (1.0 - asked) * after / enough)
+        return tf.reduce_min(margin, axis=2)
 
     def penalties(self, yields: _Yields, *, aim: float = 1.0) -> tuple[Tensor, Tensor]:
         """Penalty for too little and for too uncertain background, each ``(G, R)``.
