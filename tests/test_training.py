@@ -149,6 +149,9 @@ def test_history_of_a_training(toy):
         assert (np.diff(history.temperature) < 0).all()
         assert len(history.boundaries) == rows
         assert len(history.boundaries[-1]) >= 2
+    # The colder, the more do soft yields agree with the hard ones.
+    first, last = np.mean([[h.bias[0], h.bias[-1]] for h in toy.histories], axis=0)
+    assert last < 0.5 * first
 
 
 def test_alone_as_in_a_batch(toy):

@@ -157,7 +157,8 @@ class _Step:
         found = [background * factor, variance * factor**2, raw * factor, sumw2 * factor**2]
         if total.shape[2] > m + 5:  # resonant backgrounds, which are counted in the window
             found = [each + total[:, :, m + 5 + i] for i, each in enumerate(found)]
-        return _Yields(total[:, :, :m], *found, watched, factor)
+        background, variance, raw, sumw2 = found
+        return _Yields(total[:, :, :m], background, variance, raw, sumw2, watched, factor)
 
     def significance(self, yields: _Yields) -> Tensor:
         """Combined significance, shape ``(G, R)``."""
