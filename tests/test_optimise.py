@@ -513,3 +513,25 @@ def test_same_seed_same_result(score):
     assert other.to_dict() != first.to_dict()
     # Many starts: another seed finds categories that are about as good.
     assert other.training.combined == pytest.approx(first.training.combined, rel=0.05)
+
+
+def test_a_peak_in_a_discriminant_is_one_category_with_both_its_sides(tmp_path):
+    rng = np.random.default_rng(1)
+    n = 20_000
+    x = {"signal": np.clip(rng.normal(125, 2, n), 100, 180), "b": 100 + 80 * rng.random(n) ** 1.3}
+    samples = {
+        name: {"x": x[name], "weight": np.full(n, total / n)}
+        for name, total in (("signal", 50.0), ("b", 5000.0))
+    }
+    options = {"features": [Feature("mass", 100, 180)], "max_points": 1000, "n_categories": 3}
+    ratio, bins = (run(samples, kind=kind, **options) for kind in ("mixture", "edges"))
+    assert ratio.held_out.combined > 1.01 * bins.held_out.combined
+    assert (ratio.n_categories, len(ratio.categories.boundaries)) == (3, 4)
+    np.testing.assert_array_equal(
+        ratio.categories.assign([110, 122, 125, 128, 150]), [0, 1, 2, 1, 0]
+    )
+    assert len(bins.categories.boundaries) == 2
+    # Two bins cannot be told by one edge; the file holds the table.
+    ratio.categories.save(tmp_path / "categories.json")
+    again = Categories.load(tmp_path / "categories.json")
+    np.testing.assert_array_equal(again.assign(x["b"]), ratio.categories.assign(x["b"]))

@@ -195,7 +195,8 @@ def optimise(
         ``gato`` trains by gradient descent; ``exact`` and ``lloyd`` partition a fine grid.
     kind
         What ``gato`` trains: a Gaussian ``mixture``, or the ``edges`` of rectangular bins, up to
-        ``n_categories`` of them.
+        ``n_categories`` of them. With ``edges``, ``exact`` cuts one discriminant into bins, where
+        else its categories are intervals of the ratio of signal to background.
     bins_per_discriminant
         Number of bins in each discriminant, for ``edges``; then ``n_categories`` is their product.
     seed

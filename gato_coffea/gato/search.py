@@ -111,8 +111,14 @@ class Search:
     @cached_property
     def exact(self) -> list[ExactPartition]:
         """The exact partitions of each training set."""
-        n_max = max(*self.counts, MANY_CATEGORIES)
-        return in_threads(lambda s: ExactPartition(self.problem, s, n_max=n_max), self.sets)
+        n_max, u, order = max(*self.counts, MANY_CATEGORIES), self.problem.u, None
+        if self.kind == "edges" and u.shape[1] == 1:
+            order = np.argsort(u[:, 0], kind="stable")  # bins of the discriminant
+
+        def partition(training: TrainingSet) -> ExactPartition:
+            return ExactPartition(self.problem, training, n_max=n_max, order=order)
+
+        return in_threads(partition, self.sets)
 
     @cached_property
     def argmax(self) -> list[ArgmaxPartition]:
