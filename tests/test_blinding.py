@@ -15,7 +15,9 @@ from gato_coffea import Layout, collect
 from gato_coffea.config import Analysis, Discriminant
 from gato_coffea.errors import InputError
 from gato_coffea.inspect import check_analysis
+from gato_coffea.pipeline import run_stage
 from gato_coffea.run import process
+from gato_coffea.stages import Job
 from gato_coffea.tables import cutflow_table, dataset_table
 
 BY_SCORE = {"mass": None, "blind": {"score": 0.4}}
@@ -122,3 +124,25 @@ def test_no_visible_data(make_analysis: Any) -> None:
     assert str(caught.value) == (
         "process 'data': no event passes the selection (outside of what is blinded)"
     )
+
+
+def results(analysis: Analysis, output: Path) -> dict[str, str]:
+    """What every stage but the plots writes, as text, but for where it came from."""
+    job = Job.of(analysis, output=output, progress=False)
+    for stage in ("process", "optimise", "categorise", "sidebands", "exports"):
+        run_stage(job, stage)
+    return {
+        str(path.relative_to(output)): path.read_text()
+        for path in sorted(output.rglob("*"))
+        if path.suffix in (".json", ".txt", ".csv", ".tex") and path.parent != output
+    }
+
+
+def test_no_result_tells_of_hidden_events(make_analysis: Any, small: Any, tmp_path: Path) -> None:
+    analysis = make_analysis(
+        {"selection": None, "optimise.method": "exact", "weight.variations": {}}, n=600
+    )
+    with_them = results(analysis, tmp_path / "with")
+    assert "exports/counting/datacard.txt" in with_them
+    remove_hidden(tmp_path, small, {})
+    assert with_them == results(analysis, tmp_path / "without")
