@@ -19,13 +19,21 @@ MAX_VARIATION = 2.0
 """Factor by which a variation may change the yield of a process: more is a wrong weight."""
 
 
-def disagreements(model: Sequence[Channel]) -> list[str]:
+def disagreements(model: Sequence[Channel], *, n_categories: int) -> list[str]:
     """One line for each category and process in which a model does not agree with itself.
 
     Where data are in the observation, the total of all processes is compared with them; each
-    variation is compared with its nominal yield.
+    variation is compared with its nominal yield; categories that are no channel are named.
     """
-    return [line for channel in model for line in (*_totals(channel), *_variations(channel))]
+    known = {channel.name for channel in model}
+    names = [f"category{category}" for category in range(n_categories)]
+    left_out = [
+        f"{name} is not in the model: no background is expected there"
+        for name in names
+        if name not in known
+    ]
+    found = [line for channel in model for line in (*_totals(channel), *_variations(channel))]
+    return left_out + found
 
 
 def _totals(channel: Channel) -> list[str]:

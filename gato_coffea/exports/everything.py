@@ -91,7 +91,8 @@ def write_exports(
     models = {"counting": channels(templates, analysis, fits=fits)}
     if analysis.mass is not None:
         models["shape"] = channels(templates, analysis, shape=True, fits=fits)
-    warnings = {name: disagreements(model) for name, model in models.items()}
+    n = len(templates.axes[2])
+    warnings = {name: disagreements(m, n_categories=n) for name, m in models.items()}
     if result is not None:
         evaluation = evaluate(models, result, combination=analysis.optimise.combination)
         warnings = {name: [*found, *evaluation.warnings()] for name, found in warnings.items()}
