@@ -335,6 +335,11 @@ class _Merger:
                 row = list(target.axes[0]).index(process)
                 for variation in self.wanted(process):
                     source = labels.index(variation if variation in have else NOMINAL)
+                    if not np.isfinite(contents["variance"][i, source]).all():
+                        raise InputError(
+                            f"datasets.{name}: weights ({labels[source]}): are of no size that "
+                            "can be squared and summed"
+                        )
                     at = row, variations.index(variation)
                     factor = self.factors[name] * ratios.get(variation, 1.0)
                     into["value"][at] += factor * contents["value"][i, source]

@@ -162,7 +162,7 @@ def run_chunks(
             require_same_workers(engine.client)
             stack.enter_context(watched(engine.client))
         stack.callback(close_files)
-        work = list(_work_items(runner, files))
+        work = list(work_items(runner, files))
         pass_over = engine.copy(unit="chunk", function_name=type(processor).__name__)
         if on_dask:
             pass_over.heavy_input = payload
@@ -185,7 +185,7 @@ def run_chunks(
     return result["out"]
 
 
-def _work_items(runner: Runner, files: Fileset) -> Iterator[WorkItem]:
+def work_items(runner: Runner, files: Fileset) -> Iterator[WorkItem]:
     """Chunks of all files.
 
     coffea cannot look into files whose paths are not ASCII (it makes hashes of them): that is

@@ -13,7 +13,7 @@ from gato_coffea.datasets import fileset
 from gato_coffea.errors import GatoError, InputError
 from gato_coffea.output import Processed
 from gato_coffea.processor import GatoProcessor
-from gato_coffea.run import SCHEMAS, QuietIterativeExecutor, translated
+from gato_coffea.run import SCHEMAS, QuietIterativeExecutor, translated, work_items
 
 CHUNK = 50_000
 """Events that are read at a time."""
@@ -30,6 +30,7 @@ def trial_problems(analysis: Analysis) -> tuple[str, ...]:
     What it would only point out is pointed out in the log; so is what it might refuse, where the
     first events are not all.
     """
+    analysis = analysis.model_copy(update={"keep_columns": True})
     try:
         output, complete = _first_events(analysis)
     except GatoError as error:
@@ -45,7 +46,6 @@ def trial_problems(analysis: Analysis) -> tuple[str, ...]:
 
 def _first_events(analysis: Analysis) -> tuple[dict[str, dict[str, object]], bool]:
     """The added outputs of the first chunks, and whether these are all."""
-    analysis = analysis.model_copy(update={"keep_columns": True})
     files = fileset(analysis)
     processor = GatoProcessor(analysis)
     runner = Runner(
@@ -55,7 +55,7 @@ def _first_events(analysis: Analysis) -> tuple[dict[str, dict[str, object]], boo
         metadata_cache={},
     )
     try:
-        work = list(runner.preprocess(files))
+        work = list(work_items(runner, files))
         read: Counter[str] = Counter()
         chosen = []
         for item in work:

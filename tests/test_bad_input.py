@@ -16,6 +16,7 @@ import uproot
 from gato_coffea import run
 from gato_coffea.errors import GatoError, InputError
 from gato_coffea.inspect import check_analysis
+from gato_coffea.trial import trial_problems
 
 Spoil = Callable[[dict[str, Any]], None]
 
@@ -43,6 +44,18 @@ def set_to(name: str, value: Any) -> Spoil:
 
 def jagged(column: Any) -> Any:
     return ak.unflatten(np.repeat(column, 2), np.full(len(column), 2))
+
+
+def test_weights_whose_squares_are_no_numbers(
+    make_analysis: Any, small: Any, tmp_path: Path
+) -> None:
+    analysis = make_analysis()
+    enlarge = set_to("genWeight", lambda c: c * 1e200)
+    spoiled(small, tmp_path / "bkg_b_1.root", enlarge)
+    expected = "datasets.bkg_b: weights (nominal): are of no size that can be squared and summed"
+    with np.errstate(over="ignore"):
+        assert message(analysis) == expected
+        assert expected in trial_problems(analysis)
 
 
 class Server(BaseHTTPRequestHandler):

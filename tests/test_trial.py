@@ -37,6 +37,14 @@ def refused(analysis: Any) -> str:
     return str(caught.value)
 
 
+def test_an_analysis_without_columns_and_paths_with_other_letters(
+    make_analysis: Any, tmp_path: Path
+) -> None:
+    analysis = make_analysis({"keep_columns": False})
+    (tmp_path / "bkg_a_1.root").rename(tmp_path / "bkg_a_é.root")
+    assert trial_problems(analysis) == ()
+
+
 def test_a_sound_analysis(make_analysis: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert trial_problems(make_analysis()) == ()
     assert not caplog.records
