@@ -111,7 +111,7 @@ def render_report(
         analysis=analysis,
         use=use,
         kept=best.n_categories,
-        headline=with_spread(best.held_out),
+        headline=with_spread(best.held_out) + best.reach(3),
         included=best.included,
         counting=number(best.held_out.statistics_only or np.nan) if best.included else None,
         meanings=meanings(best.yardsticks),
@@ -201,7 +201,7 @@ def significance_rows(results: Mapping[int, Result], use: int) -> TableView:
             (
                 str(k),
                 str(result.n_categories),
-                with_spread(result.held_out),
+                with_spread(result.held_out) + result.reach(3),
                 *([f"{result.held_out.statistics_only or np.nan:.3f}"] if counting else []),
                 *per_signal,
                 f"{result.training.combined:.3f}",

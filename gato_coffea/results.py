@@ -183,10 +183,20 @@ def _read_result(folder: Path, asked: int) -> Result:
             },
             history=history,
             notes=tuple(content["notes"]),
+            rare=_rare(content["rare"]),
             folds=folds,
         )
     except DAMAGED as error:
         raise is_damaged(path, error) from None
+
+
+def _rare(content: Mapping[str, Any] | None) -> Any:
+    from gato_coffea.gato.result import RareProcess
+
+    if content is None:
+        return None
+    low, high = content["z_range"]
+    return RareProcess(content["process"], content["category"], (low, high))
 
 
 def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:

@@ -102,7 +102,7 @@ def significance_table(results: Mapping[int, Result], *, used: int | None = None
         table.add_row(
             f"{asked} *" if asked == used else str(asked),
             str(result.n_categories),
-            f"{held_out.combined:.{digits}f}{spread}",
+            f"{held_out.combined:.{digits}f}{spread}{result.reach(digits)}",
             *([_counting(result, digits)] if first.included else []),
             *(f"{held_out.per_signal[name]:.{digits}f}" for name in signals),
             f"({result.training.combined:.{digits}f})",

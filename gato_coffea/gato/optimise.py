@@ -41,6 +41,7 @@ from gato_coffea.gato.inputs import (
 )
 from gato_coffea.gato.methods import match_categories
 from gato_coffea.gato.problem import Objective, Problem, check_problem
+from gato_coffea.gato.rare import deciding_process
 from gato_coffea.gato.result import MANY, Result, Significance, Yardstick
 from gato_coffea.gato.search import Candidate, Kind, Method, Search
 from gato_coffea.gato.settings import (
@@ -127,6 +128,9 @@ def _finish(
     else:
         held_out = significance_of(problem, sums, seed=search.seed)
         notes.append("there are no folds: Z is that of the training events, and reads high")
+    rare = deciding_process(problem, sums, held_out)
+    if rare is not None:
+        notes.insert(0, rare.sentence())
     notes += search.notes
     if search.tally.whole_range:
         notes.append(RANGE_NOTE)
@@ -142,6 +146,7 @@ def _finish(
         history=candidate.history,
         folds=() if candidate.history is None else candidate.folds,
         notes=(*candidate.notes, *notes),
+        rare=rare,
     )
 
 

@@ -37,6 +37,27 @@ class Yardstick:
 
 
 @dataclass(frozen=True)
+class RareProcess:
+    """A process of which a single event decides a figure, and in which category.
+
+    ``z_range`` is from the figure with one more event of the process there, of the mean weight
+    that its events have near there, to the figure as it is.
+    """
+
+    process: str
+    category: int
+    z_range: tuple[float, float]
+
+    def sentence(self) -> str:
+        """What the figure means."""
+        low, high = self.z_range
+        return (
+            f"one more event of {self.process} in category {self.category} would make Z "
+            f"{high:.3g} to {low:.3g}: the figure is no better known than this"
+        )
+
+
+@dataclass(frozen=True)
 class Yields:
     """Yields of every process in every category.
 
@@ -222,6 +243,7 @@ class Result:
     yardsticks: Mapping[str, Yardstick]
     history: History | None = None
     notes: tuple[str, ...] = ()
+    rare: RareProcess | None = None
     folds: tuple[Categories, ...] = ()
 
     @property
@@ -241,12 +263,19 @@ class Result:
     def __str__(self) -> str:
         return self.table()
 
+    def reach(self, digits: int) -> str:
+        """Where the figure would be with one more event of a rare process, in brackets."""
+        if self.rare is None:
+            return ""
+        return f" (from {self.rare.z_range[0]:.{digits}f}: one event of {self.rare.process})"
+
     def table(self) -> str:
         """The significances and the yields of the categories as plain text, held-out first."""
         y, digits = self.yields, decimals(self.held_out.spread)
         spread = "" if self.held_out.spread is None else f" +- {self.held_out.spread:.{digits}f}"
         lines = [
-            f"Z held-out {self.held_out.combined:.{digits}f}{spread}{self.included}, "
+            f"Z held-out {self.held_out.combined:.{digits}f}{spread}"
+            f"{self.reach(digits)}{self.included}, "
             f"training {self.training.combined:.{digits}f}; "
             f"{self.asked} categories asked, {self.n_categories} kept"
         ]
@@ -283,4 +312,5 @@ class Result:
             },
             "yardsticks": {name: asdict(y) for name, y in self.yardsticks.items()},
             "notes": list(self.notes),
+            "rare": None if self.rare is None else asdict(self.rare),
         }

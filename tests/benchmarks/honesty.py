@@ -115,8 +115,10 @@ def true_significance(case: dict[str, Process], result: Result, *, simulation: b
 
 def contains(result: Result, true: float) -> bool:
     """Whether the quoted range holds the true significance: the spread, or where it is wider."""
-    spread = result.held_out.spread or 0.0
-    return abs(result.held_out.combined - true) <= spread
+    spread, rare = result.held_out.spread or 0.0, result.rare
+    low = np.inf if rare is None else rare.z_range[0]
+    low = min(low, result.held_out.combined - spread)
+    return bool(low <= true <= result.held_out.combined + spread)
 
 
 def measured(
