@@ -181,7 +181,9 @@ def test_workers_that_are_started_again_and_again(
         )
 
 
-def test_a_lost_scheduler_is_one_line(make_analysis: Any, tmp_path: Path) -> None:
+def test_a_lost_scheduler_is_one_line(
+    make_analysis: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     code = (
         "from distributed import LocalCluster; import logging, time\n"
         "if __name__ == '__main__':\n"
@@ -200,6 +202,7 @@ def test_a_lost_scheduler_is_one_line(make_analysis: Any, tmp_path: Path) -> Non
                 make_analysis(functions=SLOW), executor="dask", scheduler=address, progress=False
             )
     assert "\n" not in str(caught.value)
+    assert [r for r in caplog.records if r.name.startswith("distributed")] == []
 
 
 def listening() -> set[tuple[int, str, int]]:

@@ -24,6 +24,7 @@ PATIENCE = "GATO_COFFEA_PATIENCE_S"
 PATIENCE_S = 120.0
 """How long no worker may be at hand; for a slow batch system the variable says more."""
 
+DASK_LOGGERS = ("distributed", "distributed.client", "distributed.utils", "tornado.application")
 TOLD_AFTER_S = 10.0
 LOOK_S = 0.5
 MAX_LOST = 8
@@ -31,6 +32,20 @@ MAX_LOST = 8
 have died of it; of workers that die before they take one it never tires."""
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep dask's own log off the terminal, tracebacks among it: one line tells what matters."""
+    loggers = [logging.getLogger(name) for name in DASK_LOGGERS]
+    levels = [found.level for found in loggers]
+    for found in loggers:
+        found.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for found, level in zip(loggers, levels, strict=True):
+            found.setLevel(level)
 
 
 @contextmanager
@@ -45,6 +60,12 @@ def dask_client(client: Any, *, scheduler: str | None, workers: int) -> Iterator
     if client is not None:
         yield client
         return
+    with _hushed(), _own_client(scheduler, workers) as connected:
+        yield connected
+
+
+@contextmanager
+def _own_client(scheduler: str | None, workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
