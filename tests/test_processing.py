@@ -38,7 +38,11 @@ def local() -> Iterator[Local]:
     started = []
 
     def start(**options: Any) -> LocalCluster:
-        options = {"n_workers": 0, "threads_per_worker": 1, "dashboard_address": None} | options
+        options = {
+            "n_workers": 0,
+            "threads_per_worker": 1,
+            "dashboard_address": "127.0.0.1:0",
+        } | options
         found = LocalCluster(host="127.0.0.1", silence_logs=logging.CRITICAL, **options)
         started.append(found)
         return found
@@ -188,7 +192,7 @@ def test_a_lost_scheduler_is_one_line(
         "from distributed import LocalCluster; import logging, time\n"
         "if __name__ == '__main__':\n"
         "    c = LocalCluster(n_workers=1, processes=False, protocol='tcp', host='127.0.0.1',"
-        " dashboard_address=None, silence_logs=logging.CRITICAL)\n"
+        " dashboard_address='127.0.0.1:0', silence_logs=logging.CRITICAL)\n"
         "    print(c.scheduler_address, flush=True); time.sleep(60)\n"
     )
     with subprocess.Popen(
