@@ -14,6 +14,7 @@ import uhi.io.json
 
 from gato_coffea import optimise
 from gato_coffea.cli import main
+from gato_coffea.config import Constraints
 from gato_coffea.errors import GatoError
 from gato_coffea.samples import Feature
 
@@ -205,6 +206,32 @@ def test_one_filled_row_of_two_discriminants() -> None:
     h.fill(RNG.random(500), np.full(500, 0.7))
     with pytest.raises(GatoError, match=r"b is constant, .* \(got bin 1, 0.5 to 1\)"):
         optimise({"s": h, "b": h}, signals=["s"], n_categories=2, method="exact")
+
+
+@pytest.mark.parametrize("method", ["exact", "lloyd"])
+@pytest.mark.parametrize(
+    ("limits", "key"),
+    [
+        ({"min_effective": 599}, "min_effective 599 (got 5"),
+        ({"min_background": 599.9}, "min_background 599.9 (got 5"),
+        ({"max_rel_unc": 1.0001 * 600**-0.5}, "max_rel_unc 0.0408"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_constraints_that_fail_only_where_a_fold_is_left_out(
+    method: str, limits: dict[str, float], key: str
+) -> None:
+    rng = np.random.default_rng(1)
+    samples = {
+        name: {"x": rng.beta(*shape, 600), "weight": np.full(600, weight)}
+        for name, shape, weight in (("s", (4, 2), 0.1), ("b", (2, 4), 1.0))
+    }
+    told = "constraints: not met even by all events of a training that leaves a fold out"
+    with pytest.raises(GatoError) as raised:
+        optimise(samples, signals=["s"], method=method, constraints=Constraints(**limits))
+    assert str(raised.value).startswith(told)
+    assert key in str(raised.value)
+    assert f"change constraints.{next(iter(limits))}" in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_training_density_decides_and_raw_events_constrain():
 
 def test_impossible_constraints_are_one_line():
     own, training = tiny(6, constraints=Constraints(min_effective=1e6))
-    with pytest.raises(OptimisationError, match="constraints: no categories of these points"):
+    with pytest.raises(OptimisationError, match=r"min_effective 1e.06 .got 155.5."):
         methods.ExactPartition(own, training, n_max=3).labels(2)
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
+from gato_coffea.gato.checks import check_problem
 from gato_coffea.gato.problem import (
     Densities,
     Objective,
     Problem,
-    check_problem,
     steady,
     window_yields,
 )

@@ -11,6 +11,7 @@ from scipy.optimize import isotonic_regression, linear_sum_assignment
 
 from gato_coffea.categories import EdgeCategories
 from gato_coffea.errors import OptimisationError
+from gato_coffea.gato.checks import refuse_unmet
 from gato_coffea.gato.partition import (
     Partitions,
     allowed_runs,
@@ -126,6 +127,7 @@ class ExactPartition:
         target, raw = training.target.ordered(order), training.raw.ordered(order)
         group = _equal_shares(target, n_runs)
         n_groups = int(group[-1]) + 1
+        self.problem, self.raw = problem, raw
         self.order, self.group = order, group
         allowed = allowed_runs(problem, raw.grouped(group, n_groups))
         if weight is None:
@@ -137,7 +139,11 @@ class ExactPartition:
         """Category of each point for the best number of categories up to ``n``."""
         kept = self.partitions.largest(n)
         if kept == 0:
-            raise OptimisationError("constraints: no categories of these points satisfy them")
+            refuse_unmet(self.problem, self.raw)
+            raise OptimisationError(
+                "constraints: no cuts between these points satisfy them in every category, though "
+                "all events in one do; lower constraints.min_effective or constraints.max_rel_unc"
+            )
         label = np.empty_like(self.group)
         label[self.order] = np.searchsorted(self.partitions.edges(kept), self.group, side="right")
         return label if self.spoken_for is None else label[self.spoken_for]

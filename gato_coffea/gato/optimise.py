@@ -22,6 +22,7 @@ from gato_coffea.gato.binned import (
     points_from_histograms,
 )
 from gato_coffea.gato.candidates import candidates
+from gato_coffea.gato.checks import check_problem
 from gato_coffea.gato.constraints import enough_events, merge_offenders, parts_of
 from gato_coffea.gato.evaluation import (
     EventTally,
@@ -40,7 +41,7 @@ from gato_coffea.gato.inputs import (
     with_folds,
 )
 from gato_coffea.gato.methods import match_categories
-from gato_coffea.gato.problem import Objective, Problem, check_problem
+from gato_coffea.gato.problem import Objective, Problem
 from gato_coffea.gato.rare import deciding_process
 from gato_coffea.gato.result import MANY, Result, Significance, Yardstick
 from gato_coffea.gato.search import Candidate, Kind, Method, Search

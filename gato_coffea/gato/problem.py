@@ -11,7 +11,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from gato_coffea.config import Constraints
-from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.process_limits import ProcessLimits
 from gato_coffea.gato.result import effective_entries
 from gato_coffea.gato.significance import Combination, combine, signal_significances
@@ -383,66 +382,3 @@ class Problem:
             min_effective=self.constraints.min_effective,
             scale=scale,
         )
-
-
-def check_problem(problem: Problem, asked: int) -> None:
-    """Refuse what has no answer.
-
-    Raises
-    ------
-    OptimisationError
-        If a signal or the background has no positive yield, or there are fewer points than
-        categories.
-    """
-    for name in problem.constraints.per_process:
-        if name not in problem.backgrounds:
-            raise OptimisationError(
-                f"constraints.per_process.{name}: is no background "
-                f"(allowed: {', '.join(problem.backgrounds)})"
-            )
-    raw = problem.densities(problem.training_folds(None))
-    names = [f"signal {name}" for name in problem.signals]
-    names.append(f"background {', '.join(problem.continuum)}")
-    for name, yields in zip(names, [*raw.signal, raw.background], strict=True):
-        total, size = yields.sum(), np.abs(yields).sum()
-        if not total > CANCELLED * size:
-            got = 0.0 if abs(total) <= CANCELLED * size else total
-            raise OptimisationError(f"{name}: the total yield must be above zero (got {got:.4g})")
-    for d, feature in enumerate(problem.points.features):
-        if np.ptp(problem.u[:, d]) < CANCELLED and len(problem.points) > 1:
-            raise OptimisationError(
-                f"discriminant {feature.name}: is constant "
-                f"(got {problem.points.x[0, d]:.6g} everywhere)"
-            )
-    if len(problem.points) < asked:
-        raise OptimisationError(
-            f"n_categories: {asked} categories need as many distinct points "
-            f"(got {len(problem.points)})"
-        )
-    everything = np.zeros(len(raw.background), dtype=np.int64)
-    yields = raw.yields(everything, 1, problem.objective)
-    unmet = _unmet(problem.constraints, yields)
-    if len(yields.watched):
-        margins = problem.process_margins(yields)[:, 0]
-        limits = problem.process_limits
-        for name, margin, needed in zip(limits.processes, margins, limits.needed, strict=True):
-            if margin < 1:
-                unmet.append(f"min_effective {needed:g} of {name} (got {margin * needed:.4g})")
-    if unmet:
-        raise OptimisationError(
-            f"constraints: not met even by all events in one category: {', '.join(unmet)}"
-        )
-
-
-def _unmet(limits: Constraints, yields: CategoryYields) -> list[str]:
-    """Which limits the one category fails, and what it reaches."""
-    effective, background = float(yields.effective[0]), float(yields.background[0])
-    relative = effective**-0.5 if effective > 0 else np.inf
-    found = []
-    if effective < limits.min_effective:
-        found.append(f"min_effective {limits.min_effective:g} (got {effective:.4g})")
-    if background < limits.min_background:
-        found.append(f"min_background {limits.min_background:g} (got {background:.4g})")
-    if limits.max_rel_unc is not None and relative > limits.max_rel_unc:
-        found.append(f"max_rel_unc {limits.max_rel_unc:g} (got {relative:.3g})")
-    return found
