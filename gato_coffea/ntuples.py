@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import uproot
 
-from gato_coffea.errors import InputError
+from gato_coffea.errors import InputError, OutputError
 from gato_coffea.files import replacing, write_text
 from gato_coffea.gato.toys import CROSS_SECTIONS_PB, Kind, toy_arrays
 from gato_coffea.samples import FloatArray
@@ -74,7 +75,7 @@ def write_toy_ntuples(
     InputError
         If there is no such toy or a number is not positive.
     OutputError
-        If the directory cannot be written to.
+        If the directory cannot be written to, or a file of another's would be replaced.
     """
     if kind not in COUNTS:
         raise InputError(f"toy: no such kind (got {kind!r}; allowed {', '.join(COUNTS)})")
@@ -106,15 +107,39 @@ def write_toy_ntuples(
         noise_scale=noise_scale,
         means=means,
     )
-    if (directory / MANIFEST).is_file():
-        (directory / MANIFEST).unlink()  # from here on what is there counts as incomplete
+    names = {p: [f"{p}_{i}.root" for i in range(files_per_process)] for p in arrays}
+    _require_free(directory, [name for each in names.values() for name in each])
+    nothing = {p: dict.fromkeys(each, -1) for p, each in names.items()}
+    _write_manifest(directory, asked, nothing)  # from here on what is there counts as incomplete
     written = {
         process: _write_process(directory, process, number, columns, files_per_process)
         for number, (process, columns) in enumerate(arrays.items(), start=1)
     }
     sizes = {p: {f.name: f.stat().st_size for f in files} for p, files in written.items()}
-    write_text(directory / MANIFEST, json.dumps({"toy": asked, "files": sizes}, indent=1) + "\n")
+    _write_manifest(directory, asked, sizes)
     return written
+
+
+def _write_manifest(
+    directory: Path, asked: Mapping[str, Any], sizes: Mapping[str, Mapping[str, int]]
+) -> None:
+    content = {"toy": asked, "files": sizes}
+    write_text(directory / MANIFEST, json.dumps(content, indent=1) + "\n")
+
+
+def _require_free(directory: Path, names: Sequence[str]) -> None:
+    """Refuse to replace files that the manifest of an earlier toy does not list."""
+    try:
+        files = json.loads((directory / MANIFEST).read_text())["files"]
+        ours = {name for each in files.values() for name in each}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        ours = set()
+    taken = [name for name in names if name not in ours and os.path.lexists(directory / name)]
+    if taken:
+        raise OutputError(
+            f"{directory}: {taken[0]} was not written as a toy and would be replaced; choose "
+            "another folder"
+        )
 
 
 def complete_ntuples(

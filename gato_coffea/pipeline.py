@@ -31,6 +31,7 @@ from gato_coffea.provenance import (
 from gato_coffea.stages import Job
 from gato_coffea.workflow.folder import (
     CONFIG,
+    remove_stale,
     require_ours,
     require_writable,
     sweep,
@@ -252,6 +253,7 @@ def run_all(
                 run.require(name)
         names = list(run.keys)
         wanted = set(names if ALL in force else force)
+        run.drop_others()
         runs, told, at = Counter[str](), set[str](), 0
         while at < len(names):
             record = Provenance.read(job.output)
@@ -318,6 +320,10 @@ class _Run:
         inputs = input_fingerprints(job.analysis)
         return cls(job, inputs, stage_keys(job.analysis, inputs))
 
+    @property
+    def _recorder(self) -> Recorder:
+        return Recorder(self.job.output, self.job.analysis.optimise.seed, self.inputs)
+
     def require(self, name: str) -> None:
         if name not in self.keys:
             raise InputError(
@@ -329,6 +335,17 @@ class _Run:
         return record.is_current(
             name, key=self.keys[name], output=self.job.output, needs=STAGES[name].needs
         )
+
+    def drop_others(self) -> None:
+        """Take away the results of stages that the analysis no longer has."""
+        record = Provenance.read(self.job.output)
+        gone = [name for name in record.stages if name not in self.keys]
+        if gone:
+            places = {STAGES[name].place for name in gone if name in STAGES}
+            record = record.without(gone)
+            stale = {p: m for p, m in record.left.items() if Path(p).parts[0] in places}
+            remove_stale(self.job.output, stale)
+            self._recorder.write(record.less(stale))
 
     def skipped(self, record: Provenance, name: str) -> StageReport:
         log.info("%s: unchanged, skipped", name)
@@ -343,7 +360,7 @@ class _Run:
             stage.run(replace(job, aside=aside))
 
         below = [other for other in self.keys if name in _above(other, self.keys)]
-        done = Recorder(job.output, job.analysis.optimise.seed, self.inputs).run(
+        done = self._recorder.run(
             name,
             make,
             place=stage.place,

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import uproot
@@ -71,3 +73,24 @@ def test_what_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         write_toy_ntuples("1d", tmp_path / "file" / "inside", **SMALL)
+
+
+def test_files_of_others_are_not_replaced(tmp_path):
+    first = write_toy_ntuples("1d", tmp_path / "toy", **SMALL)
+    write_toy_ntuples("1d", tmp_path / "toy", **SMALL | {"seed": 6})  # ours may be
+    name = next(iter(first.values()))[0].name
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=rf"{name} was not written as a toy and would be rep"):
+        write_toy_ntuples("1d", tmp_path, **SMALL)
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_toy_that_was_killed_is_made_again(tmp_path):
+    files = write_toy_ntuples("1d", tmp_path, **SMALL)
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    begun = {p: dict.fromkeys(names, -1) for p, names in content["files"].items()}
+    (tmp_path / MANIFEST).write_text(json.dumps(content | {"files": begun}))
+    next(iter(files.values()))[0].unlink()
+    assert complete_ntuples(tmp_path) is None
+    assert write_toy_ntuples("1d", tmp_path, **SMALL) == files

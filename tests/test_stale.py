@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gato_coffea.errors import ConfigError, InputError
-from gato_coffea.pipeline import STAGES, run_all, run_stage, stage_keys
+from gato_coffea.pipeline import STAGES, _Run, run_all, run_stage, stage_keys
 from gato_coffea.preparation import make_ntuples
 from gato_coffea.provenance import Provenance, source_hashes
 from gato_coffea.stages import Job
@@ -193,6 +193,16 @@ def test_a_stage_is_stale_when_those_above_have_made_something_else(quick: Job) 
         now = now.with_stage(name, record.stages[name])
     now.write(quick.output, seed=0, inputs={})
     assert stale(quick) == ["optimise", "categorise"]
+
+
+def test_results_of_a_stage_that_is_no_more_are_taken_away(quick: Job) -> None:
+    run_stage(quick, "sidebands")
+    (quick.output / "sidebands/notes.md").write_text("mine")
+    without = Job.of(quick.analysis.model_copy(update={"mass": None}), output=quick.output)
+    inputs = input_fingerprints(without.analysis)
+    _Run(without, inputs, stage_keys(without.analysis, inputs)).drop_others()
+    assert [p.name for p in (quick.output / "sidebands").iterdir()] == ["notes.md"]
+    assert "sidebands" not in Provenance.read(quick.output).stages
 
 
 def test_results_that_vanish_during_a_run_are_made_again(make_analysis: Any) -> None:
