@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_coffea.errors import OutputError
-from gato_coffea.files import write_text
+from gato_coffea.files import DAMAGED, write_text
 
 PROVENANCE = "provenance.json"
 PACKAGES = (
@@ -36,7 +36,7 @@ SOURCES = (".py", ".jinja")
 ALWAYS_READ = 16 << 20
 """Files up to this size in bytes, most results, are read to see whether they have changed."""
 
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_DAMAGED = (OSError, *DAMAGED)
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
-from gato_coffea.files import replacing, write_text
+from gato_coffea.files import DAMAGED, is_damaged, read_json, replacing, write_text
 from gato_coffea.preparation import make_ntuples
 from gato_coffea.provenance import PROVENANCE, digest
 from gato_coffea.results import (
@@ -104,8 +104,22 @@ def run_process(job: Job) -> None:
 def read_cutflow(job: Job) -> dict[str, dict[str, dict[str, float]]]:
     """Cut flow that the stage ``process`` has written: process, step, events and weighted."""
     path = job.folder("process") / "process.json"
-    cutflow: dict[str, dict[str, dict[str, float]]] = json.loads(path.read_text())["cutflow"]
+    cutflow: dict[str, dict[str, dict[str, float]]] = _entry(path, "cutflow", dict)
     return cutflow
+
+
+def _entry(path: Path, key: str, kind: type) -> Any:
+    """Value of a key in a JSON file of the results.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get(key), kind):
+        raise InputError(f"{path}: is damaged ({key} is missing, or of another kind)")
+    return content[key]
 
 
 def load_processed(job: Job) -> Processed:
@@ -253,8 +267,8 @@ def _templates(job: Job, categories: Categories) -> tuple[Hist[Any], str]:
 
 def read_template_source(job: Job) -> str:
     """What the stage ``categorise`` has made the templates from."""
-    used: dict[str, str] = json.loads((job.folder("templates") / "used.json").read_text())
-    return used["templates_from"]
+    source: str = _entry(job.folder("templates") / "used.json", "templates_from", str)
+    return source
 
 
 def load_templates(job: Job) -> Hist[Any]:
@@ -307,7 +321,7 @@ def read_evaluation(job: Job) -> dict[str, Any]:
     """What the stage ``exports`` has found of the models that it has written."""
     from gato_coffea.exports.everything import EVALUATION
 
-    content: dict[str, Any] = json.loads((job.folder("exports") / EVALUATION).read_text())
+    content: dict[str, Any] = read_json(job.folder("exports") / EVALUATION)
     return content
 
 
@@ -335,9 +349,13 @@ def run_report(job: Job) -> None:
     """Write ``report.html``: everything on one page."""
     from gato_coffea.report import render_report
 
-    plots = json.loads((job.folder("plots") / PLOT_LIST).read_text())
-    record = json.loads((job.output / PROVENANCE).read_text())
-    stages = {n: {k: v for k, v in r.items() if k != "files"} for n, r in record["stages"].items()}
+    plots = read_json(job.folder("plots") / PLOT_LIST)
+    record = read_json(job.output / PROVENANCE)
+    try:
+        ended = record["stages"].items()
+        stages = {n: {k: v for k, v in r.items() if k != "files"} for n, r in ended}
+    except DAMAGED as error:
+        raise is_damaged(job.output / PROVENANCE, error) from None
     page = render_report(
         analysis=job.analysis,
         results=load_results(job),

@@ -26,8 +26,10 @@ from gato_coffea.config import read_analysis
 from gato_coffea.errors import GatoError
 from gato_coffea.exports import read_uhi
 from gato_coffea.histogram_files import read_histograms
+from gato_coffea.provenance import Provenance
 from gato_coffea.results import read_results, read_summary, write_results
 from gato_coffea.samples import Feature, Sample
+from gato_coffea.stages import Job, read_cutflow
 
 DEEP = "@deep"
 VALUES: list[Any] = [None, True, -1, 0, 7, 1e308, 10**400, "x", "", [], [[]], {}, {"a": 1}, DEEP]
@@ -199,3 +201,25 @@ def test_analysis_files(small: Any, tmp_path: Path) -> None:
     path = tmp_path / "analysis.yaml"
     path.write_text(yaml.safe_dump(small.content))
     check_all(path, lambda: read_analysis(path))
+
+
+def test_the_record_of_a_run(tmp_path: Path) -> None:
+    files = {"a": {"size": 3, "modified_ns": 5, "sha256": "ab"}}
+    record = {"key": "ab", "files": files, "wall_s": 0.5, "peak_mb": 100.0, "above": {"x": "y"}}
+    content = {"versions": {}, "seed": 0, "inputs": {}, "stages": {"p": record}, "left": files}
+    path = tmp_path / "provenance.json"
+    path.write_text(json.dumps(content))
+    for text in damaged(path, random.Random(4)):
+        path.write_bytes(text)
+        found = Provenance.read(tmp_path)
+        found.is_current("p", key="ab", output=tmp_path)
+
+
+def test_a_damaged_file_of_a_stage_is_one_line(make_analysis: Any, tmp_path: Path) -> None:
+    job = Job.of(make_analysis(n=20), output=tmp_path / "results")
+    path = job.folder("process") / "process.json"
+    path.parent.mkdir(parents=True)
+    for text in ("{", "[]", '{"cutflow": 3}', "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(GatoError, match=r"process\.json: (cannot read|is damaged)"):
+            read_cutflow(job)
