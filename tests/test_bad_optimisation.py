@@ -242,6 +242,19 @@ def test_constraints_that_fail_only_where_a_fold_is_left_out(
         ({"n_categories": [2, [3]]}, "n_categories: must be whole numbers above zero, or auto"),
         ({"n_categories": []}, "n_categories: must be whole numbers above zero, or auto"),
         ({"signals": 5}, "signals: must be a list of processes (got 5)"),
+        ({"signals": {"s"}}, "signals: must be a list of processes (got {'s'})"),
+        (
+            {"bins_per_discriminant": 5, "kind": "edges", "method": "gato"},
+            "bins_per_discriminant: must be whole numbers above zero (got 5)",
+        ),
+        (
+            {"window_gev": 5, "mass_range_gev": (0, 9)},
+            "window_gev: must be two masses in GeV (got 5)",
+        ),
+        (
+            {"continue_from": 5, "method": "gato"},
+            "continue_from: must be results of optimise (got 5)",
+        ),
         ({"signals": [["s"]]}, "signals: must be a list of processes (got [['s']])"),
         ({"backgrounds": 5}, "backgrounds: must be a list of processes (got 5)"),
         ({"backgrounds": []}, "backgrounds: no process is left as background"),

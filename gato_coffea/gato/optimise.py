@@ -355,7 +355,9 @@ def _by_count(results: Result | Sequence[Result] | None) -> dict[int, Result]:
     """Results by the number of categories that was asked for."""
     if results is None:
         return {}
-    each = [results] if isinstance(results, Result) else list(results)
+    each = results if isinstance(results, Sequence) else [results]
+    if not all(isinstance(result, Result) for result in each):
+        raise OptimisationError(f"continue_from: must be results of optimise (got {results!r})")
     return {result.asked: result for result in each}
 
 

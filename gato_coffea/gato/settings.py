@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,8 @@ def mass_window(
     if window_gev is None or mass_range_gev is None:
         raise InputError("window_gev and mass_range_gev: give both or none")
     for key, pair in (("window_gev", window_gev), ("mass_range_gev", mass_range_gev)):
-        if len(pair) != 2 or not all(map(_is_number, pair)):
+        listed = isinstance(pair, Sequence | np.ndarray)
+        if not listed or len(pair) != 2 or not all(map(_is_number, pair)):
             raise InputError(f"{key}: must be two masses in GeV (got {pair!r})")
     low, high = mass_range_gev
     first, last = window_gev
@@ -151,9 +152,10 @@ def checked_bins(bins: Sequence[int] | None, *, kind: str, method: str) -> tuple
         raise OptimisationError(
             f"bins_per_discriminant: needs kind edges and method gato (got {kind}, {method})"
         )
-    if not bins or not all(isinstance(n, int) and n >= 1 for n in bins):
+    listed = isinstance(bins, Sequence) and not isinstance(bins, str)
+    if not listed or not bins or not all(isinstance(n, int) and n >= 1 for n in bins):
         raise OptimisationError(
-            f"bins_per_discriminant: must be whole numbers above zero (got {list(bins)})"
+            f"bins_per_discriminant: must be whole numbers above zero (got {bins!r})"
         )
     return tuple(bins)
 
@@ -163,7 +165,7 @@ def _is_data(name: str, value: Any) -> bool:
 
 
 def _check_names(key: str, given: Any) -> None:
-    listed = isinstance(given, Collection) and not isinstance(given, str)
+    listed = isinstance(given, Sequence) and not isinstance(given, str)
     if (
         not listed
         or not all(isinstance(n, str) for n in given)
