@@ -35,6 +35,33 @@ def true_significance(categories):
     return float(signal_significances(yields[0][None], yields[1])[0])
 
 
+def integers(seed):
+    """A signal whose weights are integers of both signs, so that sums cancel to nothing."""
+    found = sample(seed, 1500, 0.0)
+    rng = np.random.default_rng(seed)
+    sign = np.where(rng.random(1500) < 0.35, -1.0, 1.0)
+    found["signal"]["weight"] = sign * rng.integers(1, 4, 1500)
+    found["background"]["weight"] = np.ones(1500)
+    return found
+
+
+def test_sums_that_cancel_end_in_numbers():
+    for seed in range(3):
+        result = gato_coffea.optimise(
+            integers(seed),
+            signals=["signal"],
+            n_categories=5,
+            method="lloyd",  # which training starts from, and where it ended in NaN
+            features=[FEATURE],
+            folds=2,
+            max_points=300,
+            smooth=False,
+            seed=seed,
+        )
+        assert np.isfinite(result.held_out.combined)
+        assert result.held_out.combined >= 0
+
+
 @pytest.mark.parametrize("n", [2000, 20_000])
 def test_lloyd_is_as_good_as_the_exact_categories(n):
     true = {}

@@ -10,6 +10,7 @@ import pytest
 
 from gato_coffea.categories import MixtureCategories
 from gato_coffea.config import Constraints
+from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.inputs import (
     as_samples,
     default_features,
@@ -221,3 +222,15 @@ def test_points_without_yields_change_nothing(toy):
     np.testing.assert_allclose(filled.loss[:2], plain.loss[:2], rtol=1e-5)
     np.testing.assert_allclose(filled.hard[:5], plain.hard[:5], rtol=0.01)
     assert len(more[1].raw.u) == len(more[1].target.background) == n + 37
+
+
+def test_parameters_that_are_no_numbers_are_never_kept(toy):
+    from gato_coffea.gato import training
+
+    raw = [np.zeros((2, 3, 5, 1), dtype=np.float32), np.zeros((2, 3, 5), dtype=np.float32)]
+    raw[0][1, 2, 4], raw[1][0, 0, 0] = np.nan, np.inf
+    finite = training._finite([training.tf.constant(r) for r in raw])
+    np.testing.assert_array_equal(finite, [[False, True, True], [True, True, False]])
+    shape = training.GaussianShape(toy.problem, toy.sets[0].target, np.ones((3, 5), dtype=bool))
+    with pytest.raises(OptimisationError, match="no numbers"):
+        training.descend(toy.problem, toy.sets, shape, raw, training.Schedule())

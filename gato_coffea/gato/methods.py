@@ -89,12 +89,13 @@ def _follows(problem: Problem, row: Densities) -> bool:
 
 
 def stand_ins(problem: Problem, training: TrainingSet) -> IntArray:
-    """The point that speaks for each point: the nearest with events, for those without any.
+    """The point that speaks for each point: the nearest with a yield, for those without any.
 
-    A point whose events are all held out says nothing to a training, yet has a category.
+    A point whose events are all held out, or of which negative weights leave nothing, says
+    nothing to a training, yet has a category.
     """
-    raw, result = training.raw, np.arange(len(problem.points))
-    known = (raw.background != 0) | (raw.signal != 0).any(axis=0)
+    target, result = training.target, np.arange(len(problem.points))
+    known = (target.background > 0) | (target.signal > 0).any(axis=0)
     if not known.all():
         result[~known] = problem.nearest(problem.u[~known], known)
     return result

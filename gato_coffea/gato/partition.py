@@ -236,8 +236,10 @@ def seed_labels(
 ) -> IntArray:
     """A start for `lloyd`: categories around ``n`` points drawn by the information they hold."""
     s, b = densities.signal, np.maximum(densities.background, 1e-300)
-    information = (s**2 / (b + s) / s.sum(axis=1, keepdims=True) ** 2).sum(axis=0)
-    information = np.maximum(information, 0.0) + 1e-12 * information.max()
+    # A negative sum of a signal holds none; with as much background it would divide by zero.
+    known = np.maximum(s, 0.0)
+    information = (known**2 / (b + known) / s.sum(axis=1, keepdims=True) ** 2).sum(axis=0)
+    information += 1e-12 * information.max() if information.any() else 1.0
     chosen = rng.choice(len(b), size=n, replace=False, p=information / information.sum())
     seeds = densities.ordered(chosen)
     whole = densities.yields(np.zeros(len(b), dtype=np.int64), 1, objective)

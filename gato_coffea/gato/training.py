@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gato_coffea.errors import OptimisationError
 from gato_coffea.gato.mass import window_fraction
 from gato_coffea.gato.objective import combine_z2, signal_z2
 from gato_coffea.gato.penalties import low_bkg_penalty
@@ -358,10 +359,13 @@ def descend(
     """
     step = _Step(problem, sets, schedule, shape)
     raw = [tf.constant(a, tf.float32) for a in start]
+    if not _finite(raw).all():
+        raise OptimisationError("training: its start has parameters that are no numbers")
     first, second = [tf.zeros_like(p) for p in raw], [tf.zeros_like(p) for p in raw]
     best = [p.numpy() for p in raw]
     *_, record, _ = step.chunk(raw, first, second, 0.0, 0)
     best_value = record[-2].numpy().astype(np.float64)  # of the start: no result falls below it
+    best_value[np.isnan(best_value)] = 0.0
     reached = np.full_like(best_value, -np.inf)  # by training, which leaves a good start at first
     rows: list[list[FloatArray]] = []
     moving: list[list[FloatArray]] = []
@@ -375,7 +379,9 @@ def descend(
             *state, record, schedules = step.chunk(raw, first, second, float(epoch), n)
             raw, first, second = state
             *parts, hard, bias = record.numpy()
-            value = hard.astype(np.float64)
+            value = np.nan_to_num(hard.astype(np.float64), nan=0.0)
+            # A step may end where the figure has no slope, with parameters that are no numbers.
+            value[~_finite(raw)] = 0.0
             better = value > best_value
             gain = np.mean(np.maximum(value - reached, 0.0)) if rows else np.inf
             stale = 0 if gain > PLATEAU * np.mean(np.abs(value)) else stale + 1
@@ -396,6 +402,12 @@ def descend(
         for r in range(len(best_value[0]))
     ]
     return best, histories
+
+
+def _finite(raw: Sequence[Tensor]) -> BoolArray:
+    """Whether all parameters of each element of the batch are numbers, shape ``(G, R)``."""
+    each = [np.isfinite(p.numpy()).reshape(*p.shape[:2], -1).all(axis=-1) for p in raw]
+    return np.logical_and.reduce(each)
 
 
 def _history(rows: FloatArray, boundaries: tuple[FloatArray, ...]) -> History:
