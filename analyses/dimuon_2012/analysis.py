@@ -28,9 +28,10 @@ def in_mass_range(events):
 
 
 def _two(events, name):
-    """First two muons of each event, shape (N, 2); NaN where there are fewer."""
-    padded = ak.pad_none(events[f"Muon_{name}"], 2, clip=True)
-    return ak.to_numpy(ak.fill_none(padded, np.nan)).astype(np.float64)
+    """Both muons of each event, shape (N, 2); the selection leaves no events with others."""
+    if not np.all(ak.to_numpy(events.nMuon) == 2):
+        raise ValueError("only events of exactly two muons have a pair; put it after that cut")
+    return ak.to_numpy(ak.flatten(events[f"Muon_{name}"])).astype(np.float64).reshape(-1, 2)
 
 
 def _momenta(events):
