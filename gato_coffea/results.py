@@ -62,6 +62,7 @@ def _summary(results: Sequence[Result]) -> dict[str, Any]:
         "kept": [r.n_categories for r in results],
         "held_out": [r.held_out.combined for r in results],
         "spread": [r.held_out.spread for r in results],
+        "difference_spread": [r.difference_spread for r in results],
         "training": [r.training.combined for r in results],
         "recommended": advice.asked,
         "reason": advice.reason,
@@ -92,6 +93,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
         for key in ("kept", "held_out", "spread", "training"):
             if len(content[key]) != len(asked):
                 raise ValueError(f"{key} does not fit asked")
+        if len(content.get("difference_spread", asked)) != len(asked):
+            raise ValueError("difference_spread does not fit asked")
         if not asked or not all(isinstance(n, int) for n in asked):
             raise ValueError(f"asked must be whole numbers, got {asked!r}")
     except DAMAGED as error:
@@ -164,6 +167,9 @@ def _read_result(folder: Path, asked: int) -> Result:
         categories = Categories.load(folder / f"categories_{asked}.json")
         if content["asked"] != asked or categories.n_categories != len(yields["factor"]):
             raise ValueError(f"does not fit {asked} categories, or their file")
+        difference = content.get("difference_spread")
+        if difference is not None and not _is_number(difference):
+            raise ValueError(f"difference_spread must be a number (got {difference!r})")
         if not all(isinstance(note, str) for note in content["notes"]):
             raise ValueError("notes must be text")
         if not _is_number(categories.training.get("systematic", 0.0)):
@@ -172,6 +178,7 @@ def _read_result(folder: Path, asked: int) -> Result:
             asked=asked,
             categories=categories,
             held_out=_significance(content["held_out"]),
+            difference_spread=difference,
             training=_significance(content["training"]),
             yields=Yields(**yields),
             yardsticks={
@@ -217,7 +224,9 @@ def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
                 f"allowed: {', '.join(map(str, asked))})"
             )
         return use
-    return recommendation(asked, summary["held_out"], summary["spread"]).asked
+    return recommendation(
+        asked, summary["held_out"], summary["spread"], summary.get("difference_spread")
+    ).asked
 
 
 def write_fits(folder: Path, fits: Sequence[CategoryFit]) -> Path:

@@ -43,10 +43,18 @@ class Sums:
         """The sums over ``n`` categories when category ``k`` becomes ``label[k]``."""
 
         def total(array: FloatArray) -> FloatArray:
+            if array.ndim > 2:  # as of a bootstrap
+                return np.asarray(array @ np.equal.outer(label, np.arange(n)))
             return np.array([np.bincount(label, row, n) for row in array], dtype=np.float64)
 
         moment = None if self.sumw_mass is None else total(self.sumw_mass)
         return Sums(self.processes, total(self.sumw), total(self.sumw2), total(self.count), moment)
+
+    def at(self, categories: IntArray) -> Sums:
+        """The sums over some categories."""
+        moment = None if self.sumw_mass is None else self.sumw_mass[..., categories]
+        sumw, sumw2, count = (a[..., categories] for a in (self.sumw, self.sumw2, self.count))
+        return Sums(self.processes, sumw, sumw2, count, moment)
 
     def category_yields(
         self,
@@ -284,6 +292,41 @@ def bootstrap(problem: Problem, sums: Sums, seed: int) -> Sums:
         moved = sums.sumw_mass + noise * _mean_mass(problem, sums)[:, None]
         moment = np.where(few, moved, sums.sumw_mass * factor)
     return Sums(sums.processes, sumw, sumw2, sums.count, moment)
+
+
+def difference_spread(
+    problem: Problem,
+    tally: PointTally,
+    one: Sequence[IntArray],
+    other: Sequence[IntArray],
+    *,
+    seed: int,
+) -> float:
+    """Spread of the difference of two held-out significances, drawn on the same events.
+
+    Parameters
+    ----------
+    problem, tally
+        Objective, and the points.
+    one, other
+        Category of each point, -1 for none, by the model of each fold.
+    seed
+        Of the bootstrap: of yields in the categories of both at once.
+    """
+    sizes = [int(max(label.max() for label in labels)) + 1 for labels in (one, other)]
+    joint = [
+        np.where((a < 0) | (b < 0), -1, a * sizes[1] + b) for a, b in zip(one, other, strict=True)
+    ]
+    sums = tally.by_label(joint, sizes[0] * sizes[1], by_fold=True)
+    filled = np.flatnonzero((sums.sumw2 > 0).any(axis=0))
+    drawn = bootstrap(problem, sums.at(filled), seed)
+    found = [
+        _figures(problem, drawn.relabelled(label[filled], size))[:, 0]
+        for label, size in zip(
+            np.divmod(np.arange(sizes[0] * sizes[1]), sizes[1]), sizes, strict=True
+        )
+    ]
+    return _spread((found[0] - found[1])[:, None])
 
 
 def _mean_mass(problem: Problem, sums: Sums) -> FloatArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -23,11 +24,13 @@ from gato_coffea.gato.binned import (
 )
 from gato_coffea.gato.candidates import candidates
 from gato_coffea.gato.checks import check_problem
+from gato_coffea.gato.choice import best_of
 from gato_coffea.gato.constraints import enough_events, merge_offenders, parts_of
 from gato_coffea.gato.evaluation import (
     EventTally,
     PointTally,
     Tally,
+    difference_spread,
     pooled_significance,
     significance_of,
     yields_of,
@@ -78,13 +81,7 @@ def _held_out(
 ) -> Significance:
     """Pool the yields of each fold in the categories of the model that did not see it."""
     x, n = search.problem.points.x, full.n_categories
-    reference = full.assign(x)
-    named = []
-    for categories in folds:
-        names = match_categories(
-            categories.assign(x), reference, search.weight, n=categories.n_categories
-        )
-        named.append(categories.relabelled(names))
+    named = _named(search, folds, full)
     return pooled_significance(
         search.problem,
         search.tally.total([c.assign for c in named], n, by_fold=True),
@@ -92,6 +89,37 @@ def _held_out(
         each=search.expected([c.assign(x) for c in named], n),
         seed=search.seed,
     )
+
+
+def _named(search: Search, folds: Sequence[Categories], full: Categories) -> list[Categories]:
+    """The categories of each fold, called as those of all events that they stand for."""
+    x, result = search.problem.points.x, []
+    reference = full.assign(x)
+    for categories in folds:
+        names = match_categories(
+            categories.assign(x), reference, search.weight, n=categories.n_categories
+        )
+        result.append(categories.relabelled(names))
+    return result
+
+
+def _with_differences(
+    search: Search, found: Sequence[Candidate], results: Sequence[Result]
+) -> list[Result]:
+    """The results with the spread of their difference to the best of them."""
+    if len(results) < 2 or search.problem.points.n_folds < 2:
+        return list(results)
+    x = search.problem.points.x
+    labels = [
+        [c.assign(x) for c in _named(search, candidate.folds, result.categories)]
+        for candidate, result in zip(found, results, strict=True)
+    ]
+    best = labels[results.index(best_of(results))]
+    spread = partial(difference_spread, search.problem, search.points, seed=search.seed)
+    return [
+        replace(result, difference_spread=spread(own, best))
+        for result, own in zip(results, labels, strict=True)
+    ]
 
 
 def _references(search: Search) -> list[dict[str, Yardstick]]:
@@ -333,6 +361,7 @@ def optimise(
         results = [
             _finish(search, *each) for each in zip(found, counts, references.result(), strict=True)
         ]
+        results = _with_differences(search, found, results)
     record = {
         "package": "gato_coffea",
         "version": __version__,

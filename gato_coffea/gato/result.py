@@ -174,6 +174,8 @@ def effective_entries(sumw: FloatArray, sumw2: FloatArray) -> FloatArray:
 class History:
     """How a training went; every array has one entry an epoch.
 
+    Significances are those of the densities that are trained on, with constraints as a penalty:
+    the objective, and not the training Z, which is that of the events in the finished categories.
     ``loss`` and ``significance`` belong to the soft assignment of the epoch, ``hard`` to the
     categories that it stands for, ``bias`` is their mean relative difference in yield.
     ``boundaries`` holds, for one discriminant, the category boundaries of each epoch.
@@ -233,6 +235,9 @@ class Result:
     folds
         The categories of the trainings that left one fold out each; none for a method that does
         not train. A training that continues starts from them.
+    difference_spread
+        Spread of the difference of the held-out significance to the best one of the same call,
+        on the same events; None where there is one number of categories, or no folds.
     """
 
     asked: int
@@ -245,6 +250,7 @@ class Result:
     notes: tuple[str, ...] = ()
     rare: RareProcess | None = None
     folds: tuple[Categories, ...] = ()
+    difference_spread: float | None = None
 
     @property
     def n_categories(self) -> int:
@@ -305,6 +311,7 @@ class Result:
             "asked": self.asked,
             "kept": self.n_categories,
             "held_out": asdict(self.held_out),
+            "difference_spread": self.difference_spread,
             "training": asdict(self.training),
             "yields": {
                 key: value.tolist() if isinstance(value, np.ndarray) else value

@@ -94,9 +94,9 @@ def _gained(search: Search, n: int, candidate: Candidate) -> Candidate:
     full, folds = _previous(search, n)
     old, new = _figure(search, Candidate(full, folds)), _figure(search, candidate)
     if new > old:
-        note = f"continued: Z of the training went from {old:.4f} to {new:.4f}"
+        note = f"continued: the objective of the training went from {old:.4f} to {new:.4f}"
         return Candidate(candidate.full, candidate.folds, candidate.history, (note,))
-    note = f"continued: nothing was gained, Z of the training stays at {old:.4f}"
+    note = f"continued: nothing was gained, the objective of the training stays at {old:.4f}"
     return Candidate(full, folds, search.previous[n].history, (note,))
 
 

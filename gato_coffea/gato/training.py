@@ -394,7 +394,7 @@ def descend(
             rows.append([(epoch + n) * constant, *each])
             if problem.u.shape[1] == 1:
                 moving.append(shape.boundaries([p.numpy()[0] for p in raw]))
-            bar.update(task, completed=epoch + n, figure=f"Z {best_value[0].max():.4f}")
+            bar.update(task, completed=epoch + n, figure=f"objective {best_value[0].max():.4f}")
             if stale >= PATIENCE:
                 break
     histories = [

@@ -39,7 +39,7 @@ def draw_training(history: History, style: Style) -> Figure:
             (
                 significance,
                 {"soft assignment": history.significance, "hard categories": history.hard},
-                "Training significance",
+                "Objective (Z of the training densities)",
                 False,
             ),
             (loss, {"": history.loss}, "Loss", False),
