@@ -80,6 +80,7 @@ def _job(
 def check(analysis: opt.AnalysisPath) -> None:
     """Compare an analysis file with the files that it names."""
     from gato_coffea.config import load_functions, read_analysis
+    from gato_coffea.gato.settings import check_method
     from gato_coffea.inspect import check_analysis
     from gato_coffea.plots.labels import check_labels
     from gato_coffea.preparation import make_ntuples
@@ -88,6 +89,7 @@ def check(analysis: opt.AnalysisPath) -> None:
     read = read_analysis(analysis)
     load_functions(read)
     check_labels(read)
+    check_method(read.optimise.method)
     make_ntuples(read)
     rows = check_analysis(read)
     _console().print(dataset_table(rows))
@@ -348,7 +350,7 @@ def _print_results(job: Job, stage: str, console: Console) -> None:
         content = stages.read_evaluation(job)
         console.print(tables.evaluation_table(content))
         for line in content["explanations"]:
-            console.print(line, soft_wrap=True)
+            console.print(line, soft_wrap=True, markup=False)
         if content["warnings"]:
             console.print(tables.warning_box(content["warnings"]))
 

@@ -22,6 +22,7 @@ from gato_coffea import __version__, stages
 from gato_coffea.config import Analysis
 from gato_coffea.errors import GatoError, InputError, OutputError
 from gato_coffea.files import write_text
+from gato_coffea.gato.settings import check_method
 from gato_coffea.provenance import (
     Provenance,
     digest,
@@ -251,6 +252,10 @@ def run_all(
         for name in force:
             if name != ALL:
                 run.require(name)
+        if {"optimise", ALL} & set(force) or not run.is_current(
+            Provenance.read(job.output), "optimise"
+        ):
+            check_method(job.analysis.optimise.method)  # before all events are read
         names = list(run.keys)
         wanted = set(names if ALL in force else force)
         run.drop_others()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.files import DAMAGED, is_damaged, read_json, replacing, write_text
+from gato_coffea.gato.settings import check_method
 from gato_coffea.preparation import make_ntuples
 from gato_coffea.provenance import PROVENANCE, digest
 from gato_coffea.results import (
@@ -147,6 +148,7 @@ def optimiser(method: str) -> Callable[..., Any]:
     """The function `gato_coffea.optimise`, with what the method needs loaded in silence."""
     from gato_coffea.gato.optimise import optimise
 
+    check_method(method)
     if method == "gato":
         with _native_silence():  # TensorFlow tells of its devices whatever its log level
             importlib.import_module("gato_coffea.gato.training")

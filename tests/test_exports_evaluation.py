@@ -148,7 +148,10 @@ def test_without_pyhf_it_is_said(monkeypatch):
     found = evaluate(
         {"counting": model_of()}, result_of(held_out=1.0, training=1.0), combination="geometric"
     )
-    assert found.explanation("counting") == "counting: was not evaluated (pyhf is not installed)"
+    assert found.explanation("counting") == (
+        "counting: was not evaluated "
+        '(needs pyhf; install it with pip install "gato-coffea[exports]")'
+    )
     assert found.warnings() == []
     assert rows_of(found.to_dict())[2][2:] == ("-", "-", "-")
     assert found.models["counting"].statistics.combined > 0

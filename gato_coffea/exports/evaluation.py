@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from iminuit import Minuit
 
+from gato_coffea.errors import install_hint, installed
 from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
 from gato_coffea.exports.workspaces import pyhf_workspace, signal_strengths
 from gato_coffea.gato.result import Significance, decimals
@@ -98,7 +98,7 @@ class Evaluation:
         """One line: what the model gives, and which factors make the difference."""
         ratio, found = self.ratio(name), self.models[name].everything
         if ratio is None or found is None:
-            missing = "the fit did not converge" if can_evaluate() else "pyhf is not installed"
+            missing = "the fit did not converge" if can_evaluate() else install_hint("pyhf")
             return f"{name}: was not evaluated ({missing})"
         text = (
             f"{name}: Z {found.combined:.4g}, {ratio:.3f} of the quoted {self.quoted.combined:.4g}"
@@ -155,7 +155,7 @@ def _differs(factor: float) -> bool:
 
 def can_evaluate() -> bool:
     """Whether pyhf is installed."""
-    return importlib.util.find_spec("pyhf") is not None
+    return installed("pyhf")
 
 
 def evaluate(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from gato_coffea.errors import EXTRAS, NotInstalledError, install_hint
+
 _MODULES = {
     "boundaries": ("align_boundary_tracks",),
     "convert": ("convert_mass_data_to_tensors", "df_dict_to_tensors", "slice_to_2d_features"),
@@ -56,7 +58,12 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    try:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        raise NotInstalledError(f"{name} {install_hint(error.name)}") from None
 
 
 def __dir__() -> list[str]:

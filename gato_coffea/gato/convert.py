@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
-from gato_coffea.errors import InputError
+from gato_coffea.errors import InputError, require
 from gato_coffea.samples import FloatArray, as_sample
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Tensor = Any
 
@@ -42,9 +45,15 @@ class Columns(dict[str, Tensor]):
             return default
 
 
+def _is_pandas(value: Any, kind: str) -> bool:
+    """Whether a value is a table or column of pandas, which is loaded if there is one."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, getattr(pandas, kind))
+
+
 def is_table(value: Any) -> bool:
     """Whether a value is one process with named columns."""
-    if isinstance(value, pd.DataFrame):
+    if _is_pandas(value, "DataFrame"):
         return True
     return isinstance(value, Mapping) and (SCORE in value or SCORE_ALIAS in value)
 
@@ -75,7 +84,7 @@ def matrix(value: Any, *, dtype: Any = tf.float32) -> Tensor:
         If it is one number.
     """
     x = column(value, SCORE) if is_table(value) else value
-    if isinstance(x, pd.Series):
+    if _is_pandas(x, "Series"):
         x = _rows(x) if x.dtype == object else x.to_numpy()
     x = tf.cast(x, dtype)
     if x.shape.rank == 0:
@@ -183,6 +192,9 @@ def slice_to_2d_features(data_dict: Mapping[str, Any]) -> dict[str, pd.DataFrame
     dict[str, pd.DataFrame]
         New frames; those that came in are left as they are.
     """
+    require("pandas", place="slice_to_2d_features")
+    import pandas as pd
+
     result = {}
     for process, frame in data_dict.items():
         table = pd.DataFrame(frame)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from gato_coffea.categories import MixtureCategories
-from gato_coffea.errors import InputError
+from gato_coffea.errors import InputError, require
 from gato_coffea.gato import mixture
 from gato_coffea.gato.binning import BinningModel, by_falling
 from gato_coffea.gato.boundaries import mixture_boundaries
@@ -163,6 +163,7 @@ class GaussianMixtureModel(BinningModel):
 
     def get_mixture_pdf(self) -> Any:
         """The mixture as a distribution of TensorFlow Probability, to sample, draw or check."""
+        require("tensorflow_probability", place="get_mixture_pdf")
         from tensorflow_probability import distributions  # costs seconds; training needs it not
 
         return distributions.MixtureSameFamily(

@@ -51,6 +51,7 @@ from gato_coffea.gato.search import Candidate, Kind, Method, Search
 from gato_coffea.gato.settings import (
     check_choice,
     check_fraction,
+    check_method,
     check_whole,
     checked_backgrounds,
     checked_bins,
@@ -281,6 +282,7 @@ def optimise(
     counts = checked_counts(n_categories)
     check_choice("combination", combination, get_args(Combination))
     check_choice("method", method, get_args(Method))
+    check_method(method)
     check_choice("kind", kind, get_args(Kind))
     check_whole("folds", folds, least=1, most=MAX_FOLDS)
     for key, value, least in (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gato_coffea.axes import named_data
-from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.errors import InputError, OptimisationError, require
 from gato_coffea.gato.choice import AUTO_COUNTS
 from gato_coffea.gato.window import Window
 from gato_coffea.samples import Feature, Sample
@@ -27,6 +27,18 @@ def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
     """
     if value not in allowed:
         raise OptimisationError(f"{key}: unknown (got {value!r}; allowed {', '.join(allowed)})")
+
+
+def check_method(method: str) -> None:
+    """Check that what a method trains with is installed.
+
+    Raises
+    ------
+    NotInstalledError
+        If it is not.
+    """
+    if method == "gato":
+        require("tensorflow", place="method: gato", otherwise="method: exact and lloyd need none")
 
 
 def check_whole(key: str, value: Any, *, least: int, most: int | None = None) -> None:

@@ -15,7 +15,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from gato_coffea.errors import ExecutionError
+from gato_coffea.errors import ExecutionError, require
 from gato_coffea.processing.versions import here, look, require_same
 
 SCHEDULER_TIMEOUT_S = 10.0
@@ -66,6 +66,7 @@ def dask_client(client: Any, *, scheduler: str | None, workers: int) -> Iterator
 
 @contextmanager
 def _own_client(scheduler: str | None, workers: int) -> Iterator[Any]:
+    require("distributed", place="executor: dask", otherwise="iterative and futures need none")
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
