@@ -9,46 +9,46 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gato_coffea.version import __version__
 
 if TYPE_CHECKING:
     from gato_coffea.categories import Categories
-    from gato_coffea.chunk import collect
+    from gato_coffea.categories.templates import templates_from_histograms, templates_from_samples
     from gato_coffea.config import Analysis, Constraints, parse_analysis, read_analysis
     from gato_coffea.datasets import features
     from gato_coffea.errors import GatoError
-    from gato_coffea.gato.choice import recommended
-    from gato_coffea.gato.optimise import optimise
-    from gato_coffea.gato.result import Result
-    from gato_coffea.layout import Layout
-    from gato_coffea.output import Processed
-    from gato_coffea.processor import GatoProcessor
-    from gato_coffea.run import process
-    from gato_coffea.samples import Feature
+    from gato_coffea.events.samples import Feature
+    from gato_coffea.optimisation.choice import recommended
+    from gato_coffea.optimisation.optimise import optimise
+    from gato_coffea.optimisation.result import Result
+    from gato_coffea.processing.chunk import collect
+    from gato_coffea.processing.executors import process
+    from gato_coffea.processing.layout import Layout
+    from gato_coffea.processing.processed import Processed
+    from gato_coffea.processing.processor import GatoProcessor
     from gato_coffea.sidebands import fit_categories, fit_sidebands
-    from gato_coffea.templates import templates_from_histograms, templates_from_samples
 
 _HOME = {
     "Analysis": "config",
     "Categories": "categories",
     "Constraints": "config",
-    "Feature": "samples",
+    "Feature": "events.samples",
     "GatoError": "errors",
-    "GatoProcessor": "processor",
-    "Layout": "layout",
-    "Processed": "output",
-    "Result": "gato.result",
-    "collect": "chunk",
+    "GatoProcessor": "processing.processor",
+    "Layout": "processing.layout",
+    "Processed": "processing.processed",
+    "Result": "optimisation.result",
+    "collect": "processing.chunk",
     "features": "datasets",
     "fit_categories": "sidebands",
     "fit_sidebands": "sidebands",
-    "optimise": "gato.optimise",
+    "optimise": "optimisation.optimise",
     "parse_analysis": "config",
-    "process": "run",
+    "process": "processing.executors",
     "read_analysis": "config",
-    "recommended": "gato.choice",
-    "templates_from_histograms": "templates",
-    "templates_from_samples": "templates",
+    "recommended": "optimisation.choice",
+    "templates_from_histograms": "categories.templates",
+    "templates_from_samples": "categories.templates",
 }
 
 __all__ = [

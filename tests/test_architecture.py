@@ -1,4 +1,4 @@
-"""Imports point one way, and importing the package does nothing heavy."""
+"""Imports point one way between the rooms, and importing the package does nothing heavy."""
 
 import ast
 import subprocess
@@ -9,60 +9,44 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "gato_coffea"
 
-SHARED = {
-    "",
-    "errors",
-    "analysis_text",
-    "sections",
-    "config",
-    "arrays",
-    "grids",
-    "identity",
-    "samples",
-    "categories",
-    "files",
-    "axes",
-    "gato.result",
+ROOT = "root files"
+ROOMS = {
+    ROOT: set(),
+    "config": set(),
+    "events": {"config"},
+    "categories": {"config", "events"},
+    "datasets": {"config", "events", "categories"},
+    "processing": {"config", "events", "categories", "datasets"},
+    "statistics": {"config", "events"},
+    "optimisation": {"config", "events", "categories", "statistics"},
+    "sidebands": {"config", "events", "categories"},
+    "exports": {"config", "events", "categories", "statistics", "optimisation", "sidebands"},
+    "plots": {
+        *("config", "events", "categories", "datasets"),
+        *("statistics", "optimisation", "sidebands", "exports"),
+    },
+    "gato": {"config", "events", "categories", "datasets", "statistics", "optimisation", "plots"},
+    "workflow": {
+        *("config", "events", "categories", "datasets", "processing"),
+        *("statistics", "optimisation", "sidebands", "exports", "plots"),
+    },
 }
-EVENT = {
-    "datasets",
-    "layout",
-    "columns",
-    "events",
-    "chunk",
-    "processing",
-    "processor",
-    "output",
-    "storage",
-    "run",
-    "soundness",
-    "trial",
-    "inspect",
-    "rootfiles",
-    "histogram_files",
-    "starting",
-    "templates",
-    "ntuples",
-}
-RESULTS = {"sidebands", "exports", "plots", "report"}
-TOP = {
-    "provenance",
-    "preparation",
-    "results",
-    "stages",
-    "from_histograms",
-    "pipeline",
-    "workflow",
-    "tables",
-    "options",
-    "cli",
-    "__main__",
-}
+"""Folders of the package, and the folders that each may import beside the root files."""
 
 TENSORFLOW = {"tensorflow", "tensorflow_probability", "tf_keras", "keras"}
 COFFEA = {"coffea", "awkward", "dask", "distributed", "uproot"}
 DRAWING = {"matplotlib", "mplhep"}
-NUMPY_ONLY_OF_GATO = {"gato.toys", "gato.result", "gato.significance"}
+MAY_LOAD = {
+    "datasets": COFFEA,
+    "processing": COFFEA,
+    "categories": COFFEA,
+    "exports": COFFEA,
+    "optimisation/training": TENSORFLOW,
+    "plots": DRAWING,
+    "gato": TENSORFLOW | DRAWING,
+    "workflow": COFFEA,
+}
+"""Heavy packages by the folder that may import them; all others import none of them."""
 
 
 def modules(package: Path) -> dict[str, Path]:
@@ -97,32 +81,10 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def room(name: str) -> str:
-    """Room that a module lies in."""
-    first = name.split(".")[0]
-    if name in SHARED or first in SHARED - {""}:
-        return "shared"
-    rooms = {"event": EVENT, "learning": {"gato"}, "results": RESULTS, "top": TOP}
-    for label, members in rooms.items():
-        if first in members:
-            return label
-    return "unknown"
-
-
-ALLOWED = {
-    "shared": {"shared"},
-    "event": {"shared", "event"},
-    "learning": {"shared", "learning"},
-    "results": {"shared", "results", "event", "learning"},
-    "top": {"shared", "event", "learning", "results", "top"},
-}
-FORBIDDEN = {
-    "shared": TENSORFLOW | COFFEA | DRAWING,
-    "event": TENSORFLOW | DRAWING,
-    "learning": COFFEA | DRAWING,
-    "results": TENSORFLOW,
-    "top": TENSORFLOW | DRAWING,
-}
+def room_of(package: Path, path: Path) -> str:
+    """The folder that a module lies in."""
+    parts = path.relative_to(package).parts
+    return parts[0] if len(parts) > 1 else ROOT
 
 
 def violations(package: Path) -> list[str]:
@@ -130,23 +92,23 @@ def violations(package: Path) -> list[str]:
     known = modules(package)
     found = []
     for name, path in known.items():
-        own = room(name)
-        if own == "unknown":
+        if not name:
+            continue  # the package's own names are imported when they are asked for
+        own = room_of(package, path)
+        if own not in ROOMS:
             found.append(f"{name}: lies in no room")
             continue
+        folder = path.relative_to(package).parent.as_posix()
+        heavy = (TENSORFLOW | COFFEA | DRAWING) - MAY_LOAD.get(folder, MAY_LOAD.get(own, set()))
         for target in sorted(imports(path)):
-            outer = target.split(".")[0]
-            if outer in FORBIDDEN[own]:
+            outer, _, inner = target.partition(".")
+            if outer in heavy:
                 found.append(f"{name} ({own}) imports {target}")
-            inner = target.removeprefix("gato_coffea").lstrip(".")
             if outer != "gato_coffea" or inner not in known or not inner:
                 continue
-            if own == "event" and room(inner) == "learning" and inner in NUMPY_ONLY_OF_GATO:
-                continue
-            if own == "event" and inner == "gato":
-                continue
-            if room(inner) not in ALLOWED[own]:
-                found.append(f"{name} ({own}) imports {target} ({room(inner)})")
+            there = room_of(package, known[inner])
+            if there not in {own, ROOT} | ROOMS[own]:
+                found.append(f"{name} ({own}) imports {target} ({there})")
     return found
 
 
@@ -154,32 +116,63 @@ def test_imports_point_one_way() -> None:
     assert violations(PACKAGE) == []
 
 
+def test_every_room_is_a_folder_and_no_two_import_each_other() -> None:
+    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert folders == ROOMS.keys() - {ROOT}
+    seen: set[str] = set()
+    while len(seen) < len(ROOMS):
+        ready = {room for room, below in ROOMS.items() if room not in seen and below <= seen}
+        assert ready, f"a circle among {sorted(ROOMS.keys() - seen)}"
+        seen |= ready
+
+
 @pytest.mark.parametrize(
     ("module", "line", "told"),
     [
-        ("processor.py", "import tensorflow as tf", "imports tensorflow"),
-        ("gato/model.py", "from awkward import Array", "imports awkward"),
-        ("samples.py", "from gato_coffea.run import process", "imports gato_coffea.run"),
-        ("run.py", "from gato_coffea.gato import training", "imports gato_coffea.gato.training"),
-        ("gato/model.py", "import gato_coffea.plots", "imports gato_coffea.plots"),
-        ("config.py", "def f():\n    import matplotlib.pyplot", "imports matplotlib.pyplot"),
-        ("utils.py", "", "lies in no room"),
+        ("processing/processor.py", "import tensorflow as tf", "imports tensorflow"),
+        ("optimisation/problem.py", "from awkward import Array", "imports awkward"),
+        ("optimisation/problem.py", "import tensorflow as tf", "imports tensorflow"),
+        (
+            "events/samples.py",
+            "from gato_coffea.processing.processor import process",
+            "imports gato_coffea.processing.processor",
+        ),
+        (
+            "optimisation/problem.py",
+            "from gato_coffea.gato import model",
+            "imports gato_coffea.gato.model (gato)",
+        ),
+        ("exports/models.py", "import gato_coffea.plots.run", "imports gato_coffea.plots.run"),
+        ("config/analysis.py", "def f():\n    import matplotlib.pyplot", "matplotlib.pyplot"),
+        ("tools/utils.py", "", "lies in no room"),
     ],
 )
 def test_a_planted_violation_is_found(tmp_path: Path, module: str, line: str, told: str) -> None:
-    for name in ("samples", "config", "run", "processor", "gato/model", "gato/training", "plots"):
+    for name in (
+        *("events/samples", "config/analysis", "processing/processor", "optimisation/problem"),
+        *("exports/models", "plots/run", "gato/model"),
+    ):
         path = tmp_path / f"{name}.py"
         path.parent.mkdir(exist_ok=True)
         path.touch()
     assert violations(tmp_path) == []
+    (tmp_path / module).parent.mkdir(exist_ok=True)
     (tmp_path / module).write_text(line + "\n")
     found = violations(tmp_path)
     assert len(found) >= 1
     assert told in found[0]
 
 
+def test_training_may_use_tensorflow(tmp_path: Path) -> None:
+    folder = tmp_path / "optimisation" / "training"
+    folder.mkdir(parents=True)
+    (folder / "descent.py").write_text("import tensorflow as tf\n")
+    assert violations(tmp_path) == []
+
+
 def test_an_import_for_types_alone_is_no_violation(tmp_path: Path) -> None:
-    (tmp_path / "samples.py").write_text(
+    (tmp_path / "events").mkdir()
+    (tmp_path / "events" / "samples.py").write_text(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import tensorflow\n"
     )
     assert violations(tmp_path) == []
@@ -201,7 +194,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom gato_coffea.cli import main\nsys.argv = ['gato-coffea', '--help']\n"
+        "import sys\nfrom gato_coffea.workflow.cli import main\n"
+        "sys.argv = ['gato-coffea', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass"
     )
     assert loaded(code) == set()
@@ -216,7 +210,7 @@ def test_every_public_name_can_be_imported_but_is_not_before() -> None:
 
     for name in gato_coffea.__all__:
         home = gato_coffea._HOME.get(name)
-        if home != "gato.optimise":  # loads TensorFlow; its own tests import it
+        if home != "optimisation.optimise":  # its own tests import it
             assert getattr(gato_coffea, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gato_coffea.nothing

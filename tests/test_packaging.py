@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gato_coffea.cli import USER_ERROR
 from gato_coffea.config import Analysis
 from gato_coffea.errors import EXTRAS
+from gato_coffea.workflow.cli import USER_ERROR
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -119,7 +119,7 @@ BLOCKED = (
 )
 """What the core does without. (coffea brings pandas and correctionlib, and loads neither.)"""
 
-CLI = "from gato_coffea.cli import main; main()"
+CLI = "from gato_coffea.workflow.cli import main; main()"
 
 FINDER = f"""
 import sys

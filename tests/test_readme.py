@@ -98,7 +98,7 @@ def test_linked_files_exist_and_the_picture_is_small() -> None:
 
 
 def test_commands_that_are_named_exist() -> None:
-    from gato_coffea.cli import app
+    from gato_coffea.workflow.cli import app
 
     known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
     stages = README.split("Each stage is a command of its own:")[1].split(". A stage")[0]

@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from gato_coffea.datasets import data_folder
 from gato_coffea.errors import InputError
+from gato_coffea.events.samples import event_fold
 from gato_coffea.files import replacing
-from gato_coffea.samples import event_fold
 
 FILES = {"signal": "train_sml_sig.csv", "background": "train_sml_bg.csv"}
 YIELDS = {"signal": 691.99, "background": 410_999.85}

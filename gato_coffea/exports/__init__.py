@@ -1,5 +1,6 @@
 """Results in the forms that other tools read."""
 
+from gato_coffea.categories.formats import read_uhi, write_root, write_uhi
 from gato_coffea.exports.corrections import (
     as_edges,
     correction_set,
@@ -8,7 +9,6 @@ from gato_coffea.exports.corrections import (
 )
 from gato_coffea.exports.datacards import write_combine
 from gato_coffea.exports.everything import write_exports
-from gato_coffea.exports.histograms import read_uhi, write_root, write_uhi
 from gato_coffea.exports.models import channels
 from gato_coffea.exports.workspaces import pyhf_workspace, write_pyhf
 

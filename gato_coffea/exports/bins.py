@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gato_coffea.samples import FloatArray, IntArray
+from gato_coffea.events.samples import FloatArray, IntArray
 
 MIN_EFFECTIVE_PER_BIN = 10.0
 """Effective background entries that a bin of a shape needs: what combine's ``autoMCStats 10``

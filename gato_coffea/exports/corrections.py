@@ -12,8 +12,8 @@ import numpy as np
 
 from gato_coffea.categories import Categories, EdgeCategories, MixtureCategories
 from gato_coffea.errors import InputError
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.files import write_text
-from gato_coffea.samples import FloatArray
 
 
 def write_correctionlib(

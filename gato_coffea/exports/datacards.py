@@ -11,9 +11,9 @@ import numpy as np
 import uproot
 
 from gato_coffea.errors import InputError
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.exports.models import WINDOW_ALONE, Channel
 from gato_coffea.files import replacing, write_text
-from gato_coffea.samples import FloatArray
 
 STRENGTH = "r"
 """What combine calls the signal strength."""

@@ -14,11 +14,11 @@ from iminuit import Minuit
 from gato_coffea.errors import install_hint, installed
 from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
 from gato_coffea.exports.workspaces import pyhf_workspace, signal_strengths
-from gato_coffea.gato.result import Significance, decimals
-from gato_coffea.gato.significance import Combination, combine, signal_significances
+from gato_coffea.optimisation.result import Significance, decimals
+from gato_coffea.statistics.counting import Combination, combine, signal_significances
 
 if TYPE_CHECKING:
-    from gato_coffea.gato.result import Result
+    from gato_coffea.optimisation.result import Result
 
 AGREEMENT = 0.01
 """Significances that differ by less are called equal; a factor nearer to 1 is not named."""

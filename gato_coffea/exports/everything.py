@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 import hist
 
 from gato_coffea.categories import Categories, EdgeCategories
+from gato_coffea.categories.formats import write_root, write_uhi
 from gato_coffea.config import Analysis
 from gato_coffea.exports.checks import disagreements
 from gato_coffea.exports.corrections import write_correctionlib
 from gato_coffea.exports.datacards import write_combine
 from gato_coffea.exports.evaluation import evaluate
-from gato_coffea.exports.histograms import write_root, write_uhi
 from gato_coffea.exports.models import channels, refuse_poor_fits
 from gato_coffea.exports.workspaces import write_pyhf
 from gato_coffea.files import write_text
 from gato_coffea.sidebands.categories import CategoryFit
 
 if TYPE_CHECKING:
-    from gato_coffea.gato.result import Result
+    from gato_coffea.optimisation.result import Result
 
 EVALUATION = "evaluation.json"
 """What pyhf makes of the models, beside what is quoted."""

@@ -10,9 +10,11 @@ from typing import Any
 import hist
 import numpy as np
 
-from gato_coffea.axes import MASS, NOMINAL
+from gato_coffea.categories.axes import MASS, NOMINAL
+from gato_coffea.categories.formats import variations_of
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.exports.bins import (
     Process,
     merge,
@@ -20,8 +22,6 @@ from gato_coffea.exports.bins import (
     with_positive_yields,
     without_negative_bins,
 )
-from gato_coffea.exports.histograms import variations_of
-from gato_coffea.samples import FloatArray
 from gato_coffea.sidebands.categories import CategoryFit, shares
 from gato_coffea.sidebands.fits import ACCEPTED_LEVEL, edge_index
 

@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from gato_coffea.errors import InputError
+from gato_coffea.events.samples import FloatArray, IntArray
 from gato_coffea.files import DAMAGED
 from gato_coffea.gato.convert import column, each_process, matrix
-from gato_coffea.gato.objective import safe_sqrt, signal_z2
 from gato_coffea.gato.saving import damaged, read_model, write_model
-from gato_coffea.gato.significance import signal_significances
-from gato_coffea.samples import FloatArray, IntArray
+from gato_coffea.optimisation.training.objective import safe_sqrt, signal_z2
+from gato_coffea.statistics.counting import signal_significances
 
 Tensor = Any
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from gato_coffea.errors import InputError, require
-from gato_coffea.samples import FloatArray, as_sample
+from gato_coffea.events.samples import FloatArray, as_sample
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import hist
 import numpy as np
 
 from gato_coffea.errors import InputError
-from gato_coffea.gato.significance import asimov_z2
+from gato_coffea.statistics.counting import asimov_z2
 
 Edges = int | Sequence[float]
 

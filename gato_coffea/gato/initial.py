@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, ndtri
 
 from gato_coffea.errors import InputError
-from gato_coffea.samples import FloatArray, Sample, as_sample
+from gato_coffea.events.samples import FloatArray, Sample, as_sample
 
 FINE = 60
 """Quantiles of signal, and of background, between which densities are taken as constant."""
@@ -81,7 +81,7 @@ def information_start(
     Parameters
     ----------
     data
-        Events of each process, as for `gato_coffea.samples.as_sample`.
+        Events of each process, as for `gato_coffea.events.samples.as_sample`.
     signals
         The signals; the other processes are background.
     n

@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from gato_coffea.categories import MixtureCategories
+from gato_coffea.categories.boundaries import mixture_boundaries
 from gato_coffea.errors import InputError, require
-from gato_coffea.gato import mixture
+from gato_coffea.events.samples import Feature, FloatArray, IntArray
 from gato_coffea.gato.binning import BinningModel, by_falling
-from gato_coffea.gato.boundaries import mixture_boundaries
 from gato_coffea.gato.initial import crowded_means, information_start, spread_means
-from gato_coffea.samples import Feature, FloatArray, IntArray
+from gato_coffea.optimisation.training import mixture
 
 Tensor = Any
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from gato_coffea.errors import InputError
-from gato_coffea.samples import FloatArray
+from gato_coffea.events.samples import FloatArray
 
 Mode = Literal["exponential", "cosine"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from gato_coffea.gato.toys import (
+from gato_coffea.datasets.toys import (
     BACKGROUNDS,
     LUMINOSITY_PER_PB,
     Kind,

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gato_coffea.errors import InputError
+from gato_coffea.events.samples import FloatArray, IntArray
 from gato_coffea.files import replacing
 from gato_coffea.plots.contents import Stack
 from gato_coffea.plots.stacks import draw_stack
 from gato_coffea.plots.style import Style
-from gato_coffea.samples import FloatArray, IntArray
 
 
 def animate_boundaries(

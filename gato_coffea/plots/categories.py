@@ -15,10 +15,10 @@ from matplotlib.patheffects import withStroke
 
 from gato_coffea.categories import Categories, MixtureCategories
 from gato_coffea.errors import InputError
+from gato_coffea.events.samples import Feature, FloatArray, IntArray
 from gato_coffea.plots.contents import Interval
 from gato_coffea.plots.scales import stretch_x, stretch_y
 from gato_coffea.plots.style import Style, add_label, head_room, styled
-from gato_coffea.samples import Feature, FloatArray, IntArray
 
 SCAN_POINTS = 4000
 PEAK_RATIO = 15.0

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, Self
 import hist
 import numpy as np
 
-from gato_coffea.axes import MASS, NOMINAL
+from gato_coffea.categories.axes import MASS, NOMINAL
 from gato_coffea.errors import InputError
+from gato_coffea.events.samples import Feature, FloatArray
 from gato_coffea.plots.style import FILLS
-from gato_coffea.samples import Feature, FloatArray
 
 OTHER = "Other"
 EDGE_TOLERANCE = 1e-6

@@ -12,10 +12,10 @@ import hist
 import numpy as np
 from matplotlib.figure import Figure
 
-from gato_coffea.axes import MASS
 from gato_coffea.categories import MixtureCategories
+from gato_coffea.categories.axes import MASS
 from gato_coffea.config import Analysis
-from gato_coffea.gato.result import Result
+from gato_coffea.optimisation.result import Result
 from gato_coffea.plots.animation import animate_boundaries
 from gato_coffea.plots.categories import (
     components_of,

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_closing, binary_fill_holes
 
-from gato_coffea.axes import MASS
 from gato_coffea.categories import Categories
+from gato_coffea.categories.axes import MASS
 from gato_coffea.config import Analysis
-from gato_coffea.gato.result import Yields
+from gato_coffea.events.samples import Feature
+from gato_coffea.optimisation.result import Yields
 from gato_coffea.plots.contents import Contents, Interval, Stack, process_contents, stack_of
 from gato_coffea.plots.spectra import Curve, Spectrum
-from gato_coffea.samples import Feature
 from gato_coffea.sidebands import CategoryFit
 
 N_BINS = 40

@@ -16,7 +16,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from gato_coffea.samples import Feature, FloatArray
+from gato_coffea.events.samples import Feature, FloatArray
 
 LOGIT_TICKS = (1e-5, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.99999)
 

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gato_coffea.gato.result import MANY, Result
+from gato_coffea.events.samples import FloatArray
+from gato_coffea.optimisation.result import MANY, Result
 from gato_coffea.plots.style import (
     DASHES,
     FILLS,
@@ -24,7 +25,6 @@ from gato_coffea.plots.style import (
     log_floor,
     styled,
 )
-from gato_coffea.samples import FloatArray
 
 MARKERS = ("s", "^", "D", "v", "P", "X", "*")
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.plots.contents import Contents, round_scale, scale_label
 from gato_coffea.plots.style import (
     DASHES,
@@ -26,7 +27,6 @@ from gato_coffea.plots.style import (
     styled,
     with_unit,
 )
-from gato_coffea.samples import FloatArray
 
 FIT_COLOUR = "#3f90da"
 PEAKED = 4.0

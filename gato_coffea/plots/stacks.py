@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.plots.contents import Interval, Stack, drawing_order, round_scale, scale_label
 from gato_coffea.plots.scales import middle, on_axis, stretch_x
 from gato_coffea.plots.style import (
@@ -26,7 +27,6 @@ from gato_coffea.plots.style import (
     unit_of,
     with_unit,
 )
-from gato_coffea.samples import FloatArray
 
 
 def draw_stack(

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gato_coffea.gato.result import History
+from gato_coffea.events.samples import FloatArray
+from gato_coffea.optimisation.result import History
 from gato_coffea.plots.style import (
     LINES,
     Style,
@@ -20,7 +21,6 @@ from gato_coffea.plots.style import (
     log_floor,
     styled,
 )
-from gato_coffea.samples import FloatArray
 
 BLUE, ORANGE, RED, PURPLE = "#3f90da", "#e76300", "#bd1f01", "#832db6"
 BIAS_LABEL = "Mean |hard − soft| / hard"

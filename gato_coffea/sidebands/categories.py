@@ -10,10 +10,10 @@ from typing import Any
 import hist
 import numpy as np
 
-from gato_coffea.axes import MASS, NOMINAL
+from gato_coffea.categories.axes import MASS, NOMINAL
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
-from gato_coffea.samples import FloatArray
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.sidebands.estimates import BackgroundEstimate, fit_functions
 from gato_coffea.sidebands.fits import SidebandFit, edge_index
 

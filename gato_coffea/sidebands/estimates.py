@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2 as chi2_distribution
 
-from gato_coffea.samples import FloatArray
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.sidebands.families import SEQUENCES
 from gato_coffea.sidebands.fits import (
     ACCEPTED_LEVEL,

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import betainc
 
 from gato_coffea.errors import InputError
-from gato_coffea.samples import FloatArray
+from gato_coffea.events.samples import FloatArray
 
 Intervals = FloatArray
 """Intervals of mass in GeV, shape ``(N, 2)``."""

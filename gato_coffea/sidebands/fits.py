@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.errors import InputError
-from gato_coffea.samples import FloatArray
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.sidebands.families import Family, family_named
 from gato_coffea.sidebands.likelihood import (
     Minimum,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from iminuit import Minuit
 from scipy.stats import chi2 as chi2_distribution
 
-from gato_coffea.samples import FloatArray
+from gato_coffea.events.samples import FloatArray
 from gato_coffea.sidebands.families import Family, Intervals
 
 MIN_EFFECTIVE_PER_BIN = 10.0

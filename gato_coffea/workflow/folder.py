@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gato_coffea.errors import OutputError
 from gato_coffea.files import replacing
-from gato_coffea.provenance import PROVENANCE, FileMark, Provenance
+from gato_coffea.workflow.provenance import PROVENANCE, FileMark, Provenance
 
 CONFIG = "config.json"
 SHOWN = 3

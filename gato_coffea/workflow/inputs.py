@@ -14,8 +14,8 @@ from typing import Any
 from gato_coffea.config import Analysis
 from gato_coffea.datasets import expand, fileset
 from gato_coffea.errors import InputError
-from gato_coffea.provenance import ALWAYS_READ, file_hash
 from gato_coffea.workflow.code import code_fingerprint, variable_value
+from gato_coffea.workflow.provenance import ALWAYS_READ, file_hash
 
 URL_TIMEOUT_S = 20.0
 URLS_AT_ONCE = 16

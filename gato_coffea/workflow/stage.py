@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gato_coffea.provenance import Provenance, StageRecord, marks_below, measured
 from gato_coffea.workflow.folder import move_in, remove_stale, require_free, stage_aside
+from gato_coffea.workflow.provenance import Provenance, StageRecord, marks_below, measured
 
 
 @dataclass(frozen=True)

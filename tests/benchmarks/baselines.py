@@ -15,9 +15,9 @@ from evaluation import (
 )
 from samples import LargeSample
 
-from gato_coffea.gato.partition import Partitions, best_partitions
-from gato_coffea.gato.significance import asimov_z2, signal_significances
-from gato_coffea.samples import FloatArray, IntArray
+from gato_coffea.events.samples import FloatArray, IntArray
+from gato_coffea.optimisation.partitions import Partitions, best_partitions
+from gato_coffea.statistics.counting import asimov_z2, signal_significances
 
 FINE_CELLS = 20_000
 CELLS_IN_CLASS = 400

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gato_coffea.gato import training
+from gato_coffea.optimisation.training import descent as training
 
 
 @dataclass

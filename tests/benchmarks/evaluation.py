@@ -1,6 +1,6 @@
 """Significance of categories on a large sample, and the best that any categories reach on it.
 
-All significances are those of `gato_coffea.gato.significance`, for both sides of a comparison.
+All significances are those of `gato_coffea.statistics.counting`, for both sides of a comparison.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from scipy.spatial import cKDTree
 from scipy.special import expit
 
 from gato_coffea.categories import Categories, MixtureCategories
-from gato_coffea.gato.partition import best_partitions, merge_down, seed_labels
-from gato_coffea.gato.problem import Densities, Objective
-from gato_coffea.gato.significance import asimov_z2, combine, signal_significances
-from gato_coffea.samples import Feature, FloatArray, IntArray
+from gato_coffea.events.samples import Feature, FloatArray, IntArray
+from gato_coffea.optimisation.partitions import best_partitions, merge_down, seed_labels
+from gato_coffea.optimisation.problem import Densities, Objective
+from gato_coffea.statistics.counting import asimov_z2, combine, signal_significances
 
 Label = Callable[[FloatArray], IntArray]
 

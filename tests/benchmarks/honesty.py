@@ -22,9 +22,9 @@ from scipy.special import expit, ndtri
 from threadpoolctl import threadpool_limits
 
 import gato_coffea
-from gato_coffea.gato.result import Result
-from gato_coffea.gato.significance import profiled_z2
-from gato_coffea.samples import FloatArray
+from gato_coffea.events.samples import FloatArray
+from gato_coffea.optimisation.result import Result
+from gato_coffea.statistics.counting import profiled_z2
 
 METHODS = ("exact", "gato", "lloyd")
 SIZES = (2_000, 20_000)

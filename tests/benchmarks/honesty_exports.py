@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gato_coffea import stages
-from gato_coffea.axes import MASS
+from gato_coffea.categories.axes import MASS
 from gato_coffea.config import Analysis, read_analysis
-from gato_coffea.pipeline import run_all
+from gato_coffea.workflow import stages
+from gato_coffea.workflow.pipeline import run_all
 
 ANALYSES = Path(__file__).resolve().parents[2] / "analyses"
 NAMES = ("toy_1d", "three_class", "diphoton", "dimuon_2012", "higgsml", "heptutorial")

@@ -15,8 +15,8 @@ from typing import Any
 import tables
 
 import gato_coffea
-from gato_coffea.gato.result import Result, Yardstick
-from gato_coffea.stages import Job, load_results, run_ntuples, run_optimise, run_process
+from gato_coffea.optimisation.result import Result, Yardstick
+from gato_coffea.workflow.stages import Job, load_results, run_ntuples, run_optimise, run_process
 
 ANALYSES = Path(__file__).resolve().parents[2] / "analyses"
 METHODS = ("gato", "exact", "lloyd")
@@ -27,7 +27,9 @@ HEADER += ("equidistant", "50 categories", "time of all counts [s]")
 def optimised(name: str) -> dict[str, tuple[dict[int, Result], float]]:
     """For each method, the results by number of categories and the time of the call."""
     analysis = gato_coffea.read_analysis(ANALYSES / name)
-    importlib.import_module("gato_coffea.gato.training")  # loads TensorFlow, which is not timed
+    importlib.import_module(
+        "gato_coffea.optimisation.training.descent"
+    )  # loads TensorFlow, which is not timed
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         first = Job.of(analysis, output=Path(folder), progress=False)

@@ -16,7 +16,7 @@ from typing import Any
 from samples import read_training_file
 
 import gato_coffea
-from gato_coffea.gato.result import Result
+from gato_coffea.optimisation.result import Result
 
 
 def described(result: Result) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from coffea.processor import ProcessorABC, Runner
 
 import gato_coffea
 from gato_coffea.config import Analysis
-from gato_coffea.layout import Layout
-from gato_coffea.run import QuietIterativeExecutor
+from gato_coffea.processing.executors import QuietIterativeExecutor
+from gato_coffea.processing.layout import Layout
 
 TREE = "Events"
 SHARES = {"signal": 0.2, "background_a": 0.5, "background_b": 0.3}

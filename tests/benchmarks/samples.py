@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gato_coffea.datasets.toys import BACKGROUNDS, Kind, signals_of, toy_arrays, weakened_means
+from gato_coffea.events.samples import Feature, FloatArray, Grid, Sample
 from gato_coffea.files import replacing
-from gato_coffea.gato.inputs import adapted_grid
-from gato_coffea.gato.toys import BACKGROUNDS, Kind, signals_of, toy_arrays, weakened_means
-from gato_coffea.samples import Feature, FloatArray, Grid, Sample
+from gato_coffea.optimisation.inputs import adapted_grid
 
 TEST_SEED = 2_000_000
 """First seed of the test sample; the sample that the optimum is found on has twice that."""

@@ -22,7 +22,7 @@ import tables
 from scipy.special import expit
 
 import gato_coffea
-from gato_coffea.samples import Cells, Feature, FloatArray, Grid, Sample, event_fold
+from gato_coffea.events.samples import Cells, Feature, FloatArray, Grid, Sample, event_fold
 
 SHARES = {"signal1": 0.15, "signal2": 0.15, "background": 0.7}
 YIELDS = {"signal1": 500.0, "signal2": 300.0, "background": 1e5}

@@ -1,0 +1,43 @@
+"""The analysis file as one frozen, checked value."""
+
+from gato_coffea.config.analysis import (
+    AUTO_COUNTS,
+    MAX_DISCRIMINANTS,
+    MAX_FOLDS,
+    Analysis,
+    Constraints,
+    Dataset,
+    Discriminant,
+    Exports,
+    Mass,
+    Optimisation,
+    Plots,
+    ProcessSettings,
+    SumOfWeights,
+    Weight,
+    function_name,
+    load_functions,
+    parse_analysis,
+    read_analysis,
+)
+
+__all__ = [
+    "AUTO_COUNTS",
+    "MAX_DISCRIMINANTS",
+    "MAX_FOLDS",
+    "Analysis",
+    "Constraints",
+    "Dataset",
+    "Discriminant",
+    "Exports",
+    "Mass",
+    "Optimisation",
+    "Plots",
+    "ProcessSettings",
+    "SumOfWeights",
+    "Weight",
+    "function_name",
+    "load_functions",
+    "parse_analysis",
+    "read_analysis",
+]

@@ -1,0 +1,1 @@
+"""Events as NumPy values: features, samples, cells, weighted points and folds."""

@@ -1,0 +1,1 @@
+"""Find categories and say honestly how good they are."""

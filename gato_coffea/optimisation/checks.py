@@ -1,0 +1,86 @@
+"""What has no answer, and is refused before the search for one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gato_coffea.config import Constraints
+from gato_coffea.errors import OptimisationError
+from gato_coffea.optimisation.problem import CANCELLED, CategoryYields, Densities, Problem
+
+
+def check_problem(problem: Problem, asked: int) -> None:
+    """Refuse what has no answer.
+
+    Raises
+    ------
+    OptimisationError
+        If a signal or the background has no positive yield, there are fewer points than
+        categories, or constraints cannot be met.
+    """
+    for name in problem.constraints.per_process:
+        if name not in problem.backgrounds:
+            raise OptimisationError(
+                f"constraints.per_process.{name}: is no background "
+                f"(allowed: {', '.join(problem.backgrounds)})"
+            )
+    raw = problem.densities(problem.training_folds(None))
+    names = [f"signal {name}" for name in problem.signals]
+    names.append(f"background {', '.join(problem.continuum)}")
+    for name, yields in zip(names, [*raw.signal, raw.background], strict=True):
+        total, size = yields.sum(), np.abs(yields).sum()
+        if not total > CANCELLED * size:
+            got = 0.0 if abs(total) <= CANCELLED * size else total
+            raise OptimisationError(f"{name}: the total yield must be above zero (got {got:.4g})")
+    for d, feature in enumerate(problem.points.features):
+        if np.ptp(problem.u[:, d]) < CANCELLED and len(problem.points) > 1:
+            raise OptimisationError(
+                f"discriminant {feature.name}: is constant "
+                f"(got {problem.points.x[0, d]:.6g} everywhere)"
+            )
+    if len(problem.points) < asked:
+        raise OptimisationError(
+            f"n_categories: {asked} categories need as many distinct points "
+            f"(got {len(problem.points)})"
+        )
+    refuse_unmet(problem, raw)
+
+
+def refuse_unmet(problem: Problem, raw: Densities) -> None:
+    """Refuse constraints that one category of all these events does not meet.
+
+    Raises
+    ------
+    OptimisationError
+        With each constraint, what was reached, and the key to change.
+    """
+    everything = np.zeros(len(raw.background), dtype=np.int64)
+    yields = raw.yields(everything, 1, problem.objective)
+    unmet = _unmet(problem.constraints, yields, scale=raw.scale)
+    if len(yields.watched):
+        margins = problem.process_margins(yields, scale=raw.scale)[:, 0]
+        limits = problem.process_limits
+        for name, margin, needed in zip(limits.processes, margins, limits.needed, strict=True):
+            if margin < 1:
+                unmet.append(f"min_effective {needed:g} of {name} (got {margin * needed:.4g})")
+    if not unmet:
+        return
+    events = "all events" if raw.scale == 1 else "all events of a training that leaves a fold out"
+    keys = " and ".join(dict.fromkeys(f"constraints.{text.split()[0]}" for text in unmet))
+    raise OptimisationError(
+        f"constraints: not met even by {events} in one category: {', '.join(unmet)}; change {keys}"
+    )
+
+
+def _unmet(limits: Constraints, yields: CategoryYields, *, scale: float) -> list[str]:
+    """Which limits the one category fails, and what it reaches."""
+    effective, background = float(yields.effective[0]) * scale, float(yields.background[0])
+    relative = effective**-0.5 if effective > 0 else np.inf
+    found = []
+    if effective < limits.min_effective:
+        found.append(f"min_effective {limits.min_effective:g} (got {effective:.4g})")
+    if background < limits.min_background:
+        found.append(f"min_background {limits.min_background:g} (got {background:.4g})")
+    if limits.max_rel_unc is not None and relative > limits.max_rel_unc:
+        found.append(f"max_rel_unc {limits.max_rel_unc:g} (got {relative:.3g})")
+    return found

@@ -1,0 +1,356 @@
+"""Yields and significances of categories on events, those of the training and those held out.
+
+Held out means: each event is put into a category by a model that did not see it. The yields of
+all folds are then added, category by category, and the significance is taken once. (The mean of
+the folds' own significances is biased: a fold has few background events, and the mean of 1/B is
+above 1 over the mean of B.)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import final
+
+import numpy as np
+
+from gato_coffea.events.samples import FloatArray, IntArray, Points, Sample
+from gato_coffea.optimisation.problem import CategoryYields, Objective, Problem, window_yields
+from gato_coffea.optimisation.result import Significance, Yields
+from gato_coffea.optimisation.threads import in_threads
+from gato_coffea.optimisation.window import Window
+from gato_coffea.statistics.counting import combine, signal_significances
+
+Assign = Callable[[FloatArray], IntArray]
+"""Category of each event from its discriminants ``(N, D)``; -1 for none."""
+
+N_BOOTSTRAP = 400
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over categories for each process, shape ``(C, K)``; see `Points` for their meaning."""
+
+    processes: tuple[str, ...]
+    sumw: FloatArray
+    sumw2: FloatArray
+    count: FloatArray
+    sumw_mass: FloatArray | None
+
+    def relabelled(self, label: IntArray, n: int) -> Sums:
+        """The sums over ``n`` categories when category ``k`` becomes ``label[k]``."""
+
+        def total(array: FloatArray) -> FloatArray:
+            if array.ndim > 2:  # as of a bootstrap
+                return np.asarray(array @ np.equal.outer(label, np.arange(n)))
+            return np.array([np.bincount(label, row, n) for row in array], dtype=np.float64)
+
+        moment = None if self.sumw_mass is None else total(self.sumw_mass)
+        return Sums(self.processes, total(self.sumw), total(self.sumw2), total(self.count), moment)
+
+    def at(self, categories: IntArray) -> Sums:
+        """The sums over some categories."""
+        moment = None if self.sumw_mass is None else self.sumw_mass[..., categories]
+        sumw, sumw2, count = (a[..., categories] for a in (self.sumw, self.sumw2, self.count))
+        return Sums(self.processes, sumw, sumw2, count, moment)
+
+    def category_yields(
+        self,
+        signals: Sequence[str],
+        backgrounds: Sequence[str],
+        window: Window | None,
+        resonant: Sequence[str] = (),
+    ) -> CategoryYields:
+        """Yields of the signals and of the total background, of which some may be resonant."""
+        s = [self.processes.index(name) for name in signals]
+        b = [self.processes.index(name) for name in backgrounds if name not in resonant]
+        r = [self.processes.index(name) for name in resonant]
+        peak = np.stack([array[..., r, :].sum(axis=-2) for array in (self.sumw, self.sumw2)])
+        moment = None if self.sumw_mass is None else self.sumw_mass[..., b, :].sum(axis=-2)
+        return window_yields(
+            self.sumw[..., s, :],
+            self.sumw[..., b, :].sum(axis=-2),
+            self.sumw2[..., b, :].sum(axis=-2),
+            moment,
+            window,
+            peak if r else None,
+        )
+
+
+class Tally(ABC):
+    """Something that can be summed into categories, as a whole or fold by fold."""
+
+    n_folds: int
+    whole_range: bool = False
+    """Whether events have masses of which all count, inside the signal window and outside."""
+
+    @abstractmethod
+    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+        """Sum into ``n`` categories.
+
+        With ``by_fold``, the events of fold ``f`` are assigned by ``assign[f]``, else all of them
+        by ``assign[0]``.
+        """
+
+
+@final
+class EventTally(Tally):
+    """Events of each process, in blocks of one fold each."""
+
+    def __init__(
+        self,
+        samples: Mapping[str, Sample],
+        *,
+        signals: Sequence[str],
+        n_folds: int,
+        window: Window | None,
+    ) -> None:
+        self.n_folds, self.with_mass = n_folds, window is not None
+        masses = all(sample.mass is not None for sample in samples.values())
+        self.whole_range = masses and window is None
+
+        def parts_of(name: str) -> list[tuple[int, Sample]]:
+            sample = samples[name]
+            if window is not None:
+                assert sample.mass is not None
+                low, high = (
+                    (window.window_low, window.window_high)
+                    if name in signals
+                    else (window.low, window.high)
+                )
+                sample = sample.where((sample.mass >= low) & (sample.mass <= high))
+            if n_folds == 1 or sample.fold is None:
+                return [(0, block) for block in sample.blocks()]
+            each = [sample.where(np.flatnonzero(sample.fold == f)) for f in range(n_folds)]
+            return [(f, block) for f, part in enumerate(each) for block in part.blocks()]
+
+        self.parts = dict(zip(samples, in_threads(parts_of, samples), strict=True))
+
+    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+        """Sum the events; see `Tally.total`."""
+
+        def of_part(part: tuple[int, Sample]) -> FloatArray:
+            fold, block = part
+            label = (assign[fold] if by_fold else assign[0])(block.x)
+            keep = label >= 0
+            label, w = label[keep], block.weight[keep]
+            columns = [None, w, w * w, w if block.mass is None else w * block.mass[keep]]
+            return np.array([np.bincount(label, column, n) for column in columns])
+
+        sums = in_threads(of_part, chain.from_iterable(self.parts.values()))
+        total = np.zeros((len(self.parts), 4, n))
+        np.add.at(total, np.repeat(range(len(total)), [len(p) for p in self.parts.values()]), sums)
+        count, sumw, sumw2, moment = np.moveaxis(total, 1, 0)
+        return Sums(tuple(self.parts), sumw, sumw2, count, moment if self.with_mass else None)
+
+
+@final
+class PointTally(Tally):
+    """Weighted points, each of which goes into a category as a whole."""
+
+    def __init__(self, points: Points) -> None:
+        self.points, self.n_folds = points, points.n_folds
+
+    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+        """Sum the points; see `Tally.total`."""
+        labels = [a(self.points.x) for a in assign[: self.n_folds if by_fold else 1]]
+        return self.by_label(labels, n, by_fold=by_fold)
+
+    def by_label(self, labels: Sequence[IntArray], n: int, *, by_fold: bool) -> Sums:
+        """Sum with the category of each point given: once, or once for each fold."""
+        points = self.points
+        # Category n collects the points of none.
+        each = np.array(labels[: points.n_folds if by_fold else 1])
+        each = np.where(each < 0, n, each)
+        folds, shape = len(each), (len(points.processes), n + 1)
+        bins = np.arange(shape[0])[:, None, None] * shape[1] + each
+
+        def total(array: FloatArray) -> FloatArray:
+            parts = array if folds > 1 else array.sum(axis=1, keepdims=True)
+            sums = np.bincount(bins.ravel(), parts.ravel(), shape[0] * shape[1])
+            return np.asarray(sums.reshape(shape)[:, :n], dtype=np.float64)
+
+        moment = None if points.sumw_mass is None else total(points.sumw_mass)
+        return Sums(
+            points.processes,
+            total(points.sumw),
+            total(points.sumw2),
+            total(points.count),
+            moment,
+        )
+
+
+def _figures(problem: Problem, sums: Sums) -> FloatArray:
+    """The combined significance, that by statistics only, and that of each signal; last axis."""
+    return figures_of(problem.objective, _yields(problem, sums))
+
+
+def _yields(problem: Problem, sums: Sums) -> CategoryYields:
+    return sums.category_yields(
+        problem.signals, problem.backgrounds, problem.objective.window, problem.resonant
+    )
+
+
+def figures_of(objective: Objective, yields: CategoryYields) -> FloatArray:
+    """The combined significance, that by statistics only, and that of each signal; last axis."""
+    z = objective.per_signal(yields)
+    counting = signal_significances(yields.signal, yields.background)
+    together = [combine(each, objective.combination)[..., None] for each in (z, counting)]
+    return np.concatenate([*together, z], axis=-1)
+
+
+def _significance(problem: Problem, figures: FloatArray, spread: float | None) -> Significance:
+    combined, counting, *each = figures.tolist()
+    signals = dict(zip(problem.signals, each, strict=True))
+    return Significance(combined, signals, spread, counting)
+
+
+def significance_of(problem: Problem, sums: Sums, *, seed: int | None = None) -> Significance:
+    """Significance of the sums, with its spread by bootstrap where a seed is given.
+
+    Yields of each process and category are drawn as Poisson numbers of their effective entries,
+    with the mean weight; the spread is half the width of the central 68 % of the significances.
+    """
+    spread = None
+    if seed is not None:
+        spread = _spread(_figures(problem, bootstrap(problem, sums, seed)))
+    return _significance(problem, _figures(problem, sums), spread)
+
+
+def pooled_significance(
+    problem: Problem,
+    held_out: Sums,
+    *,
+    training: Significance,
+    each: Sequence[CategoryYields] = (),
+    seed: int,
+) -> Significance:
+    """Significance of pooled held-out yields, free of what pooling and small numbers do to it.
+
+    Parameters
+    ----------
+    problem
+        Signals, backgrounds and objective.
+    held_out
+        Sums over the folds, each assigned by the model that did not see it.
+    training
+        Significance of the events that the categories were trained on, which none held out is
+        above.
+    each
+        Expected yields in the categories of each fold's model. The significances of these and of
+        their mean differ by the cost of adding up categories that are not quite the same. They
+        are those of the densities that the training has estimated: between sums of few events
+        there would be a difference by their fluctuations alone. Empty where nothing is known.
+    seed
+        Of the bootstrap, which gives the spread, and the bias: a convex function of yields that
+        fluctuate is high on average by as much as its bootstrap is above it.
+    """
+    figures = _figures(problem, held_out)
+    drawn = _figures(problem, bootstrap(problem, held_out, seed))
+    bias = drawn.mean(axis=0) - figures
+    counting = np.inf if training.statistics_only is None else training.statistics_only
+    limit = [training.combined, counting, *training.per_signal.values()]
+    found = np.minimum(figures + _cost(problem, each) - bias, limit)
+    return _significance(problem, np.maximum(found, 0.0), _spread(drawn))
+
+
+def _cost(problem: Problem, each: Sequence[CategoryYields]) -> FloatArray | float:
+    """By how much the figures of the mean yields fall below the mean of the figures."""
+    if len(each) < 2:
+        return 0.0
+    values = {key: np.mean([getattr(y, key) for y in each], axis=0) for key in vars(each[0])}
+    alone = np.mean([figures_of(problem.objective, y) for y in each], axis=0)
+    return np.maximum(alone - figures_of(problem.objective, CategoryYields(**values)), 0.0)
+
+
+def _spread(drawn: FloatArray) -> float:
+    low, high = np.quantile(drawn[:, 0], [0.159, 0.841])
+    return float(0.5 * (high - low))
+
+
+def bootstrap(problem: Problem, sums: Sums, seed: int) -> Sums:
+    """Redrawn sums, shape ``(draws, C, K)``: of weights, their squares and masses alike.
+
+    Whatever comes or goes takes its mass along: the mean mass decides how much of the background
+    lies in the window.
+    """
+    rng = np.random.default_rng(seed)
+    filled = sums.sumw2 > 0
+    size = np.where(filled, sums.sumw2, 1.0)
+    effective = np.where(filled, sums.sumw**2 / size, 0.0)
+    shape = (N_BOOTSTRAP, *sums.sumw.shape)
+    factor = rng.poisson(effective, shape) / np.where(effective > 0, effective, 1.0)
+    # A sum that negative weights bring near zero has no Poisson number: draw it as a Gaussian.
+    noise = rng.normal(size=shape) * np.sqrt(sums.sumw2)
+    few = (effective < 1) & filled
+    sumw = np.where(few, sums.sumw + noise, sums.sumw * factor)
+    sumw2 = sums.sumw2 * np.where(few, 1.0, factor)
+    moment = None
+    if sums.sumw_mass is not None:
+        moved = sums.sumw_mass + noise * _mean_mass(problem, sums)[:, None]
+        moment = np.where(few, moved, sums.sumw_mass * factor)
+    return Sums(sums.processes, sumw, sumw2, sums.count, moment)
+
+
+def difference_spread(
+    problem: Problem,
+    tally: PointTally,
+    one: Sequence[IntArray],
+    other: Sequence[IntArray],
+    *,
+    seed: int,
+) -> float:
+    """Spread of the difference of two held-out significances, drawn on the same events.
+
+    Parameters
+    ----------
+    problem, tally
+        Objective, and the points.
+    one, other
+        Category of each point, -1 for none, by the model of each fold.
+    seed
+        Of the bootstrap: of yields in the categories of both at once.
+    """
+    sizes = [int(max(label.max() for label in labels)) + 1 for labels in (one, other)]
+    joint = [
+        np.where((a < 0) | (b < 0), -1, a * sizes[1] + b) for a, b in zip(one, other, strict=True)
+    ]
+    sums = tally.by_label(joint, sizes[0] * sizes[1], by_fold=True)
+    filled = np.flatnonzero((sums.sumw2 > 0).any(axis=0))
+    drawn = bootstrap(problem, sums.at(filled), seed)
+    found = [
+        _figures(problem, drawn.relabelled(label[filled], size))[:, 0]
+        for label, size in zip(
+            np.divmod(np.arange(sizes[0] * sizes[1]), sizes[1]), sizes, strict=True
+        )
+    ]
+    return _spread((found[0] - found[1])[:, None])
+
+
+def _mean_mass(problem: Problem, sums: Sums) -> FloatArray:
+    """Mean mass of each process in all categories; of all backgrounds where its weights cancel."""
+    window = problem.objective.window
+    assert window is not None
+    assert sums.sumw_mass is not None
+    total, moment = sums.sumw.sum(axis=1), sums.sumw_mass.sum(axis=1)
+    rows = [sums.processes.index(name) for name in problem.continuum]
+    overall = moment[rows].sum() / total[rows].sum() if total[rows].sum() > 0 else 0.0
+    known = total**2 > sums.sumw2.sum(axis=1)
+    mean = np.where(known, moment / np.where(known, total, 1.0), overall)
+    return np.clip(mean, window.low, window.high)
+
+
+def yields_of(problem: Problem, sums: Sums) -> Yields:
+    """The yields of all processes, with the background's factor into the mass window."""
+    return Yields(
+        processes=sums.processes,
+        signals=problem.signals,
+        backgrounds=problem.backgrounds,
+        sumw=sums.sumw,
+        sumw2=sums.sumw2,
+        count=sums.count,
+        factor=_yields(problem, sums).factor,
+        resonant=problem.resonant,
+    )

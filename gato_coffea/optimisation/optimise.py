@@ -1,0 +1,439 @@
+"""Find categories, and say honestly how good they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from gato_coffea.categories import Categories
+from gato_coffea.config import MAX_FOLDS, Constraints
+from gato_coffea.errors import OptimisationError
+from gato_coffea.events.samples import Cells, Feature, Points, points_from_cells
+from gato_coffea.optimisation.baselines import better_yardsticks, many_categories, yardsticks
+from gato_coffea.optimisation.candidates import candidates
+from gato_coffea.optimisation.checks import check_problem
+from gato_coffea.optimisation.choice import best_of
+from gato_coffea.optimisation.constraints import enough_events, merge_offenders, parts_of
+from gato_coffea.optimisation.evaluation import (
+    EventTally,
+    PointTally,
+    Tally,
+    difference_spread,
+    pooled_significance,
+    significance_of,
+    yields_of,
+)
+from gato_coffea.optimisation.histograms import (
+    FOLDS_NOTE,
+    counts_note,
+    is_histogram,
+    nominal_histograms,
+    points_from_histograms,
+)
+from gato_coffea.optimisation.inputs import (
+    as_samples,
+    check_dimension,
+    check_features,
+    default_features,
+    points_from_samples,
+    with_folds,
+)
+from gato_coffea.optimisation.methods import match_categories
+from gato_coffea.optimisation.problem import Objective, Problem
+from gato_coffea.optimisation.rare import deciding_process
+from gato_coffea.optimisation.result import MANY, Result, Significance, Yardstick
+from gato_coffea.optimisation.search import Candidate, Kind, Method, Search
+from gato_coffea.optimisation.settings import (
+    check_choice,
+    check_fraction,
+    check_method,
+    check_whole,
+    checked_backgrounds,
+    checked_bins,
+    checked_counts,
+    checked_resonant,
+    listed_features,
+    mass_window,
+)
+from gato_coffea.optimisation.window import Window
+from gato_coffea.statistics.counting import Combination
+from gato_coffea.version import __version__
+
+CELLS_NOTE = (
+    "yields and significances are sums over cells of a fine grid, each cell as a whole in the "
+    "category of its mean position: single events may lie in the next category"
+)
+
+
+RANGE_NOTE = (
+    "events have masses, but no mass window is used: Z is that of the whole mass range, and not "
+    "what a model of the signal window gives"
+)
+
+
+def _held_out(
+    search: Search, folds: Sequence[Categories], full: Categories, training: Significance
+) -> Significance:
+    """Pool the yields of each fold in the categories of the model that did not see it."""
+    x, n = search.problem.points.x, full.n_categories
+    named = _named(search, folds, full)
+    return pooled_significance(
+        search.problem,
+        search.tally.total([c.assign for c in named], n, by_fold=True),
+        training=training,
+        each=search.expected([c.assign(x) for c in named], n),
+        seed=search.seed,
+    )
+
+
+def _named(search: Search, folds: Sequence[Categories], full: Categories) -> list[Categories]:
+    """The categories of each fold, called as those of all events that they stand for."""
+    x, result = search.problem.points.x, []
+    reference = full.assign(x)
+    for categories in folds:
+        names = match_categories(
+            categories.assign(x), reference, search.weight, n=categories.n_categories
+        )
+        result.append(categories.relabelled(names))
+    return result
+
+
+def _with_differences(
+    search: Search, found: Sequence[Candidate], results: Sequence[Result]
+) -> list[Result]:
+    """The results with the spread of their difference to the best of them."""
+    if len(results) < 2 or search.problem.points.n_folds < 2:
+        return list(results)
+    x = search.problem.points.x
+    labels = [
+        [c.assign(x) for c in _named(search, candidate.folds, result.categories)]
+        for candidate, result in zip(found, results, strict=True)
+    ]
+    best = labels[results.index(best_of(results))]
+    spread = partial(difference_spread, search.problem, search.points, seed=search.seed)
+    return [
+        replace(result, difference_spread=spread(own, best))
+        for result, own in zip(results, labels, strict=True)
+    ]
+
+
+def _references(search: Search) -> list[dict[str, Yardstick]]:
+    """The yardsticks of each number of categories."""
+    many = many_categories(search)
+    return [{**yardsticks(search, n), MANY: many} for n in search.counts]
+
+
+def _finish(
+    search: Search, candidate: Candidate, asked: int, references: dict[str, Yardstick]
+) -> Result:
+    """Impose the constraints on the events, and evaluate."""
+    problem, tally = search.problem, search.tally
+    full = candidate.full
+    components = tally.total([full.assign], full.n_categories, by_fold=False)
+    if not search.binned:
+        full, components = enough_events(problem, tally, full, components)
+    label, notes = merge_offenders(problem, parts_of(problem, components))
+    full = full.relabelled(label)
+    if full.n_categories + len(notes) < asked:
+        notes.append(
+            f"number of categories: {full.n_categories} instead of {asked}, because more would "
+            "not satisfy the constraints, or add nothing"
+        )
+    sums = components.relabelled(label, full.n_categories)
+    training = significance_of(problem, sums)
+    if candidate.folds:
+        held_out = _held_out(search, candidate.folds, full, training)
+        if training.combined - held_out.combined > (held_out.spread or 0.0):
+            notes.append(
+                f"training Z {training.combined:.3f} is above held-out Z {held_out.combined:.3f} "
+                f"by more than its spread {held_out.spread:.3f}: quote the held-out one"
+            )
+        notes += better_yardsticks(held_out, references)
+    else:
+        held_out = significance_of(problem, sums, seed=search.seed)
+        notes.append("there are no folds: Z is that of the training events, and reads high")
+    rare = deciding_process(problem, sums, held_out)
+    if rare is not None:
+        notes.insert(0, rare.sentence())
+    notes += search.notes
+    if search.tally.whole_range:
+        notes.append(RANGE_NOTE)
+    if not search.binned and isinstance(tally, PointTally):
+        notes.append(CELLS_NOTE)
+    return Result(
+        asked=asked,
+        categories=full,
+        held_out=held_out,
+        training=training,
+        yields=yields_of(problem, sums),
+        yardsticks=references,
+        history=candidate.history,
+        folds=() if candidate.history is None else candidate.folds,
+        notes=(*candidate.notes, *notes),
+        rare=rare,
+    )
+
+
+def optimise(
+    samples: Any,
+    *,
+    signals: Sequence[str],
+    n_categories: int | Sequence[int] | Literal["auto"] = 10,
+    backgrounds: Sequence[str] | None = None,
+    combination: Combination = "geometric",
+    method: Method = "gato",
+    kind: Kind = "mixture",
+    bins_per_discriminant: Sequence[int] | None = None,
+    seed: int = 0,
+    restarts: int = 2,
+    folds: int = 5,
+    epochs: int = 250,
+    constraints: Constraints | None = None,
+    features: Sequence[Feature] | None = None,
+    window_gev: tuple[float, float] | None = None,
+    mass_range_gev: tuple[float, float] | None = None,
+    resonant: Sequence[str] = (),
+    mc_uncertainty: bool = True,
+    systematic: float = 0.0,
+    smooth: bool = True,
+    max_points: int = 4000,
+    progress: bool = False,
+    continue_from: Result | Sequence[Result] | None = None,
+    unweighted: bool = False,
+) -> Any:
+    """Find the categories with the best expected significance.
+
+    Parameters
+    ----------
+    samples
+        Process to its events (a DataFrame or a mapping with ``x`` of shape ``(N,)`` or
+        ``(N, D)``, ``weight`` and, optionally, ``mass`` and ``fold``), to its `Cells`, or to a
+        fine histogram; or one histogram with an axis called process. Of an axis of variations
+        the nominal one is taken.
+    signals
+        Processes that count as signal, each of its own.
+    n_categories
+        How many categories; a sequence gives a result for each, and ``auto`` one for each of
+        `AUTO_COUNTS` (up to the number of points), of which `recommended` picks one.
+    backgrounds
+        Processes that count as background; by default all others but data (`Sample.data`, or a
+        process called data, data_obs or the like).
+    combination
+        One figure from several signals: ``geometric`` mean, ``quadrature`` or ``sum``.
+    method
+        ``gato`` trains by gradient descent; ``exact`` and ``lloyd`` partition a fine grid.
+    kind
+        What ``gato`` trains: a Gaussian ``mixture``, or the ``edges`` of rectangular bins, up to
+        ``n_categories`` of them. With ``edges``, ``exact`` cuts one discriminant into bins, where
+        else its categories are intervals of the ratio of signal to background.
+    bins_per_discriminant
+        Number of bins in each discriminant, for ``edges``; then ``n_categories`` is their product.
+    seed
+        Same seed, same result.
+    restarts, folds, epochs
+        Trainings side by side, folds of the cross-validation, and largest number of epochs.
+    constraints
+        What every category must satisfy; at least 10 effective background entries by default.
+    features
+        Names, ranges and scales of the discriminants; by default `default_features`.
+    window_gev, mass_range_gev
+        Signal window and range of the mass: signal counts in the window, background is
+        extrapolated into it from the range by an exponential. Both or none; without them all
+        masses count, and where there are masses a note says so.
+    resonant
+        Backgrounds that peak in the signal window: counted there, and never extrapolated.
+    mc_uncertainty, systematic
+        Whether the significance knows of the background's uncertainty from finite simulation, as
+        exported models do, and of a relative systematic one in each category. Every figure has
+        that by statistics only beside it.
+    smooth
+        Train on densities estimated from the events (`smoothing`) instead of on the events'
+        own fluctuations. Yields and significances always come from the events.
+    max_points
+        Largest number of weighted points to train on.
+    progress
+        Show a progress bar.
+    continue_from
+        Results of ``gato`` to start from, with a shorter and colder schedule; one for each of
+        ``n_categories``. A note says what was gained.
+    unweighted
+        Whether every entry of histograms without variances has weight one; else those are
+        refused whose contents do not look like it (`optimisation.histograms.check_counts`).
+
+    Returns
+    -------
+    Result or list of Result
+        One for each number of categories.
+
+    Raises
+    ------
+    InputError
+        If the samples are not what they have to be.
+    OptimisationError
+        If there is no answer: a signal or the background without yield, a constant
+        discriminant, fewer points than categories, constraints that cannot be met.
+    """
+    counts = checked_counts(n_categories)
+    check_choice("combination", combination, get_args(Combination))
+    check_choice("method", method, get_args(Method))
+    check_method(method)
+    check_choice("kind", kind, get_args(Kind))
+    check_whole("folds", folds, least=1, most=MAX_FOLDS)
+    for key, value, least in (
+        ("seed", seed, 0),
+        ("restarts", restarts, 1),
+        ("epochs", epochs, 1),
+        ("max_points", max_points, 100),
+    ):
+        check_whole(key, value, least=least)
+    check_fraction("systematic", systematic)
+    samples = nominal_histograms(samples)
+    backgrounds = checked_backgrounds(samples, signals, backgrounds)
+    if not isinstance(constraints, Constraints | None):
+        raise OptimisationError(f"constraints: must be of kind Constraints (got {constraints!r})")
+    bins = checked_bins(bins_per_discriminant, kind=kind, method=method)
+    if continue_from is not None and method != "gato":
+        raise OptimisationError(f"continue: method {method} trains nothing (allowed: gato)")
+    window = mass_window(window_gev, mass_range_gev)
+    resonant = checked_resonant(resonant, backgrounds, window)
+    ordered = tuple(sorted(backgrounds))  # numbers are drawn, and sums taken, in this order
+    used = {name: samples[name] for name in (*signals, *ordered)}
+    points, tally = _prepare(
+        used,
+        features=features,
+        in_window=(*signals, *resonant),
+        n_folds=folds,
+        window=window,
+        max_points=max_points,
+        seed=seed,
+        unweighted=unweighted,
+    )
+    problem = Problem(
+        points=points,
+        signals=tuple(signals),
+        backgrounds=ordered,
+        objective=Objective(combination, mc_uncertainty, systematic, window),
+        constraints=constraints or Constraints(),
+        smooth=smooth,
+        resonant=resonant,
+    )
+    if bins is not None:
+        counts = (int(np.prod(bins)),)
+        if len(bins) != len(points.features):
+            raise OptimisationError(
+                f"bins_per_discriminant: needs one number for each of {len(points.features)} "
+                f"discriminants (got {list(bins)})"
+            )
+    elif isinstance(n_categories, str):
+        counts = tuple(n for n in counts if n <= len(points)) or (1,)
+    check_problem(problem, max(counts))
+    binned = is_histogram(samples[signals[0]])
+    search = Search(
+        problem,
+        tally,
+        method,
+        counts,
+        restarts,
+        epochs,
+        seed,
+        progress,
+        binned=binned,
+        notes=(FOLDS_NOTE, *counts_note(used)) if binned else (),
+        kind=kind,
+        bins=bins,
+        previous=_by_count(continue_from),
+    )
+    if method == "exact" and not search.additive:
+        raise OptimisationError(
+            "method: exact needs one signal, or one discriminant and combination quadrature "
+            f"(got {len(signals)} signals, combination {combination}); allowed here: gato, lloyd"
+        )
+    # The matrices are small: more threads of the linear algebra only wait for each other.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as beside:
+        for n in counts:
+            search.partitions(n, search.starts)  # kept for both threads
+        references = beside.submit(_references, search)
+        found = candidates(search)
+        results = [
+            _finish(search, *each) for each in zip(found, counts, references.result(), strict=True)
+        ]
+        results = _with_differences(search, found, results)
+    record = {
+        "package": "gato_coffea",
+        "version": __version__,
+        "method": method,
+        "signals": list(signals),
+        "backgrounds": list(ordered),
+        "resonant": list(resonant),
+        "combination": combination,
+        "mc_uncertainty": mc_uncertainty,
+        "systematic": systematic,
+        "window_gev": None if window is None else [window.window_low, window.window_high],
+        "seed": seed,
+        "folds": points.n_folds,
+    }
+    results = [_with_record(result, record) for result in results]
+    return results[0] if isinstance(n_categories, int | np.integer) else results
+
+
+def _by_count(results: Result | Sequence[Result] | None) -> dict[int, Result]:
+    """Results by the number of categories that was asked for."""
+    if results is None:
+        return {}
+    each = results if isinstance(results, Sequence) else [results]
+    if not all(isinstance(result, Result) for result in each):
+        raise OptimisationError(f"continue_from: must be results of optimise (got {results!r})")
+    return {result.asked: result for result in each}
+
+
+def _with_record(result: Result, record: Mapping[str, Any]) -> Result:
+    """The result with the circumstances of the training in its categories."""
+    training = {
+        **record,
+        "asked": result.asked,
+        "held_out": asdict(result.held_out),
+        "training": asdict(result.training),
+    }
+    return replace(result, categories=replace(result.categories, training=training))
+
+
+def _prepare(
+    samples: Mapping[str, Any],
+    *,
+    features: Sequence[Feature] | None,
+    in_window: Sequence[str],
+    n_folds: int,
+    window: Window | None,
+    max_points: int,
+    seed: int,
+    unweighted: bool,
+) -> tuple[Points, Tally]:
+    """Points to train on, and what the final yields are taken from."""
+    values = list(samples.values())
+    if all(isinstance(value, Cells) for value in values):
+        check_dimension(len(values[0].grid.features))
+        points = points_from_cells(samples, in_window=None if window is None else in_window)
+        return points, PointTally(points)
+    if all(is_histogram(value) for value in values):
+        if window is not None:
+            raise OptimisationError("window_gev: needs events with masses (got histograms)")
+        points = points_from_histograms(samples, n_folds=n_folds, seed=seed, unweighted=unweighted)
+        return points, PointTally(points)
+    events = with_folds(as_samples(samples), n_folds)
+    features = default_features(events) if features is None else listed_features(features)
+    check_features(events, features)
+    points = points_from_samples(
+        events,
+        features=features,
+        signals=in_window,
+        n_folds=n_folds,
+        window=window,
+        max_points=max_points,
+    )
+    return points, EventTally(events, signals=in_window, n_folds=n_folds, window=window)

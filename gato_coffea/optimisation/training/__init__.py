@@ -1,0 +1,1 @@
+"""Gradient descent of categories; the only part that knows TensorFlow."""

@@ -1,0 +1,428 @@
+"""Gradient descent of categories on the expected significance.
+
+Restarts and training sets (all events, and all but one fold) are one batch, and an epoch is one
+fused step over the weighted points. Schedules act inside that step: they are functions of the
+epoch, which is an input of it. So are all numbers: a step is compiled once for its sizes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import tensorflow as tf
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gato_coffea.errors import OptimisationError
+from gato_coffea.events.samples import BoolArray, FloatArray
+from gato_coffea.optimisation.problem import Mixtures, Problem
+from gato_coffea.optimisation.result import History
+from gato_coffea.optimisation.targets import TrainingSet
+from gato_coffea.optimisation.training.objective import combine_z2, signal_z2
+from gato_coffea.optimisation.training.penalties import low_bkg_penalty
+from gato_coffea.optimisation.training.shapes import GaussianShape, Shape
+from gato_coffea.optimisation.training.window import (
+    window_fraction,
+)
+
+Tensor = Any
+
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("epoch {task.completed}/{task.total} {task.fields[figure]}"),
+    TimeElapsedColumn(),
+)
+
+CHUNK = 10
+"""Epochs that run inside one compiled call; the hard categories are looked at after each."""
+
+PATIENCE = 4
+"""Chunks without a better hard significance after which training stops."""
+
+PLATEAU = 1e-4
+"""Relative gain of a chunk, on average over the batch, that does not count as one."""
+
+LIMIT = 1.01
+"""How much more than the constraints ask a state must have to be kept."""
+
+SAFETY = 1.1
+"""How much more than the constraints ask is aimed at: points are coarser than events."""
+
+KEPT = 16
+"""How many compiled steps a process keeps."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate and the temperature go down; both along a half cosine."""
+
+    epochs: int = 250
+    learning_rate: tuple[float, float] = (0.05, 0.001)
+    temperature: tuple[float, float] = (1.0, 0.05)
+    penalty: float = 1.0
+
+
+class _Yields(NamedTuple):
+    """Signal ``(G, R, m, K)``; background, its variance, and both of the raw events.
+
+    ``watched`` ``(G, R, 2 Q, K)`` are sums of weights and of their squares of processes that have
+    limits of their own, ``factor`` takes them into the mass window.
+    """
+
+    signal: Tensor
+    background: Tensor
+    variance: Tensor
+    raw: Tensor
+    sumw2: Tensor
+    watched: Tensor
+    factor: Tensor
+
+
+class _Step:
+    """The training step of one problem; steps of the same rules and sizes are compiled once."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        sets: Sequence[TrainingSet],
+        schedule: Schedule,
+        shape: Shape,
+    ) -> None:
+        self.objective, self.constraints = problem.objective, problem.constraints
+        self.schedule, self.shape = schedule, shape
+        self.alive = tf.constant(shape.alive, tf.float32)
+        rows = []
+        for target, raw in ((s.target, s.raw) for s in sets):
+            parts = [*target.signal, target.background, target.variance]
+            parts += [raw.background, raw.variance / raw.scale]
+            if target.moment is not None:
+                parts.append(target.moment)
+            if target.peak is not None and raw.peak is not None:
+                parts += [*target.peak, raw.peak[0], raw.peak[1] / raw.scale]
+            if raw.watched is not None:
+                half = len(raw.watched) // 2
+                parts += [*raw.watched[:half], *(raw.watched[half:] / raw.scale)]
+            rows.append(parts)
+        limits = problem.process_limits
+        self.n_watched = len(limits.processes)
+        own = np.array([limits.needed, limits.weight, limits.asked], dtype=np.float32)
+        self.limits = tf.constant(own)
+        self.n_signals = len(problem.signals)
+        self.data = tf.constant(np.array(rows), tf.float32)
+
+    def numbers(self) -> dict[str, Any]:
+        """All tensors, by name."""
+        own = {"data": self.data, "alive": self.alive, "limits": self.limits}
+        return {**own, "shape": self.shape.tensors()}
+
+    def holding(self, numbers: Mapping[str, Any]) -> Self:
+        """The same step with other numbers."""
+        result = copy.copy(self)
+        result.data, result.alive = numbers["data"], numbers["alive"]
+        result.limits = numbers["limits"]
+        result.shape = self.shape.holding(numbers["shape"])
+        return result
+
+    @cached_property
+    def rules(self) -> Hashable:
+        """What the step is compiled for."""
+        sizes = [tuple(t.shape) for t in tf.nest.flatten(self.numbers())]
+        own = (self.n_signals, self.n_watched, self.objective, self.schedule, self.shape.rules)
+        return (*own, self.constraints.model_dump_json(), *sizes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Step) and self.rules == other.rules
+
+    def __hash__(self) -> int:
+        return hash(self.rules)
+
+    def yields(self, membership: Tensor) -> _Yields:
+        """Yields of the categories, the background extrapolated into the mass window."""
+        total = tf.einsum("gcp,grkp->grck", self.data, membership)
+        rows = total.shape[2] - 2 * self.n_watched
+        total, watched = total[:, :, :rows], total[:, :, rows:]
+        m, window = self.n_signals, self.objective.window
+        background, variance, raw, sumw2 = (total[:, :, m + i] for i in range(4))
+        factor = tf.ones_like(background)
+        if window is not None and total.shape[2] > m + 4:
+            factor = window_fraction(
+                tf.math.divide_no_nan(total[:, :, m + 4], background),
+                window.low,
+                window.high,
+                window.window_low,
+                window.window_high,
+            )
+        found = [background * factor, variance * factor**2, raw * factor, sumw2 * factor**2]
+        if total.shape[2] > m + 5:  # resonant backgrounds, which are counted in the window
+            found = [each + total[:, :, m + 5 + i] for i, each in enumerate(found)]
+        background, variance, raw, sumw2 = found
+        return _Yields(total[:, :, :m], background, variance, raw, sumw2, watched, factor)
+
+    def significance(self, yields: _Yields) -> Tensor:
+        """Combined significance, shape ``(G, R)``."""
+        objective = self.objective
+        spread: Tensor = 0.0
+        if objective.systematic > 0:
+            spread = (objective.systematic * yields.background) ** 2
+        if objective.mc_uncertainty:
+            spread += yields.variance
+        signal = yields.signal
+        if self.shape.spare:
+            for margin in self.margins(yields):
+                signal *= tf.clip_by_value(margin, 0.0, 1.0)[:, :, None]
+        z2 = signal_z2(signal, yields.background, spread)
+        return combine_z2(z2, objective.combination)
+
+    def margins(self, yields: _Yields) -> tuple[Tensor, Tensor]:
+        """What each category has of the background yield and effective entries it needs."""
+        limits = self.constraints
+        low = uncertain = tf.ones_like(yields.background)
+        if limits.min_background > 0:
+            low = yields.raw / (limits.min_background * SAFETY)
+        needed = max(limits.min_effective, (limits.max_rel_unc or np.inf) ** -2) * SAFETY
+        if needed > 0:
+            effective = tf.math.divide_no_nan(tf.nn.relu(yields.raw) ** 2, yields.sumw2)
+            uncertain = effective / needed
+        if self.n_watched:
+            uncertain = tf.minimum(uncertain, self.process_margin(yields))
+        return low, uncertain
+
+    def process_margin(self, yields: _Yields) -> Tensor:
+        """What each category has of the process that it lacks most; see `ProcessLimits`."""
+        q = self.n_watched
+        needed, weight, asked = (row[:, None] for row in tf.unstack(self.limits))
+        sumw, sumw2 = yields.watched[:, :, :q], yields.watched[:, :, q:]
+        weight *= yields.factor[:, :, None]
+        background, variance = yields.raw[:, :, None], yields.sumw2[:, :, None]
+        margin = tf.math.divide_no_nan(tf.nn.relu(sumw) ** 2, sumw2) / (needed * SAFETY)
+        after = tf.nn.relu(background + weight) ** 2 / (variance + weight**2)
+        enough = max(self.constraints.min_effective, 1e-6) * SAFETY
+        margin = tf.maximum(margin, (1.0 - asked) * after / enough)
+        return tf.reduce_min(margin, axis=2)
+
+    def penalties(self, yields: _Yields, *, aim: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Penalty for too little and for too uncertain background, each ``(G, R)``.
+
+        A category is short of background where a margin of it is below ``aim``.
+        """
+        if self.shape.spare:
+            none = tf.zeros(yields.background.shape[:2])
+            return none, none
+        low, uncertain = (
+            low_bkg_penalty(tf.where(self.alive > 0, margin / aim, 1.0), threshold=1.0)
+            for margin in self.margins(yields)
+        )
+        return low, uncertain
+
+    def loss(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss to differentiate, and a record ``(4, G, R)`` of its parts."""
+        yields = self.yields(self.shape.soft(raw, temperature))
+        value = self.significance(yields)
+        low, uncertain = self.penalties(yields)
+        each = -value + self.schedule.penalty * (low + uncertain)
+        return tf.reduce_sum(each), tf.stack([each, value, low, uncertain])
+
+    def judge(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
+        """Hard significance, less where constraints fail, and the bias of the soft yields."""
+        hard = self.yields(self.shape.hard(raw))
+        value = self.significance(hard)
+        low, uncertain = self.penalties(hard, aim=LIMIT / SAFETY)
+        soft = self.yields(self.shape.soft(raw, temperature))
+        total = tf.reduce_sum(hard.signal, axis=2) + hard.background
+        other = tf.reduce_sum(soft.signal, axis=2) + soft.background
+        bias = tf.abs(tf.math.divide_no_nan(total - other, total))
+        bias = tf.reduce_sum(bias, axis=-1) / tf.reduce_sum(self.alive, axis=-1)
+        return value * (1.0 - tf.minimum(tf.sqrt(low + uncertain), 1.0)), bias
+
+    def at(self, epoch: Tensor) -> tuple[Tensor, Tensor]:
+        """Learning rate and temperature of an epoch; the last epoch has the last values."""
+        last = max(self.schedule.epochs - 1, 1)
+        cosine = 0.5 * (1.0 + tf.cos(np.pi * tf.minimum(epoch / last, 1.0)))
+        (r0, r1), (t0, t1) = self.schedule.learning_rate, self.schedule.temperature
+        return r1 + (r0 - r1) * cosine, t1 + (t0 - t1) * cosine
+
+    def chunk(self, raw: Any, first: Any, second: Any, epoch: float, n: int) -> Any:
+        """`advance`, compiled."""
+        compiled = _compiled(self, tuple(tuple(p.shape) for p in raw))
+        return compiled(self.numbers(), raw, first, second, tf.constant([epoch, float(n)]))
+
+    def advance(self, raw: Any, first: Any, second: Any, epoch: Tensor, n: Tensor) -> Any:
+        """Run ``n`` epochs of Adam (Kingma and Ba 2015) from ``epoch`` on."""
+
+        def body(e: Tensor, raw: Any, first: Any, second: Any, record: Tensor) -> Any:
+            rate, temperature = self.at(e)
+            with tf.GradientTape() as tape:
+                tape.watch(raw)
+                loss, record = self.loss(raw, temperature)
+            gradient = tape.gradient(loss, raw)
+            first = [0.9 * m + 0.1 * g for m, g in zip(first, gradient, strict=True)]
+            second = [0.99 * v + 0.01 * g * g for v, g in zip(second, gradient, strict=True)]
+            one, two = 1.0 - tf.pow(0.9, e + 1.0), 1.0 - tf.pow(0.99, e + 1.0)
+            raw = [
+                p - rate * (m / one) / (tf.sqrt(v / two) + 1e-8)
+                for p, m, v in zip(raw, first, second, strict=True)
+            ]
+            return e + 1.0, raw, first, second, record
+
+        empty = tf.zeros((4, *raw[0].shape[:2]))
+        _, raw, first, second, record = tf.while_loop(
+            lambda e, *_: e < epoch + n, body, (epoch, raw, first, second, empty)
+        )
+        schedules = self.at(epoch + n - 1.0)
+        hard, bias = self.judge(raw, schedules[1])
+        return raw, first, second, tf.concat([record, [hard, bias]], axis=0), tf.stack(schedules)
+
+
+@lru_cache(maxsize=KEPT)
+def _compiled(step: _Step, shapes: tuple[tuple[int, ...], ...]) -> Any:
+    """`_Step.advance` for steps that are equal, with their numbers as the first argument."""
+
+    def advance(numbers: Any, raw: Any, first: Any, second: Any, when: Tensor) -> Any:
+        return step.holding(numbers).advance(raw, first, second, when[0], when[1])
+
+    raw = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    numbers = tf.nest.map_structure(tf.TensorSpec.from_tensor, step.numbers())
+    compiled = tf.function(advance, jit_compile=True, autograph=False)
+    return compiled.get_concrete_function(numbers, raw, raw, raw, tf.TensorSpec(2, tf.float32))
+
+
+def train(
+    problem: Problem,
+    sets: Sequence[TrainingSet],
+    start: Mixtures,
+    schedule: Schedule,
+    *,
+    alive: BoolArray | None = None,
+    progress: bool = False,
+) -> tuple[Mixtures, list[History]]:
+    """Train a batch of mixtures.
+
+    Parameters
+    ----------
+    problem
+        Objective and constraints.
+    sets
+        The training sets, ``G`` of them, all on the same points.
+    start
+        Where to start from, ``(G, R, ...)``.
+    schedule
+        Epochs, learning rate, temperature and weight of the penalties.
+    alive
+        Which components take part, shape ``(R, K)``; all of them by default. So mixtures of
+        different size train in one batch.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    tuple
+        The best state of every element of the batch, and the history of each restart on the first
+        training set.
+    """
+    if alive is None:
+        alive = np.ones(start.log_weights.shape[1:], dtype=np.bool_)
+    shape = GaussianShape(problem, sets[0].target, alive)
+    raw, histories = descend(
+        problem, sets, shape, shape.to_raw(start), schedule, progress=progress
+    )
+    return shape.to_mixtures(raw), histories
+
+
+def descend(
+    problem: Problem,
+    sets: Sequence[TrainingSet],
+    shape: Shape,
+    start: Sequence[FloatArray],
+    schedule: Schedule,
+    *,
+    progress: bool = False,
+) -> tuple[list[FloatArray], list[History]]:
+    """Train a batch of categories of any shape.
+
+    Parameters
+    ----------
+    problem, sets, schedule, progress
+        As in `train`.
+    shape
+        How memberships follow from the trainable values.
+    start
+        Those to start from, arrays of shape ``(G, R, ...)``.
+
+    Returns
+    -------
+    tuple
+        The trainable values of the best state of every element of the batch, and the history of
+        each restart on the first training set.
+    """
+    step = _Step(problem, sets, schedule, shape)
+    raw = [tf.constant(a, tf.float32) for a in start]
+    if not _finite(raw).all():
+        raise OptimisationError("training: its start has parameters that are no numbers")
+    first, second = [tf.zeros_like(p) for p in raw], [tf.zeros_like(p) for p in raw]
+    best = [p.numpy() for p in raw]
+    *_, record, _ = step.chunk(raw, first, second, 0.0, 0)
+    best_value = record[-2].numpy().astype(np.float64)  # of the start: no result falls below it
+    best_value[np.isnan(best_value)] = 0.0
+    reached = np.full_like(best_value, -np.inf)  # by training, which leaves a good start at first
+    rows: list[list[FloatArray]] = []
+    moving: list[list[FloatArray]] = []
+    stale = 0
+    with Progress(*COLUMNS, disable=not progress, transient=True) as bar:
+        sizes = sorted({int(n) for n in shape.alive.sum(axis=1)})
+        name = f"training {', '.join(map(str, sizes))} categories"
+        task = bar.add_task(name, total=schedule.epochs, figure="")
+        for epoch in range(0, schedule.epochs, CHUNK):
+            n = min(CHUNK, schedule.epochs - epoch)
+            *state, record, schedules = step.chunk(raw, first, second, float(epoch), n)
+            raw, first, second = state
+            *parts, hard, bias = record.numpy()
+            value = np.nan_to_num(hard.astype(np.float64), nan=0.0)
+            # A step may end where the figure has no slope, with parameters that are no numbers.
+            value[~_finite(raw)] = 0.0
+            better = value > best_value
+            gain = np.mean(np.maximum(value - reached, 0.0)) if rows else np.inf
+            stale = 0 if gain > PLATEAU * np.mean(np.abs(value)) else stale + 1
+            for kept, new in zip(best, raw, strict=True):
+                kept[better] = new.numpy()[better]
+            best_value, reached = np.maximum(value, best_value), np.maximum(value, reached)
+            constant = np.ones_like(value[0])
+            rate, temperature = (float(v) * constant for v in schedules.numpy())
+            each = [*(p[0] for p in parts), value[0], temperature, rate, bias[0]]
+            rows.append([(epoch + n) * constant, *each])
+            if problem.u.shape[1] == 1:
+                moving.append(shape.boundaries([p.numpy()[0] for p in raw]))
+            bar.update(task, completed=epoch + n, figure=f"objective {best_value[0].max():.4f}")
+            if stale >= PATIENCE:
+                break
+    histories = [
+        _history(np.array(rows, dtype=np.float64)[:, :, r], tuple(m[r] for m in moving))
+        for r in range(len(best_value[0]))
+    ]
+    return best, histories
+
+
+def _finite(raw: Sequence[Tensor]) -> BoolArray:
+    """Whether all parameters of each element of the batch are numbers, shape ``(G, R)``."""
+    each = [np.isfinite(p.numpy()).reshape(*p.shape[:2], -1).all(axis=-1) for p in raw]
+    return np.logical_and.reduce(each)
+
+
+def _history(rows: FloatArray, boundaries: tuple[FloatArray, ...]) -> History:
+    epoch, loss, value, low, uncertain, hard, temperature, rate, bias = rows.T
+    return History(
+        epoch=epoch,
+        loss=loss,
+        significance=value,
+        hard=hard,
+        penalty_yield=low,
+        penalty_uncertainty=uncertain,
+        temperature=temperature,
+        learning_rate=rate,
+        bias=bias,
+        boundaries=boundaries,
+    )

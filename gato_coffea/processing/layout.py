@@ -1,0 +1,110 @@
+"""What all chunks share: the axes of the histograms and what is kept of an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import hist
+
+from gato_coffea.categories.axes import MASS, Axis, discriminant_axis, mass_axis
+from gato_coffea.config import Analysis, Discriminant, Mass
+from gato_coffea.config.sections import product_names
+from gato_coffea.errors import ConfigError
+from gato_coffea.events.samples import Feature, Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What all chunks share: the axes of the histograms and what is kept of an event.
+
+    Attributes
+    ----------
+    discriminants
+        The classifier scores: names, ranges, fine bins, and default sources.
+    mass
+        Range, bins, signal window and blinding of the mass, or None.
+    n_folds
+        Number of folds that events are dealt into.
+    columns
+        Whether events are kept as columns; cells are kept where not.
+    two_dimensional
+        Whether products of the discriminant axes, and with the mass, are filled too.
+    event_id
+        Branches that identify an event, or None for the usual ones.
+    moments
+        Whether cells also sum what the optimiser needs to extrapolate from the mass sidebands.
+    blind
+        Discriminants, and the value from which on data are hidden.
+    """
+
+    discriminants: tuple[Discriminant, ...]
+    mass: Mass | None = None
+    n_folds: int = 5
+    columns: bool = True
+    two_dimensional: bool = False
+    event_id: tuple[str, ...] | None = None
+    moments: bool = False
+    blind: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, analysis: Analysis) -> Self:
+        """The layout that an analysis file asks for."""
+        return cls(
+            discriminants=analysis.discriminants,
+            mass=analysis.mass,
+            n_folds=analysis.optimise.folds,
+            columns=analysis.keep_columns,
+            two_dimensional=analysis.histograms_2d,
+            event_id=analysis.event_id,
+            moments=analysis.uses_window,
+            blind=analysis.blinded_scores,
+        )
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """The discriminants with their closed ranges."""
+        return tuple(Feature(d.name, *d.range, d.scale) for d in self.discriminants)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Grid of the cells."""
+        return Grid.fine(self.features)
+
+    @cached_property
+    def axes(self) -> dict[str, Axis]:
+        """Axis of each discriminant, and of the mass in GeV, by name."""
+        result: dict[str, Axis] = {d.name: discriminant_axis(d) for d in self.discriminants}
+        if self.mass is not None:
+            result[MASS] = mass_axis(self.mass)
+        return result
+
+    @property
+    def products(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the axes of every histogram; joined by ``_`` they name the histogram."""
+        try:
+            return product_names(
+                [d.name for d in self.discriminants],
+                mass=self.mass is not None,
+                two_dimensional=self.two_dimensional,
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def empty(
+        self,
+        names: Sequence[str],
+        *,
+        processes: Sequence[str],
+        variations: Sequence[str],
+        growth: bool = False,
+    ) -> hist.Hist[Any]:
+        """An empty histogram over process, variation and the named axes, in weighted storage."""
+        return hist.Hist(
+            hist.axis.StrCategory(list(processes), name="process", growth=growth),
+            hist.axis.StrCategory(list(variations), name="variation", growth=growth),
+            *(self.axes[name] for name in names),
+            storage=hist.storage.Weight(),
+        )

@@ -1,0 +1,1 @@
+"""Yields and the significance that they have. NumPy and SciPy only."""

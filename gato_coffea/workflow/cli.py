@@ -1,0 +1,386 @@
+"""The command line: a command per stage; each parses, calls one function, and prints."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from gato_coffea.errors import GatoError
+from gato_coffea.workflow import options as opt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gato_coffea.optimisation.result import Result
+    from gato_coffea.workflow.pipeline import StageReport
+    from gato_coffea.workflow.stages import Job
+
+USER_ERROR = 2
+
+app = typer.Typer(
+    help="Event categories with the best expected significance, from ROOT ntuples to plots.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is done.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    if verbose:
+        logging.getLogger("gato_coffea").setLevel(logging.INFO)
+
+
+def _console() -> Console:
+    """A terminal, or a file as wide as the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
+def _job(
+    path: Path,
+    output: Path | None,
+    *,
+    executor: opt.Executor = opt.Executor.iterative,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    chunksize: int = 100_000,
+    quiet: bool = False,
+    second_pass: bool = False,
+    continued: bool = False,
+    animate: bool = False,
+) -> Job:
+    from gato_coffea.config import read_analysis
+    from gato_coffea.workflow.stages import Job
+
+    return Job.of(
+        read_analysis(path),
+        output=output,
+        executor=executor.value,
+        workers=workers,
+        scheduler=scheduler,
+        chunksize=chunksize,
+        progress=not quiet and sys.stderr.isatty(),
+        second_pass=second_pass,
+        continued=continued,
+        animate=animate,
+    )
+
+
+@app.command()
+def check(analysis: opt.AnalysisPath) -> None:
+    """Compare an analysis file with the files that it names."""
+    from gato_coffea.config import load_functions, read_analysis
+    from gato_coffea.datasets.check import check_analysis
+    from gato_coffea.optimisation.settings import check_method
+    from gato_coffea.plots.labels import check_labels
+    from gato_coffea.workflow.preparation import make_ntuples
+    from gato_coffea.workflow.tables import dataset_table
+
+    read = read_analysis(analysis)
+    load_functions(read)
+    check_labels(read)
+    check_method(read.optimise.method)
+    make_ntuples(read)
+    rows = check_analysis(read)
+    _console().print(dataset_table(rows))
+    missing = [problem for row in rows for problem in row.missing]
+    if not missing:
+        from gato_coffea.processing.trial import trial_problems
+
+        missing = list(trial_problems(read))
+    for problem in missing:
+        print(problem, file=sys.stderr)
+    if missing:
+        raise typer.Exit(USER_ERROR)
+
+
+@app.command()
+def inspect(file: Annotated[str, typer.Argument(metavar="FILE", help="A ROOT file.")]) -> None:
+    """List the trees and branches of a ROOT file, and print an analysis file to start from."""
+    from gato_coffea.datasets.check import inspect_file, starting_yaml
+    from gato_coffea.workflow.tables import tree_tables
+
+    trees = inspect_file(file)
+    console = _console()
+    for table in tree_tables(trees):
+        console.print(table)
+    print(starting_yaml(file, trees))
+
+
+@app.command()
+def toy(
+    kind: Annotated[opt.Toy, typer.Argument(help="Which toy.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the ntuples go.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same events.")] = 42,
+) -> None:
+    """Write a toy as ROOT ntuples, several files a process."""
+    from gato_coffea.datasets.ntuples import write_toy_ntuples
+    from gato_coffea.workflow.folder import require_writable
+
+    require_writable(output)
+    files = write_toy_ntuples(kind.value, output, seed=seed)
+    for process, paths in files.items():
+        print(f"{process}: {', '.join(path.name for path in paths)}")
+
+
+@app.command()
+def process(
+    analysis: opt.AnalysisPath,
+    output: opt.Output = None,
+    executor: opt.ExecutorOption = opt.Executor.iterative,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    chunksize: opt.Chunksize = 100_000,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Read the events: histograms, columns, cut flow."""
+    job = _job(
+        analysis,
+        output,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        chunksize=chunksize,
+        quiet=quiet,
+    )
+    from gato_coffea.workflow.preparation import make_ntuples
+
+    make_ntuples(job.analysis)
+    _run_stage(job, "process")
+
+
+@app.command()
+def optimise(
+    context: typer.Context,
+    analysis: opt.MaybeAnalysis = None,
+    output: opt.Output = None,
+    quiet: opt.Quiet = False,
+    continued: opt.Continue = False,
+    from_histograms: opt.FromHistograms = None,
+    signal: opt.Signal = None,
+    background: opt.Background = None,
+    region: opt.Region = None,
+    n_categories: opt.NCategories = None,
+    method: opt.Method = "gato",
+    kind: opt.Kind = "mixture",
+    combination: opt.Combination = "geometric",
+    min_effective: opt.MinEffective = 10.0,
+    min_background: opt.MinBackground = 0.0,
+    max_rel_unc: opt.MaxRelUnc = None,
+    mc_uncertainty: opt.McUncertainty = True,
+    systematic: opt.Systematic = 0.0,
+    unweighted: opt.Unweighted = False,
+    folds: opt.Folds = 5,
+    restarts: opt.Restarts = 2,
+    epochs: opt.Epochs = 250,
+    seed: opt.Seed = 0,
+) -> None:
+    """Find the categories, and say how good they are on events they were not trained on."""
+    if from_histograms is None:
+        _refuse_binned_options(context)
+        if analysis is None:
+            raise typer.BadParameter("give ANALYSIS or --from-histograms FILE")
+        _run_stage(_job(analysis, output, quiet=quiet, continued=continued), "optimise")
+        return
+    if analysis is not None or not signal:
+        raise typer.BadParameter("--from-histograms needs --signal, and no ANALYSIS")
+    from gato_coffea.workflow.from_histograms import counts_of, limits_of, optimise_histograms
+
+    results = optimise_histograms(
+        from_histograms,
+        output or Path("results"),
+        signals=signal,
+        backgrounds=background or None,
+        region=region,
+        continued=continued,
+        n_categories=counts_of(n_categories or ["3", "5", "10"]),
+        method=method,
+        kind=kind,
+        combination=combination,
+        constraints=limits_of(
+            min_effective=min_effective, min_background=min_background, max_rel_unc=max_rel_unc
+        ),
+        mc_uncertainty=mc_uncertainty,
+        systematic=systematic,
+        unweighted=unweighted,
+        folds=folds,
+        restarts=restarts,
+        epochs=epochs,
+        seed=seed,
+        progress=not quiet and sys.stderr.isatty(),
+    )
+    _print_optimised(results, _console())
+
+
+def _refuse_binned_options(context: typer.Context) -> None:
+    """An analysis file says these things itself: an option beside it would be ignored."""
+    given = []
+    for option in context.command.params:
+        source = context.get_parameter_source(str(option.name))
+        binned = getattr(option, "rich_help_panel", None) == opt.HISTOGRAMS
+        if binned and source is not None and source.name == "COMMANDLINE":
+            given.append(option.opts[0])
+    if given:
+        raise typer.BadParameter(
+            f"{', '.join(given)} only with --from-histograms: the section optimise of the "
+            "analysis file says this"
+        )
+
+
+@app.command()
+def categorise(
+    analysis: opt.AnalysisPath,
+    output: opt.Output = None,
+    second_pass: opt.SecondPass = False,
+    executor: opt.ExecutorOption = opt.Executor.iterative,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    chunksize: opt.Chunksize = 100_000,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Fill the templates of the categories."""
+    job = _job(
+        analysis,
+        output,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        chunksize=chunksize,
+        quiet=quiet,
+        second_pass=second_pass,
+    )
+    _run_stage(job, "categorise")
+
+
+@app.command()
+def sidebands(analysis: opt.AnalysisPath, output: opt.Output = None) -> None:
+    """Fit the mass sidebands of every category."""
+    _run_stage(_job(analysis, output), "sidebands")
+
+
+@app.command()
+def exports(analysis: opt.AnalysisPath, output: opt.Output = None) -> None:
+    """Write the results in the forms that combine, pyhf and others read."""
+    _run_stage(_job(analysis, output), "exports")
+
+
+@app.command()
+def plots(
+    analysis: opt.AnalysisPath, output: opt.Output = None, animate: opt.Animate = False
+) -> None:
+    """Draw all figures."""
+    _run_stage(_job(analysis, output, animate=animate), "plots")
+
+
+@app.command()
+def report(analysis: opt.AnalysisPath, output: opt.Output = None) -> None:
+    """Write one HTML page about the results."""
+    _run_stage(_job(analysis, output), "report")
+
+
+@app.command()
+def run(
+    analysis: opt.AnalysisPath,
+    output: opt.Output = None,
+    executor: opt.ExecutorOption = opt.Executor.iterative,
+    workers: opt.Workers = None,
+    scheduler: opt.Scheduler = None,
+    chunksize: opt.Chunksize = 100_000,
+    quiet: opt.Quiet = False,
+    force: opt.Force = None,
+) -> None:
+    """Do everything that is not up to date, in order."""
+    from gato_coffea.workflow.pipeline import run_all
+    from gato_coffea.workflow.tables import stage_table
+
+    job = _job(
+        analysis,
+        output,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        chunksize=chunksize,
+        quiet=quiet,
+    )
+    console = _console()
+
+    def ended(done: StageReport) -> None:
+        state = "unchanged" if done.skipped else f"{done.wall_s:.1f} s"
+        console.rule(f"{done.stage}: {state}", align="left")
+        _print_results(job, done.stage, console)
+
+    reports = run_all(job, force=force or (), ended=ended)
+    console.print(stage_table(reports))
+    console.print(f"Results: {job.output}", soft_wrap=True)
+
+
+def _run_stage(job: Job, stage: str) -> None:
+    from gato_coffea.workflow.pipeline import run_stage
+    from gato_coffea.workflow.tables import stage_table
+
+    console = _console()
+    done = run_stage(job, stage)
+    _print_results(job, stage, console)
+    console.print(stage_table([done]))
+
+
+def _print_results(job: Job, stage: str, console: Console) -> None:
+    """The tables of a stage, from the files that it has written."""
+    from gato_coffea.workflow import stages, tables
+
+    if stage == "process":
+        console.print(tables.cutflow_table(stages.read_cutflow(job)))
+    elif stage == "optimise":
+        _print_optimised(stages.load_results(job), console, used=stages.used_count(job))
+    elif stage == "categorise":
+        console.print(f"templates from: {stages.read_template_source(job)}", soft_wrap=True)
+    elif stage == "sidebands":
+        console.print(tables.sideband_table(stages.load_fits(job)))
+    elif stage == "exports":
+        content = stages.read_evaluation(job)
+        console.print(tables.evaluation_table(content))
+        for line in content["explanations"]:
+            console.print(line, soft_wrap=True, markup=False)
+        if content["warnings"]:
+            console.print(tables.warning_box(content["warnings"]))
+
+
+def _print_optimised(
+    results: Mapping[int, Result], console: Console, *, used: int | None = None
+) -> None:
+    from gato_coffea.optimisation.choice import recommendation_of
+    from gato_coffea.workflow.tables import category_table, note_lines, significance_table
+
+    notes, yields = note_lines(results), next(iter(results.values())).yields
+    console.print(f"signals: {', '.join(yields.signals)}", soft_wrap=True)
+    console.print(f"backgrounds: {', '.join(yields.backgrounds)}", soft_wrap=True)
+    console.print(significance_table(results, used=used))
+    if len(results) > 1:
+        reason = recommendation_of(list(results.values())).reason
+        console.print(f"recommended: {reason}", soft_wrap=True)
+    for asked, result in results.items():
+        console.print(category_table(result))
+        for note in notes[asked]:
+            console.print(f"  {note}", soft_wrap=True)
+    for note in notes[None]:
+        console.print(f"all: {note}", soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point: what the user can put right is one line on stderr, and exit code 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except GatoError as error:
+        print(f"gato-coffea: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(USER_ERROR)

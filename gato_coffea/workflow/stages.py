@@ -1,0 +1,371 @@
+"""The stages of an analysis: each reads results, calls one function, and writes files."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gato_coffea.config import Analysis
+from gato_coffea.errors import InputError
+from gato_coffea.files import DAMAGED, is_damaged, read_json, replacing, write_text
+from gato_coffea.optimisation.settings import check_method
+from gato_coffea.workflow.preparation import make_ntuples
+from gato_coffea.workflow.provenance import PROVENANCE, digest
+from gato_coffea.workflow.results import (
+    chosen,
+    read_fits,
+    read_results,
+    read_summary,
+    write_fits,
+    write_results,
+)
+
+log = logging.getLogger(__name__)
+
+STDERR = 2
+SECOND_PASS = "a second pass over the events"
+PLOT_LIST = "plots.json"
+"""Names of the plots, in an order in which they can be read."""
+
+if TYPE_CHECKING:
+    from hist import Hist
+
+    from gato_coffea.categories import Categories
+    from gato_coffea.optimisation.result import Result
+    from gato_coffea.processing.processed import Processed
+    from gato_coffea.sidebands import CategoryFit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """An analysis, its results directory, and how the events are read.
+
+    ``executor`` is ``iterative``, ``futures`` or ``dask``; ``scheduler`` the address of a dask
+    cluster: how events are read changes no result. With ``continued``, training goes on from the
+    results that are there; with ``animate``, plots show how boundaries moved. A stage reads from
+    ``output`` and writes to ``aside``, where it is given.
+    """
+
+    analysis: Analysis
+    output: Path
+    executor: str = "iterative"
+    workers: int | None = None
+    scheduler: str | None = None
+    chunksize: int = 100_000
+    progress: bool = True
+    second_pass: bool = False
+    continued: bool = False
+    animate: bool = False
+    aside: Path | None = None
+
+    @classmethod
+    def of(cls, analysis: Analysis, *, output: Path | None = None, **options: Any) -> Job:
+        """A job that writes to ``results`` beside the analysis file, if nothing else is said."""
+        return cls(analysis=analysis, output=output or analysis.directory / "results", **options)
+
+    def folder(self, stage: str) -> Path:
+        """Where the results of a stage are read."""
+        return self.output / stage
+
+    def target(self, place: str) -> Path:
+        """Where a stage writes to."""
+        return (self.aside or self.output) / place
+
+    def run_options(self) -> dict[str, Any]:
+        """How `gato_coffea.processing.executors.process` is to run."""
+        return {
+            "executor": self.executor,
+            "workers": self.workers,
+            "scheduler": self.scheduler,
+            "chunksize": self.chunksize,
+            "progress": self.progress,
+        }
+
+
+def run_ntuples(job: Job) -> bool:
+    """Make the ntuples where the analysis has some of its own; whether any were made."""
+    return make_ntuples(job.analysis)
+
+
+def run_process(job: Job) -> None:
+    """Read the events: histograms, columns, cut flow and sums of weights."""
+    from gato_coffea.processing.executors import process
+
+    process(job.analysis, **job.run_options()).save(job.target("process"))
+
+
+def read_cutflow(job: Job) -> dict[str, dict[str, dict[str, float]]]:
+    """Cut flow that the stage ``process`` has written: process, step, events and weighted."""
+    path = job.folder("process") / "process.json"
+    cutflow: dict[str, dict[str, dict[str, float]]] = _entry(path, "cutflow", dict)
+    return cutflow
+
+
+def _entry(path: Path, key: str, kind: type) -> Any:
+    """Value of a key in a JSON file of the results.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get(key), kind):
+        raise InputError(f"{path}: is damaged ({key} is missing, or of another kind)")
+    return content[key]
+
+
+def load_processed(job: Job) -> Processed:
+    """What the events gave, as the stage ``process`` has written it."""
+    from gato_coffea.processing.processed import Processed
+
+    return Processed.load(job.folder("process"), job.analysis)
+
+
+@contextmanager
+def _native_silence() -> Iterator[None]:
+    """Keep off the terminal what native libraries say while they are loaded."""
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), STDERR)
+        yield
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+
+
+def optimiser(method: str) -> Callable[..., Any]:
+    """The function `gato_coffea.optimise`, with what the method needs loaded in silence."""
+    from gato_coffea.optimisation.optimise import optimise
+
+    check_method(method)
+    if method == "gato":
+        with _native_silence():  # TensorFlow tells of its devices whatever its log level
+            importlib.import_module("gato_coffea.optimisation.training.descent")
+    return optimise
+
+
+def run_optimise(job: Job) -> None:
+    """Find the categories, for every number of them that is asked."""
+    analysis, settings = job.analysis, job.analysis.optimise
+    processed = load_processed(job)
+    held: Any = processed.samples if processed.samples is not None else processed.cells
+    mass = analysis.mass if analysis.uses_window else None
+    options = settings.model_dump(include=set(_SETTINGS)) | {"constraints": settings.constraints}
+    previous = list(load_results(job).values()) if job.continued else None
+    results = optimiser(settings.method)(
+        {name: held[name] for name in (*settings.signals, *analysis.backgrounds)},
+        backgrounds=analysis.backgrounds,
+        features=_features(analysis),
+        window_gev=None if mass is None else mass.window_gev,
+        mass_range_gev=None if mass is None else mass.range_gev,
+        resonant=() if mass is None else analysis.resonant,
+        progress=job.progress,
+        continue_from=previous,
+        **options,
+    )
+    origin = {
+        "analysis_fingerprint": analysis.fingerprint(),
+        "input_fingerprint": digest(dict(processed.n_events), dict(processed.sumw)),
+    }
+    each = results if isinstance(results, list) else [results]
+    write_results(job.target("optimise"), [_with_origin(r, origin) for r in each])
+
+
+def _with_origin(result: Result, origin: dict[str, str]) -> Result:
+    """The result with the analysis and the events it came from in its categories file."""
+    training = {**result.categories.training, **origin}
+    return replace(result, categories=replace(result.categories, training=training))
+
+
+_SETTINGS = (
+    "signals",
+    "n_categories",
+    "combination",
+    "method",
+    "kind",
+    "bins_per_discriminant",
+    "mc_uncertainty",
+    "systematic",
+    "restarts",
+    "folds",
+    "epochs",
+    "max_points",
+    "smooth",
+    "seed",
+)
+
+
+def _features(analysis: Analysis) -> Any:
+    from gato_coffea.datasets import features
+
+    return features(analysis)
+
+
+def load_results(job: Job) -> dict[int, Result]:
+    """Results of the optimisation by number of categories asked."""
+    return read_results(job.folder("optimise"))
+
+
+def used_count(job: Job) -> int:
+    """Number of categories, as asked, that templates are made with."""
+    return chosen(job.analysis, read_summary(job.folder("optimise")))
+
+
+def load_categories(job: Job) -> Categories:
+    """The categories that templates are made with."""
+    from gato_coffea.categories import Categories
+
+    path = job.folder("optimise") / f"categories_{used_count(job)}.json"
+    return Categories.load(path, features=[d.name for d in job.analysis.discriminants])
+
+
+def run_categorise(job: Job) -> None:
+    """Templates of the chosen categories, and a copy of the categories beside them."""
+    categories = load_categories(job)
+    templates, source = _templates(job, categories)
+    folder = job.target("templates")
+    categories.save(folder / "categories.json")
+    used = {"asked": used_count(job), "kept": categories.n_categories, "templates_from": source}
+    write_text(folder / "used.json", json.dumps(used) + "\n")
+    _write_templates(templates, folder)
+
+
+def _templates(job: Job, categories: Categories) -> tuple[Hist[Any], str]:
+    """Templates, and what they were made from.
+
+    That is the columns, or the fine histograms where the categories' edges lie on their bins. The
+    events are read again where neither can be, as for categories of cells, or where it is asked.
+    """
+    from gato_coffea.categories.templates import templates_from_histograms, templates_from_samples
+
+    if not job.second_pass:
+        processed = load_processed(job)
+        if processed.samples is not None:
+            made = templates_from_samples(processed.samples, categories, job.analysis)
+            return made, "columns"
+        try:
+            made = templates_from_histograms(processed, categories, job.analysis)
+        except InputError as error:
+            log.info("the events are read again for the templates (%s)", error)
+        else:
+            return made, "fine histograms"
+    from gato_coffea.processing.executors import process
+
+    again = process(job.analysis, categories=categories, **job.run_options())
+    assert again.templates is not None
+    return again.templates, SECOND_PASS
+
+
+def read_template_source(job: Job) -> str:
+    """What the stage ``categorise`` has made the templates from."""
+    source: str = _entry(job.folder("templates") / "used.json", "templates_from", str)
+    return source
+
+
+def load_templates(job: Job) -> Hist[Any]:
+    """The templates that the stage ``categorise`` has written."""
+    from gato_coffea.exports import read_uhi
+
+    return read_uhi(job.folder("templates") / "templates.json")
+
+
+def _write_templates(templates: Hist[Any], folder: Path) -> None:
+    from coffea.util import save
+
+    from gato_coffea.exports import write_root, write_uhi
+
+    with replacing(folder / "templates.coffea") as aside:
+        save(templates, aside)
+    write_uhi(templates, folder / "templates.json")
+    write_root(templates, folder / "templates.root")
+
+
+def run_sidebands(job: Job) -> None:
+    """Fit the mass sidebands of every category."""
+    from gato_coffea.sidebands import fit_categories
+
+    write_fits(job.target("sidebands"), fit_categories(load_templates(job), job.analysis))
+
+
+def load_fits(job: Job) -> list[CategoryFit]:
+    """The fits that the stage ``sidebands`` has written; none without a mass."""
+    return [] if job.analysis.mass is None else read_fits(job.folder("sidebands"))
+
+
+def run_exports(job: Job) -> None:
+    """Write everything that other tools read."""
+    from gato_coffea.exports import write_exports
+
+    fits = load_fits(job) or None
+    templates, categories = load_templates(job), load_categories(job)
+    write_exports(
+        templates,
+        categories,
+        job.analysis,
+        job.target("exports"),
+        fits=fits,
+        result=load_results(job)[used_count(job)],
+    )
+
+
+def read_evaluation(job: Job) -> dict[str, Any]:
+    """What the stage ``exports`` has found of the models that it has written."""
+    from gato_coffea.exports.everything import EVALUATION
+
+    content: dict[str, Any] = read_json(job.folder("exports") / EVALUATION)
+    return content
+
+
+def run_plots(job: Job) -> None:
+    """Draw all figures, as PDF and PNG."""
+    from gato_coffea.plots.run import draw_run
+
+    used = used_count(job)
+    folder = job.target("plots")
+    written = draw_run(
+        folder,
+        analysis=job.analysis,
+        histograms=load_processed(job).histograms,
+        results=load_results(job),
+        templates={used: load_templates(job)},
+        fits={used: load_fits(job)},
+        use=used,
+        animate=job.animate,
+    )
+    names = [str(path.relative_to(folder)) for path in written]
+    write_text(folder / PLOT_LIST, json.dumps(names, indent=1) + "\n")
+
+
+def run_report(job: Job) -> None:
+    """Write ``report.html``: everything on one page."""
+    from gato_coffea.workflow.report import render_report
+
+    plots = read_json(job.folder("plots") / PLOT_LIST)
+    record = read_json(job.output / PROVENANCE)
+    try:
+        ended = record["stages"].items()
+        stages = {n: {k: v for k, v in r.items() if k != "files"} for n, r in ended}
+    except DAMAGED as error:
+        raise is_damaged(job.output / PROVENANCE, error) from None
+    page = render_report(
+        analysis=job.analysis,
+        results=load_results(job),
+        use=used_count(job),
+        cutflow=read_cutflow(job),
+        fits=load_fits(job),
+        evaluation=read_evaluation(job),
+        plots=[job.folder("plots") / name for name in plots],
+        provenance=record | {"stages": stages},
+    )
+    write_text(job.target("report.html"), page)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gato_coffea.config.sections import (
+    Constraints,
+    Discriminant,
+    Mass,
+    Optimisation,
+    Variation,
+    Weight,
+)
+
+MASS: dict[str, Any] = {
+    "source": "m",
+    "unit": "GeV",
+    "range_gev": (100, 180),
+    "window_gev": (120, 130),
+}
+
+
+def test_the_source_of_a_discriminant_is_its_name_if_no_other_is_given() -> None:
+    assert Discriminant(name="score", range=(0, 1)).expression == "score"
+    assert Discriminant(name="score", range=(0, 1), source="py:f").expression == "py:f"
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("MeV", 1e-3), ("GeV", 1.0), ("TeV", 1e3)])
+def test_masses_in_other_units(unit: str, factor: float) -> None:
+    assert Mass(**MASS | {"unit": unit}).to_gev == factor
+
+
+def test_sidebands_are_all_outside_the_window_if_no_others_are_given() -> None:
+    assert Mass(**MASS).sidebands == ((100, 120), (130, 180))
+    bands = ((105, 115), (140, 160))
+    assert Mass(**MASS, sidebands_gev=bands).sidebands == bands
+
+
+def test_a_cut_inside_a_bin_is_told_with_a_number_of_bins_that_fits() -> None:
+    with pytest.raises(ValidationError, match="121 GeV lies inside one of 40 bins; bins: 80"):
+        Mass(**MASS | {"window_gev": (121, 130)}, bins=40)
+
+
+def test_single_sources_and_counts_stand_for_lists() -> None:
+    weight = Weight(nominal="w", variations={"sUp": "u"})  # type: ignore[arg-type,dict-item]
+    assert (weight.nominal, weight.variations) == (("w",), {"sUp": Variation(replace=("u",))})
+    assert Optimisation(signals=("s",), n_categories=4).n_categories == (4,)  # type: ignore[arg-type]
+
+
+def test_sections_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Constraints().min_effective = 3.0  # type: ignore[misc]
+
+
+def weight(**variations: Any) -> Weight:
+    return Weight.model_validate({"nominal": ["gen", "pileup"], "variations": variations})
+
+
+@pytest.mark.parametrize(
+    ("said", "own", "expected"),
+    [
+        (["gen", "pileup_up"], None, (("gen", "pileup_up"), ())),
+        ({"replace": ["gen", "pileup_up"]}, None, (("gen", "pileup_up"), ())),
+        ({"multiply": "sf_up"}, None, (("gen", "pileup", "sf_up"), ())),
+        # what it changes of the nominal product, it changes of a dataset's own weight
+        (["gen", "pileup_up"], ("gen", "pileup", "k"), (("gen", "k", "pileup_up"), ())),
+        (["gen", "pileup", "sf_up"], ("gen", "k"), (("gen", "k", "sf_up"), ())),
+        ({"multiply": ["sf_up"]}, ("gen", "k"), (("gen", "k", "sf_up"), ())),
+        (["gen", "pileup_up"], ("whole",), (("whole", "pileup_up"), ("pileup",))),
+        (["genUp"], ("gen", "gen"), (("gen", "genUp"), ("pileup",))),
+    ],
+)
+def test_variations_and_own_weights_compose(said: Any, own: Any, expected: Any) -> None:
+    assert weight(xUp=said).varied("xUp", own) == expected
+
+
+def test_a_variation_is_said_in_one_way() -> None:
+    for wrong in ({}, {"replace": "a", "multiply": "b"}):
+        with pytest.raises(ValueError, match="give exactly one of replace, multiply"):
+            weight(xUp=wrong)

@@ -1,0 +1,184 @@
+"""What pyhf makes of a model, against closed forms, and how it is compared with what is quoted."""
+
+import math
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gato_coffea.categories import EdgeCategories
+from gato_coffea.events.samples import Feature
+from gato_coffea.exports.bins import Process
+from gato_coffea.exports.checks import disagreements
+from gato_coffea.exports.evaluation import evaluate, evaluate_model, rows_of
+from gato_coffea.exports.models import Channel
+from gato_coffea.optimisation.result import Result, Significance, Yields
+from gato_coffea.statistics.counting import profiled_z2, signal_significances
+
+pytest.importorskip("pyhf")
+
+SIGNAL = np.array([[5.0, 9.0, 6.0], [8.0, 2.0, 0.5]])
+BACKGROUND = np.array([400.0, 60.0, 7.0])
+ERROR = np.array([20.0, 9.0, 2.0])
+
+
+def process(name, values, *, signal=False, errors=0.0, **shapes):
+    values = np.atleast_1d(np.asarray(values, dtype=float))
+    return Process(
+        name=name,
+        signal=signal,
+        values=values,
+        errors=np.broadcast_to(np.asarray(errors, dtype=float), values.shape),
+        shapes={s: (values * up, values * down) for s, (up, down) in shapes.items()},
+    )
+
+
+def model_of(*, errors=ERROR, **shapes):
+    result = []
+    for k, b in enumerate(BACKGROUND):
+        processes = (
+            process("s1", SIGNAL[0, k], signal=True, errors=0.5),
+            process("s2", SIGNAL[1, k], signal=True),
+            process("b", b, errors=errors[k], **shapes),
+        )
+        result.append(
+            Channel(
+                name=f"category{k}",
+                edges=np.array([0.0, 1.0]),
+                processes=processes,
+                observed=np.array([b]),
+                is_data=False,
+            )
+        )
+    return result
+
+
+def test_without_uncertainties_pyhf_gives_the_closed_form():
+    found = evaluate_model(model_of(errors=0 * ERROR), ["s1", "s2"], "geometric")
+    assert found.everything == found.background
+    z = signal_significances(SIGNAL, BACKGROUND)
+    assert list(found.statistics.per_signal.values()) == pytest.approx(z.tolist())
+    assert found.everything.per_signal == pytest.approx(found.statistics.per_signal, rel=1e-6)
+    assert found.everything.combined == pytest.approx(math.sqrt(z.prod()), rel=1e-6)
+
+
+def test_finite_simulation_is_the_gaussian_of_the_quoted_figure():
+    found = evaluate_model(model_of(), ["s1"], "geometric").background
+    # The other signal is there too, and known.
+    wanted = profiled_z2(SIGNAL[0], BACKGROUND + SIGNAL[1], ERROR**2)
+    assert found.combined == pytest.approx(math.sqrt(wanted.sum()), rel=1e-4)
+
+
+def test_variations_cost_and_an_absent_signal_gives_nothing():
+    found = evaluate_model(model_of(pu=(1.1, 0.9)), ["s1", "s3"], "quadrature")
+    values = (found.statistics, found.background, found.everything)
+    z = [value.per_signal["s1"] for value in values]
+    assert z[0] > z[1] > z[2] > 0
+    assert [value.per_signal["s3"] for value in values] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("signals", [["s1"], ["s1", "s2"]])
+def test_a_variation_may_have_the_name_of_a_strength(signals):
+    model = [
+        replace(c, processes=tuple(p for p in c.processes if p.name in (*signals, "b")))
+        for c in model_of(mu=(1.1, 0.9), mu_s1=(1.1, 0.9))
+    ]
+    twins = [
+        replace(c, processes=tuple(p for p in c.processes if p.name in (*signals, "b")))
+        for c in model_of(muon=(1.1, 0.9), other=(1.1, 0.9))
+    ]
+    found, wanted = (evaluate_model(m, signals, "geometric").everything for m in (model, twins))
+    assert found.combined == pytest.approx(wanted.combined, rel=1e-6)
+
+
+def result_of(*, held_out, training, background=BACKGROUND, spread=0.05):
+    yields = Yields(
+        processes=("s1", "s2", "b"),
+        signals=("s1", "s2"),
+        backgrounds=("b",),
+        sumw=np.vstack([SIGNAL, background]),
+        sumw2=np.vstack([SIGNAL, ERROR**2]),
+        count=np.ones((3, 3)),
+        factor=np.ones(3),
+    )
+    categories = EdgeCategories(
+        features=(Feature("score", 0.0, 1.0),),
+        label=np.arange(3),
+        edges=(np.linspace(0, 1, 4),),
+    )
+    return Result(
+        3,
+        categories,
+        Significance(held_out, {"s1": held_out}, spread),
+        Significance(training, {"s1": training}),
+        yields,
+        {},
+    )
+
+
+def test_the_factors_explain_the_ratio():
+    models = {"counting": model_of(pu=(1.1, 0.9)), "shape": model_of(errors=0.5 * ERROR)}
+    result = result_of(held_out=0.9, training=1.1, background=1.2 * BACKGROUND)
+    found = evaluate(models, result, combination="geometric")
+    for name in models:
+        factors = found.factors(name)
+        assert math.prod(factors.values()) == pytest.approx(found.ratio(name))
+        assert all(f"{k} x {v:.3f}" in found.explanation(name) for k, v in factors.items())
+    assert found.factors("counting")["all events"] == pytest.approx(1.1 / 0.9)
+    assert "shape of the mass" in found.factors("shape")
+    assert found.warnings() == [found.explanation("counting")]
+    rows = rows_of(found.to_dict())
+    assert rows[0] == ("quoted, held out", "-", "-", "0.900 +- 0.050", "-")
+    assert rows[3][0] == "shape"
+    assert rows[2][-1] == f"{found.ratio('counting'):.3f}"
+
+
+def test_a_model_that_gives_what_is_quoted_needs_no_words():
+    models = {"counting": model_of()}
+    z = evaluate_model(models["counting"], ["s1", "s2"], "geometric").everything.combined
+    found = evaluate(models, result_of(held_out=z, training=z), combination="geometric")
+    assert found.warnings() == []
+    assert found.ratio("counting") == pytest.approx(1.0)
+    assert found.explanation("counting") == f"counting: Z {z:.4g}, 1.000 of the quoted {z:.4g}"
+
+
+def test_without_pyhf_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyhf", None)
+    found = evaluate(
+        {"counting": model_of()}, result_of(held_out=1.0, training=1.0), combination="geometric"
+    )
+    assert found.explanation("counting") == (
+        "counting: was not evaluated "
+        '(needs pyhf; install it with pip install "gato-coffea[exports]")'
+    )
+    assert found.warnings() == []
+    assert rows_of(found.to_dict())[2][2:] == ("-", "-", "-")
+    assert found.models["counting"].statistics.combined > 0
+
+
+def test_an_event_that_is_counted_twice_is_told():
+    channel = Channel(
+        name="category0",
+        edges=np.array([81.0, 101.0]),
+        processes=(
+            process("zmumu", 3421.0, signal=True),
+            replace(process("sideband", 398.7), relative_error=0.06),
+        ),
+        observed=np.array([3421.0]),
+        is_data=True,
+    )
+    assert disagreements([channel], n_categories=1) == [
+        "category0: 3819.7 +- 66 events are expected with signal, 3421 are observed (+6.0 "
+        "standard deviations): is one process counted twice, or one missing?"
+    ]
+    assert disagreements([replace(channel, is_data=False)], n_categories=1) == []
+    assert disagreements([replace(channel, observed=np.array([3800.0]))], n_categories=1) == []
+
+
+def test_a_variation_far_from_nominal_is_told():
+    (first, *_) = model_of(scale=(3.0, 0.9), pu=(1.1, 0.9))
+    assert disagreements([first], n_categories=2) == [
+        "category1 is not in the model: no background is expected there",
+        "category0: scaleUp changes b from 400 to 1200 events (a factor of 3)",
+    ]

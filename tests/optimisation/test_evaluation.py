@@ -1,0 +1,365 @@
+"""Sums into categories, and the significance that is quoted, against figures known otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from gato_coffea.config import Constraints
+from gato_coffea.events.samples import BLOCK, Cells, Feature, Grid, Sample, points_from_cells
+from gato_coffea.optimisation.evaluation import (
+    EventTally,
+    PointTally,
+    Sums,
+    bootstrap,
+    pooled_significance,
+    significance_of,
+    yields_of,
+)
+from gato_coffea.optimisation.problem import Objective, Problem
+from gato_coffea.optimisation.result import Significance
+from gato_coffea.optimisation.window import Window, window_fraction
+from gato_coffea.statistics.counting import asimov_z2
+
+WINDOW = Window(100.0, 180.0, 120.0, 130.0)
+SCORE = Feature("score", 0.0, 1.0)
+GRID = Grid((SCORE,), (np.linspace(0, 1, 21),))
+FOLDS = 4
+
+
+def sample(n, *, seed, signal=False):
+    rng = np.random.default_rng(seed)
+    return Sample(
+        x=rng.beta(4 if signal else 2, 2 if signal else 4, (n, 1)),
+        weight=rng.uniform(0.5, 1.5, n) * np.where(rng.random(n) < 0.1, -1, 1),
+        mass=rng.normal(125, 4, n) if signal else rng.uniform(95, 185, n),
+        fold=rng.integers(0, FOLDS, n),
+    )
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return {
+        "s1": sample(900, seed=1, signal=True),
+        "s2": sample(700, seed=2, signal=True),
+        "b1": sample(3000, seed=3),
+        "b2": sample(2000, seed=4),
+    }
+
+
+def cut(*edges):
+    """Categories whose boundaries lie on the grid; the lowest cell belongs to none."""
+
+    def assign(x):
+        label = np.searchsorted(edges, x[:, 0], side="right")
+        return np.where(x[:, 0] < 0.05, -1, label)
+
+    return assign
+
+
+def points_of(samples, window):
+    mass_range = None if window is None else (window.low, window.high)
+    in_window = None if window is None else (window.window_low, window.window_high)
+    cells = {
+        name: Cells.fill(GRID, s, n_folds=FOLDS, window=in_window, mass_range=mass_range)
+        for name, s in samples.items()
+    }
+    return points_from_cells(cells, in_window=None if window is None else ("s1", "s2"))
+
+
+def problem(points, objective, signals=("s1", "s2")):
+    rest = tuple(name for name in points.processes if name not in signals)
+    return Problem(points, signals, rest, objective, Constraints())
+
+
+@pytest.mark.parametrize("window", [None, WINDOW])
+@pytest.mark.parametrize("by_fold", [False, True])
+def test_events_and_points_agree_where_categories_follow_the_cells(samples, window, by_fold):
+    events = EventTally(samples, signals=("s1", "s2"), n_folds=FOLDS, window=window)
+    points = PointTally(points_of(samples, window))
+    assigns = [cut(0.3, 0.6), cut(0.35, 0.6), cut(0.3, 0.7), cut(0.25, 0.8)]
+    one, other = (t.total(assigns, 3, by_fold=by_fold) for t in (events, points))
+    assert one.processes == other.processes
+    np.testing.assert_allclose(one.sumw, other.sumw, rtol=1e-11)
+    np.testing.assert_allclose(one.sumw2, other.sumw2, rtol=1e-11)
+    if window is None:
+        np.testing.assert_array_equal(one.count, other.count)
+        assert one.sumw_mass is None
+        assert other.sumw_mass is None
+    else:
+        b = [2, 3]  # of a signal nobody asks for the mean mass
+        np.testing.assert_allclose(one.sumw_mass[b], other.sumw_mass[b], rtol=1e-11)
+        np.testing.assert_array_equal(one.count[b], other.count[b])
+
+
+def test_held_out_yields_by_hand(samples):
+    assigns = [cut(0.3, 0.6), cut(0.35, 0.6), cut(0.3, 0.7), cut(0.25, 0.8)]
+    tally = EventTally(samples, signals=("s1",), n_folds=FOLDS, window=None)
+    pooled = tally.total(assigns, 3, by_fold=True)
+    for c, s in enumerate(samples.values()):
+        for k in range(3):
+            inside = np.zeros(len(s), dtype=bool)
+            for i, (x, fold) in enumerate(zip(s.x[:, 0], s.fold, strict=True)):
+                low, high = [(0.3, 0.6), (0.35, 0.6), (0.3, 0.7), (0.25, 0.8)][fold]
+                inside[i] = x >= 0.05 and int(x >= low) + int(x >= high) == k
+            assert pooled.count[c, k] == inside.sum()
+            assert pooled.sumw[c, k] == pytest.approx(s.weight[inside].sum(), rel=1e-12)
+            assert pooled.sumw2[c, k] == pytest.approx((s.weight[inside] ** 2).sum(), rel=1e-12)
+
+
+def test_signal_counts_in_the_window_and_background_in_the_range(samples):
+    tally = EventTally(samples, signals=("s1", "s2"), n_folds=FOLDS, window=WINDOW)
+    sums = tally.total([cut(0.5)], 2, by_fold=False)
+    s, b = samples["s1"], samples["b1"]
+    high = s.x[:, 0] >= 0.5
+    assert sums.sumw[0, 1] == pytest.approx(s.weight[high & (np.abs(s.mass - 125) <= 5)].sum())
+    high = (b.x[:, 0] >= 0.5) & (np.abs(b.mass - 140) <= 40)
+    assert sums.sumw[2, 1] == pytest.approx(b.weight[high].sum())
+    assert sums.sumw_mass[2, 1] == pytest.approx((b.weight * b.mass)[high].sum())
+    yields = sums.category_yields(("s1", "s2"), ("b1", "b2"), WINDOW)
+    total, moment = sums.sumw[2:].sum(axis=0), sums.sumw_mass[2:].sum(axis=0)
+    factor = window_fraction(moment / total, WINDOW)
+    np.testing.assert_allclose(yields.background, factor * total)
+    np.testing.assert_allclose(yields.variance, factor**2 * sums.sumw2[2:].sum(axis=0))
+    own = problem(points_of(samples, WINDOW), Objective(window=WINDOW))
+    found = yields_of(own, sums)
+    np.testing.assert_allclose(found.factor, factor)
+    np.testing.assert_allclose(found.background, yields.background)
+    np.testing.assert_allclose(found.effective_background, yields.effective)
+
+
+def test_events_of_no_category_count_nowhere(samples):
+    tally = EventTally(samples, signals=("s1",), n_folds=FOLDS, window=None)
+    nothing = tally.total([lambda x: np.full(len(x), -1)], 2, by_fold=False)
+    np.testing.assert_array_equal(nothing.sumw, 0)
+    everything = tally.total([lambda x: np.zeros(len(x), dtype=int)], 2, by_fold=False)
+    np.testing.assert_array_equal(everything.count, [[900, 0], [700, 0], [3000, 0], [2000, 0]])
+
+
+def test_events_without_folds_are_one_fold():
+    s = {"s": Sample(x=np.ones((3, 1)), weight=np.array([1.0, 2.0, -0.5]))}
+    tally = EventTally(s, signals=("s",), n_folds=1, window=None)
+    assert tally.n_folds == 1
+    sums = tally.total([lambda x: np.zeros(len(x), dtype=int)], 1, by_fold=True)
+    assert sums.sumw[0, 0] == 2.5
+
+
+def sums_of(sumw, effective, moment=None):
+    sumw = np.asarray(sumw, dtype=float)
+    effective = np.broadcast_to(np.asarray(effective, dtype=float), sumw.shape)
+    sumw2 = np.divide(sumw**2, effective, out=np.zeros_like(sumw), where=effective > 0)
+    names = tuple(f"s{i}" for i in range(len(sumw) - 1))
+    return Sums((*names, "b"), sumw, sumw2, np.ones_like(sumw), moment)
+
+
+def points_of_names(processes):
+    one = Sample(x=np.full((1, 1), 0.5), weight=np.ones(1))
+    return points_from_cells({name: Cells.fill(GRID, one, n_folds=1) for name in processes})
+
+
+def of_sums(sums, objective=None, seed=0):
+    n = len(sums.processes)
+    points = points_of_names(sums.processes)
+    own = problem(points, objective or Objective(), sums.processes[: n - 1])
+    return significance_of(own, sums, seed=seed)
+
+
+def test_significance_is_that_of_the_sums():
+    found = of_sums(sums_of([[3.0, 1.0], [0.5, 2.0], [40.0, 10.0]], 100))
+    z0 = np.sqrt(asimov_z2(3.0, 40.5) + asimov_z2(1.0, 12.0))
+    z1 = np.sqrt(asimov_z2(0.5, 43.0) + asimov_z2(2.0, 11.0))
+    assert found.per_signal == pytest.approx({"s0": z0, "s1": z1})
+    assert found.combined == pytest.approx(np.sqrt(z0 * z1))
+    assert of_sums(sums_of([[3.0], [40.0]], 100), seed=None).spread is None
+
+
+@pytest.mark.parametrize(("n_s", "n_b"), [(1e5, 400.0), (400.0, 1e5), (900.0, 900.0)])
+def test_spread_is_the_error_of_one_category(n_s, n_b):
+    # For s << b, Z = s / sqrt(b): dZ / Z is ds / s and half of db / b, added in quadrature.
+    found = of_sums(sums_of([[1.0], [1e4]], [[n_s], [n_b]]))
+    expected = found.combined * np.sqrt(1 / n_s + 0.25 / n_b)
+    # 400 draws know a quantile's half width to about 5 %; three times that.
+    assert found.spread == pytest.approx(expected, rel=0.15)
+
+
+def test_spread_is_the_error_of_many_categories():
+    rng = np.random.default_rng(0)
+    s, b = rng.uniform(0.5, 2, 12), rng.uniform(1e3, 1e4, 12)
+    found = of_sums(sums_of([s, b], [np.full(12, 1e7), np.full(12, 200.0)]))
+    z2 = s**2 / b
+    # Z^2 = sum z2_k, and each has the relative error 1 / sqrt(200).
+    expected = np.sqrt((z2**2).sum() / 200) / (2 * np.sqrt(z2.sum()))
+    assert found.spread == pytest.approx(expected, rel=0.15)
+
+
+def test_spread_covers_the_truth():
+    # One signal, six categories, 60 background events each: the quoted Z of many samples.
+    rng = np.random.default_rng(12)
+    s, b, n = np.linspace(0.2, 2, 6), np.logspace(3, 1.5, 6), 60.0
+    truth = np.sqrt(asimov_z2(s, b).sum())
+    inside, pulls = 0, []
+    for i in range(200):
+        drawn = rng.poisson(n, 6)
+        found = of_sums(sums_of([s, b * drawn / n], [np.full(6, 1e8), drawn]), seed=i)
+        pulls.append((found.combined - truth) / found.spread)
+        inside += abs(pulls[-1]) < 1
+    # 68 % of 200 with a binomial error of 3.3 %; three of them.
+    assert 0.58 < inside / 200 < 0.78
+    assert abs(np.mean(pulls)) < 0.6  # a bias well within the spread
+
+
+def test_same_seed_same_spread_and_scale():
+    sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 50)
+    assert of_sums(sums, seed=3) == of_sums(sums, seed=3)
+    assert of_sums(sums, seed=3).spread != of_sums(sums, seed=4).spread
+    scaled = Sums(sums.processes, 4 * sums.sumw, 16 * sums.sumw2, sums.count, None)
+    assert of_sums(scaled, seed=3).spread == pytest.approx(2 * of_sums(sums, seed=3).spread)
+
+
+def test_spread_with_negative_and_vanishing_sums():
+    sums = sums_of([[3.0, 0.1, 0.0], [40.0, -2.0, 0.0]], [[50, 0.3, 0], [90, 4, 0]])
+    found = of_sums(sums)
+    assert np.isfinite(found.spread)
+    assert found.spread > 0
+    assert np.isfinite(found.combined)
+
+
+def test_what_is_drawn_takes_its_mass_along():
+    """A process whose weights nearly cancel: its noise must not move the mean mass alone."""
+    sumw = np.array([[3.0, 1.0], [40.0, 10.0], [0.1, 0.1]])
+    moment = np.array([[0.0, 0.0], [40.0 * 130, 10.0 * 140], [13.0, 13.0]])
+    sums = sums_of(sumw, [[100.0] * 2, [100.0] * 2, [0.01 / 4] * 2], moment)
+    sums = replace(sums, processes=("s", "b1", "b2"))
+    own = problem(points_of_names(sums.processes), Objective(window=WINDOW), ("s",))
+    drawn = bootstrap(own, sums, 0)
+    mean = drawn.sumw_mass[:, 1:].sum(axis=1) / drawn.sumw[:, 1:].sum(axis=1)
+    assert drawn.sumw[:, 2].std() == pytest.approx(2.0, rel=0.15)
+    assert 129 < mean[:, 0].min() < mean[:, 0].max() < 131
+    assert (np.abs(np.quantile(mean[:, 1], [0.01, 0.99]) - 140) < 10).all()
+    found = significance_of(own, sums, seed=0)
+    without = significance_of(replace(own, backgrounds=("b1",)), sums, seed=0)
+    assert found.spread < 2 * without.spread
+
+
+def test_squares_of_weights_are_drawn_with_the_weights():
+    sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 20.0)
+    drawn = bootstrap(problem(points_of_names(sums.processes), Objective(), ("s0",)), sums, 1)
+    np.testing.assert_allclose(drawn.sumw2, drawn.sumw * (sums.sumw2 / sums.sumw))
+
+
+def test_statistics_only_is_the_figure_without_uncertainties():
+    sums = sums_of([[3.0, 1.0], [0.5, 2.0], [40.0, 10.0]], 20)
+    plain, uncertain = of_sums(sums), of_sums(sums, Objective(mc_uncertainty=True))
+    assert plain.statistics_only == plain.combined
+    assert uncertain.statistics_only == plain.combined
+    assert uncertain.combined < 0.9 * plain.combined
+
+
+def test_no_held_out_figure_is_above_the_training():
+    sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 500)
+    limit = Significance(0.3, {"s0": 0.25}, None, 0.31)
+    found = pooled(sums, training=limit)
+    assert (found.combined, found.per_signal, found.statistics_only) == (0.3, {"s0": 0.25}, 0.31)
+
+
+def test_spread_with_a_mass_window():
+    moment = np.array([[0.0, 0.0], [40.0 * 130, 10.0 * 140]])
+    sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 100, moment)
+    found = of_sums(sums, Objective(window=WINDOW))
+    factor = window_fraction(np.array([130.0, 140.0]), WINDOW)
+    expected = np.sqrt(asimov_z2(np.array([3.0, 1.0]), factor * [40.0, 10.0]).sum())
+    assert found.combined == pytest.approx(expected)
+    assert 0.02 * found.combined < found.spread < 0.2 * found.combined
+
+
+def test_the_mean_of_the_folds_is_biased_and_the_pooled_figure_is_not():
+    """Categories are given; only the statistics of a fold differ from those of the whole."""
+    edges = np.array([0.5, 1.3, 2.0])
+    k = len(edges) + 1
+    # Background is a unit Gaussian, signal one at 2.5 whose yields are known exactly.
+    b_true = 1000 * np.diff(np.concatenate([[0], norm.cdf(edges), [1]]))
+    s_true = 20 * np.diff(np.concatenate([[0], norm.cdf(edges - 2.5), [1]]))
+    truth = np.sqrt(asimov_z2(s_true, b_true).sum())
+    n, pooled, mean_of_folds = 1200, [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        label, fold = np.searchsorted(edges, rng.normal(0, 1, n)), rng.integers(0, 5, n)
+        counts = np.bincount(fold * k + label, minlength=5 * k).reshape(5, k)
+        weight = 1000 / n
+        pooled.append(of_sums(sums_of([s_true, weight * counts.sum(axis=0)], 100)).combined)
+        each = 5 * weight * counts
+        mean_of_folds.append(
+            np.mean([of_sums(sums_of([s_true, b], 100), seed=None).combined for b in each])
+        )
+    pooled, mean_of_folds = np.array(pooled) / truth - 1, np.array(mean_of_folds) / truth - 1
+    # The last category has 27 events, 5 in a fold. Z goes as 1 / sqrt(B), whose mean is high by
+    # 3 / (8 N): by 1.4 % for 27 and by 7 % for 5 events, as far as that category decides.
+    assert abs(pooled.mean()) < 0.014 + 3 * pooled.std() / np.sqrt(len(pooled))
+    gap = mean_of_folds - pooled
+    assert gap.mean() > 0.03
+    assert gap.mean() > 5 * gap.std() / np.sqrt(len(gap))
+
+
+def pooled(sums, each=(), seed=0, training=None):
+    points = points_of_names(sums.processes)
+    own = problem(points, Objective(), sums.processes[:-1])
+    return pooled_significance(
+        own,
+        sums,
+        training=training or Significance(99.0, dict.fromkeys(own.signals, 99.0), None, 99.0),
+        each=[e.category_yields(own.signals, own.backgrounds, None) for e in each],
+        seed=seed,
+    )
+
+
+def test_small_numbers_are_made_good():
+    """Six events stand in each of the highest categories: the raw figure reads high by 6 %."""
+    s, b, n = np.linspace(0.5, 3, 6), np.logspace(3, 0.5, 6), np.array([900, 300, 90, 30, 9, 6.0])
+    truth = np.sqrt(asimov_z2(s, b).sum())
+    raw, corrected = [], []
+    for seed in range(150):
+        drawn = np.maximum(np.random.default_rng(seed).poisson(n), 1)
+        sums = sums_of([s, b * drawn / n], [np.full(6, 1e8), drawn])
+        raw.append(of_sums(sums, seed=None).combined / truth - 1)
+        corrected.append(pooled(sums).combined / truth - 1)
+    error = np.std(raw) / np.sqrt(len(raw))
+    assert np.mean(raw) > 0.02 + error
+    # What is left is of the next order.
+    assert abs(np.mean(corrected)) < 0.5 * np.mean(raw) + 2 * error
+
+
+def test_boundaries_that_differ_from_fold_to_fold_cost_nothing():
+    """With many events, the figure is the mean of those of the models."""
+    x = np.linspace(-5, 6, 20_001)
+    b, s = 1e4 * norm.pdf(x), 30 * norm.pdf(x - 1.5)
+    each, parts = [], []
+    for f in range(5):
+        label = np.searchsorted(np.array([0.4, 1.4, 2.4]) + 0.15 * (f - 2), x)
+        each.append(sums_of([np.bincount(label, s), np.bincount(label, b)], 1e12))
+        fold = np.arange(len(x)) % 5 == f
+        parts.append([np.bincount(label[fold], y[fold], 4) for y in (s, b)])
+    held_out = sums_of(np.sum(parts, axis=0), 1e12)
+    alone = np.mean([of_sums(sums, seed=None).combined for sums in each])
+    # Added up as they are, categories that differ lose.
+    assert of_sums(held_out, seed=None).combined < alone * (1 - 5e-4)
+    assert pooled(held_out, each).combined == pytest.approx(alone, rel=1e-4)
+
+
+def test_events_of_several_blocks_are_summed_like_those_of_one():
+    rng = np.random.default_rng(8)
+    n = 3 * BLOCK + 11  # more than one block in every fold
+    x, weight, fold = rng.normal(size=(n, 1)), rng.normal(1.0, 0.5, n), np.arange(n) % 2
+    tally = EventTally(
+        {"a": Sample(x=x, weight=weight, fold=fold)}, signals=("a",), n_folds=2, window=None
+    )
+
+    def above(cut):
+        return lambda values: (values[:, 0] > cut).astype(int)
+
+    found = tally.total([above(0.0), above(1.0)], 2, by_fold=True)
+    label = (x[:, 0] > fold).astype(int)
+    for sums, column in ((found.sumw, weight), (found.sumw2, weight**2), (found.count, weight**0)):
+        np.testing.assert_allclose(sums[0], np.bincount(label, column, 2), rtol=1e-10)

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from gato_coffea.config import Discriminant, Mass
+from gato_coffea.errors import InputError
+from gato_coffea.events.columns import read_columns
+from gato_coffea.processing.chunk import collect
+from gato_coffea.processing.layout import Layout
+
+SCORE = Discriminant(name="score", range=(0, 1), bins=4)
+MASS = Mass(source="m", unit="MeV", range_gev=(100, 180), window_gev=(120, 130), bins=8)
+
+
+@pytest.fixture
+def events() -> ak.Array:
+    return ak.Array(
+        {
+            "score": [0.1, 0.3, 0.6, 1.0, 0.9, 0.7],
+            "m": [110e3, 125e3, 120e3, 180e3, 150e3, 130e3],
+            "w": [1.0, -2.0, 0.5, 3.0, 1.0, 1.0],
+            "up": [2.0, 2.0, 2.0, 2.0, 2.0, 2.0],
+            "good": [True, True, True, True, False, True],
+        }
+    )
+
+
+def one(events: ak.Array, **options: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"process": "p", "layout": Layout(discriminants=(SCORE,))}
+    (output,) = collect(events, **(settings | options)).values()
+    return output
+
+
+def test_columns_and_histograms_by_hand(events: ak.Array) -> None:
+    output = one(
+        events,
+        layout=Layout(discriminants=(SCORE,), mass=MASS, two_dimensional=True),
+        weight=["w", 2],
+        variations={"wUp": "up"},
+        selection={"good": "good"},
+    )
+    (block,) = output["columns"]
+    np.testing.assert_array_equal(block["x"], [[0.1], [0.3], [0.6], [1.0], [0.7]])
+    np.testing.assert_array_equal(block["weight"], [2, -4, 1, 6, 2])
+    np.testing.assert_array_equal(block["mass"], [110, 125, 120, 180, 130])
+    np.testing.assert_array_equal(block["variations"]["wUp"], np.full(5, 2.0))
+    h = output["histograms"]["score"]
+    # the score of exactly 1 and the mass of exactly 180 lie in their last bins
+    np.testing.assert_array_equal(h["p", "nominal", :].values(), [2, -4, 3, 6])
+    np.testing.assert_array_equal(h["p", "nominal", :].variances(), [4, 16, 5, 36])
+    np.testing.assert_array_equal(h["p", "wUp", :].values(), [2, 2, 4, 2])
+    assert output["histograms"]["mass"]["p", "nominal", -1].value == 6
+    assert output["histograms"]["score_mass"]["p", "nominal", -1, -1].value == 6
+    assert set(output["histograms"]) == {"score", "mass", "score_mass"}
+
+
+def test_cutflow_and_counts(events: ak.Array) -> None:
+    output = one(
+        events,
+        weight=["w", lambda e: np.full(len(e), 10.0)],
+        selection={"good": "good", "high": lambda e: e.score > 0.2, "array": np.ones(6, bool)},
+        generator_weight="w",
+    )
+    assert output["sumw"] == pytest.approx(4.5)
+    assert output["n_events"] == 6
+    # functions of the weight are known of selected events only: they count in the last step
+    assert output["cutflow"] == {
+        "all": {"events": 6, "weighted": 4.5},
+        "good": {"events": 5, "weighted": 3.5},
+        "high": {"events": 4, "weighted": 2.5},
+        "array": {"events": 4, "weighted": 2.5},
+        "selected": {"events": 4, "weighted": 25.0},
+    }
+
+
+def test_requirements_see_those_that_passed_before(events: ak.Array) -> None:
+    seen = []
+
+    def second(events: Any) -> Any:
+        seen.append(len(events))
+        return events.score > 0.5
+
+    one(events, selection={"good": "good", "second": second}, weight=lambda e: e.w * len(e))
+    assert seen == [5]
+
+
+def test_a_requirement_must_be_true_or_false(events: ak.Array) -> None:
+    with pytest.raises(InputError, match=r"selection w: must be true or false \(got type float"):
+        one(events, selection={"w": "w"})
+
+
+def test_data_have_weight_one_and_no_variations(events: ak.Array) -> None:
+    output = one(events, weight="w", variations={"wUp": "up"}, data=True)
+    (block,) = output["columns"]
+    np.testing.assert_array_equal(block["weight"], np.ones(6))
+    assert block["variations"] == {}
+    assert list(output["histograms"]["score"].axes["variation"]) == ["nominal"]
+    assert output["cutflow"]["selected"] == {"events": 6, "weighted": 6.0}
+
+
+def test_values_that_are_no_numbers_are_counted_and_left_out() -> None:
+    events = ak.Array(
+        {
+            "score": [0.1, np.nan, 0.3, 0.4, 0.5],
+            "m": [110.0, 110, np.inf, 110, 110],
+            "w": [1.0, 1, 1, np.nan, 1],
+        }
+    )
+    layout = Layout(discriminants=(SCORE,), mass=MASS.model_copy(update={"unit": "GeV"}))
+    output = one(events, layout=layout, weight="w")
+    assert output["invalid"] == {"mass": 1, "score": 1, "weight": 1}
+    (block,) = output["columns"]
+    np.testing.assert_array_equal(block["x"][:, 0], [0.1, 0.5])
+    for h in output["histograms"].values():
+        assert h.sum(flow=True).value == 2
+    assert output["cutflow"]["selected"] == {"events": 5, "weighted": 4.0}
+
+
+def test_values_out_of_range_are_counted_and_kept_in_the_flow() -> None:
+    events = ak.Array({"score": [-0.1, 0.0, 1.0, 1.1], "m": [99.0, 100, 180, 181]})
+    layout = Layout(discriminants=(SCORE,), mass=MASS.model_copy(update={"unit": "GeV"}))
+    output = one(events, layout=layout)
+    assert output["out_of_range"] == {"score": 2, "mass": 2}
+    for h in output["histograms"].values():
+        assert h.sum().value == 2
+        assert h.sum(flow=True).value == 4
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_blinded_data_leave_no_trace_of_the_window(columns: bool, events: ak.Array) -> None:
+    layout = Layout(discriminants=(SCORE,), mass=MASS, two_dimensional=True, columns=columns)
+    seen = one(events, layout=layout, data=True)
+    outside = events[(events.m < 120e3) | (events.m > 130e3)]
+    expected = one(outside, layout=layout, data=True)
+    assert seen["histograms"] == expected["histograms"]
+    assert seen["out_of_range"] == expected["out_of_range"]
+    assert "cells" not in seen
+    if columns:
+        np.testing.assert_array_equal(seen["columns"][0]["x"], expected["columns"][0]["x"])
+        np.testing.assert_array_equal(seen["columns"][0]["mass"], [110, 180, 150])
+    spoiled = ak.with_field(events, ak.where(events.m == 125e3, np.nan, events.score), "score")
+    assert one(spoiled, layout=layout, data=True)["invalid"] == expected["invalid"]
+
+
+def test_open_data_and_simulation_keep_the_window(events: ak.Array) -> None:
+    layout = Layout(discriminants=(SCORE,), mass=MASS.model_copy(update={"blinded": False}))
+    assert len(one(events, layout=layout, data=True)["columns"][0]["x"]) == 6
+    assert len(one(events, layout=Layout(discriminants=(SCORE,), mass=MASS))["columns"][0]["x"])
+
+
+def test_cells_instead_of_columns(events: ak.Array) -> None:
+    layout = Layout(discriminants=(SCORE,), columns=False, n_folds=2)
+    output = one(events, layout=layout, weight="w")
+    assert "columns" not in output
+    cells = output["cells"]["p"]
+    assert cells.sums[..., 0].sum() == 6
+    assert cells.sums[..., 1].sum() == pytest.approx(4.5)
+    assert cells.sums.shape[1] == 2
+
+
+def test_spooled_columns_have_one_name_a_chunk(events: ak.Array, tmp_path: Path) -> None:
+    whole = one(events, weight="w", variations={"wUp": "up"})
+    for _ in range(2):  # a retried chunk writes the same file again
+        spooled = one(events, weight="w", variations={"wUp": "up"}, spool=tmp_path)
+    (block,) = spooled["columns"]
+    assert set(block) == {"key", "process", "n", "path"}
+    assert [str(p) for p in tmp_path.rglob("*.npz")] == [block["path"]]
+    sample = read_columns(block["path"])
+    np.testing.assert_array_equal(sample.x, whole["columns"][0]["x"])
+    np.testing.assert_array_equal(sample.fold, whole["columns"][0]["fold"])
+    np.testing.assert_array_equal(sample.variations["wUp"], np.full(6, 2.0))
+
+
+def test_no_events_at_all(events: ak.Array) -> None:
+    output = one(events[:0], layout=Layout(discriminants=(SCORE,), mass=MASS), weight="w")
+    assert output["n_events"] == 0
+    assert output["columns"] == []
+    assert output["histograms"]["score"].sum().value == 0
+
+
+def test_arrays_and_functions_in_place_of_branches(events: ak.Array) -> None:
+    named = one(events, weight="w", selection={"good": "good"})
+    for source in (events.score, np.asarray(events.score), lambda e: e.score):
+        output = one(
+            events, discriminants={"score": source}, weight=events.w, selection={"good": "good"}
+        )
+        assert output["histograms"] == named["histograms"]

@@ -1,0 +1,166 @@
+"""A results folder: only files of ours are touched, and one run at a time writes there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gato_coffea.errors import OutputError
+from gato_coffea.workflow.folder import require_writable
+from gato_coffea.workflow.lock import LOCK, locked
+from gato_coffea.workflow.pipeline import run_stage
+from gato_coffea.workflow.provenance import FileMark, Provenance
+from gato_coffea.workflow.stages import Job
+
+EXACT = {"optimise": {"signals": ["sig"], "n_categories": [2, 3], "method": "exact"}}
+FEWER = {"optimise": {"signals": ["sig"], "n_categories": [2], "method": "exact"}}
+
+
+@pytest.fixture
+def job(make_analysis: Any) -> Job:
+    return Job.of(make_analysis(EXACT), progress=False)
+
+
+def test_a_project_folder_is_refused_and_left_as_it_is(job: Job) -> None:
+    project = job.analysis.directory
+    for name in ("plots/thesis_fig1.pdf", "process/process.cc", "optimise/scan.py"):
+        (project / name).parent.mkdir()
+        (project / name).write_text("mine")
+    before = sorted(project.rglob("*"))
+    told = r"is no results folder of gato-coffea, and holds process/process\.cc, optimise/scan\.py"
+    with pytest.raises(OutputError, match=told):
+        run_stage(Job.of(job.analysis, output=project, progress=False), "process")
+    assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["report.html", "config.json", "provenance.json", "process"])
+def test_a_file_under_a_name_of_ours_is_refused(job: Job, name: str) -> None:
+    job.output.mkdir()
+    (job.output / name).write_text("{}")
+    with pytest.raises(OutputError, match=rf"holds {name} under names that are written"):
+        run_stage(job, "process")
+    assert (job.output / name).read_text() == "{}"
+
+
+def test_files_of_others_stay_among_results(job: Job, make_analysis: Any) -> None:
+    run_stage(job, "process")
+    run_stage(job, "optimise")
+    kept = [job.output / name for name in ("process/process.cc", "optimise/scan.py", ".writable")]
+    for path in kept:
+        path.write_text("mine")
+    (job.output / "optimise/result_3.json").write_text("edited since")
+    fewer = Job.of(make_analysis(FEWER), progress=False)
+    run_stage(fewer, "process")
+    run_stage(fewer, "optimise")
+    assert [path.read_text() for path in kept] == ["mine"] * 3
+    assert not (job.output / "optimise/categories_3.json").exists()  # ours, and no more made
+    assert (job.output / "optimise/result_3.json").read_text() == "edited since"
+
+
+def test_a_file_of_others_is_not_replaced(job: Job) -> None:
+    run_stage(job, "process")
+    (job.output / "optimise").mkdir()
+    (job.output / "optimise/summary.json").write_text("mine")
+    with pytest.raises(OutputError, match=r"optimise/summary\.json: was not written by gato-coff"):
+        run_stage(job, "optimise")
+    assert [p.name for p in (job.output / "optimise").iterdir()] == ["summary.json"]
+    assert not list(job.output.glob(".*"))
+
+
+def test_nothing_is_removed_through_a_link(job: Job, make_analysis: Any, tmp_path: Path) -> None:
+    web = tmp_path / "web"
+    web.mkdir()
+    (web / "index.html").write_text("mine")
+    run_stage(job, "process")
+    (job.output / "optimise").symlink_to(web)
+    run_stage(job, "optimise")
+    assert (web / "categories_3.json").is_file()
+    fewer = Job.of(make_analysis(FEWER), progress=False)
+    run_stage(fewer, "process")
+    run_stage(fewer, "optimise")
+    assert {"index.html", "categories_3.json"} <= {p.name for p in web.iterdir()}
+    assert (job.output / "optimise").is_symlink()
+
+
+def test_a_record_that_leads_out_of_the_folder_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    mark = FileMark.of(tmp_path / "file")
+    output = tmp_path / "results"
+    output.mkdir()
+    Provenance(left={"optimise/../../file": mark}).write(output, seed=0, inputs={})
+    assert Provenance.read(output) == Provenance()
+
+
+def test_looking_whether_a_folder_can_be_written_touches_no_file(tmp_path: Path) -> None:
+    (tmp_path / ".writable").write_text("mine")
+    require_writable(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [".writable"]
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from gato_coffea.workflow.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Any:
+    """Another process that holds the lock of a folder."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_run_is_told_who_is_at_work_and_a_dead_one_holds_nothing(
+    holder: Any, tmp_path: Path
+) -> None:
+    told = rf"is being written to by .*process {holder.pid} on .*, since 20.*; wait for it, or"
+    with pytest.raises(OutputError, match=told), locked(tmp_path):
+        pass
+    holder.kill()
+    holder.wait()
+    assert (tmp_path / LOCK).is_file()  # left behind, and no obstacle
+    with locked(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stages_of_a_folder_that_is_held_do_not_run(job: Job) -> None:
+    job.output.mkdir()
+    with locked(job.output), pytest.raises(OutputError, match="is being written to by"):
+        run_stage(job, "process")
+    assert not (job.output / "process").exists()
+
+
+def test_a_holder_on_another_machine_counts_while_it_sets_the_time(tmp_path: Path) -> None:
+    path = tmp_path / LOCK
+    path.write_text(json.dumps({"pid": 1, "host": "elsewhere", "command": "c", "start": "s"}))
+    with pytest.raises(OutputError, match=r"'c' \(process 1 on elsewhere, since s\)"):
+        locked(tmp_path).__enter__()
+    long_ago = time.time() - 3600
+    os.utime(path, (long_ago, long_ago))
+    with locked(tmp_path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_whose_folder_vanishes_is_let_go(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    with locked(folder):
+        shutil.rmtree(folder)
+    assert not folder.exists()

@@ -1,0 +1,196 @@
+"""The report says what was found, and needs no other file."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gato_coffea.categories import EdgeCategories
+from gato_coffea.config import Analysis, parse_analysis
+from gato_coffea.errors import InputError
+from gato_coffea.events.samples import Feature
+from gato_coffea.optimisation.result import Result, Significance, Yardstick, Yields
+from gato_coffea.sidebands import BackgroundEstimate, CategoryFit, fit_sidebands
+from gato_coffea.workflow.report import (
+    caption_of,
+    category_rows,
+    cutflow_rows,
+    fit_rows,
+    render_report,
+    significance_rows,
+)
+
+CUTFLOW = {
+    "ggH": {"all": {"events": 1000, "weighted": 12.5}},
+    "qcd": {
+        "all": {"events": 200_000, "weighted": 54321.0},
+        "selection": {"events": 100, "weighted": 0.5},
+    },
+}
+
+
+def an_analysis(title: str) -> Analysis:
+    datasets: dict[str, Any] = {
+        name: {"files": ["x.root"], "process": name, "already_normalised": True}
+        for name in ("ggH", "qcd")
+    }
+    mass = {"source": "m", "unit": "GeV", "range_gev": [100, 180], "window_gev": [120, 130]}
+    content = {
+        "name": "small",
+        "title": title,
+        "datasets": datasets,
+        "discriminants": [{"name": "score", "range": [0, 1]}],
+        "mass": mass,
+        "optimise": {"signals": ["ggH"]},
+    }
+    return parse_analysis(content, directory=Path())
+
+
+def a_result(asked: int, z: float, *notes: str) -> Result:
+    def significance(value: float, spread: float | None = None) -> Significance:
+        return Significance(value, {"ggH": value}, spread)
+
+    yields = Yields(
+        processes=("ggH", "qcd"),
+        signals=("ggH",),
+        backgrounds=("qcd",),
+        sumw=np.array([[1.0, 3.0], [2000.0, 0.0]]),
+        sumw2=np.array([[0.1, 0.1], [400.0, 0.0]]),
+        count=np.ones((2, 2)),
+        factor=np.ones(2),
+    )
+    categories = EdgeCategories(
+        features=(Feature("score", 0.0, 1.0),),
+        label=np.array([0, 1]),
+        edges=(np.array([0.0, 0.5, 1.0]),),
+    )
+    yardsticks = {
+        "exact": Yardstick(significance(z + 0.1), significance(z + 0.4)),
+        "lloyd": Yardstick(None, significance(z + 0.3)),
+    }
+    return Result(
+        asked,
+        categories,
+        significance(z, 0.04),
+        significance(z + 0.2),
+        yields,
+        yardsticks,
+        notes=notes,
+    )
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    for name in ("significance.png", "boundaries_3.gif", "own_plot.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "significance.pdf").write_bytes(b"%PDF")
+    edges = np.linspace(100, 180, 41)
+    sumw = 200 * np.exp(-(edges[:-1] - 100) / 30)
+    bands, window = [(100.0, 120.0), (130.0, 180.0)], (120.0, 130.0)
+    fit = fit_sidebands(sumw, sumw, edges, sidebands=bands, window=window)
+    return render_report(
+        analysis=an_analysis("Search for <H> & more"),
+        results={2: a_result(2, 1.5), 3: a_result(3, 1.6, "category 2 was merged into 1")},
+        use=3,
+        cutflow=CUTFLOW,
+        fits=[
+            CategoryFit(
+                category=0,
+                source="background",
+                estimate=BackgroundEstimate(fit=fit),
+                signals={"ggH": 2.0},
+            )
+        ],
+        plots=sorted(tmp_path.iterdir()),
+        provenance={
+            "versions": {"numpy": "2.4.0"},
+            "seed": 7,
+            "inputs": {"a.root": {"size": 3}},
+            "stages": {},
+        },
+    )
+
+
+class Tags(HTMLParser):
+    """Opened and closed tags, and everything the page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+        self.loads += [str(v) for k, v in attrs if k in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_loads_nothing(page: str) -> None:
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    images = [source for source in tags.loads if source.startswith("data:image/")]
+    assert len(images) == 3
+    others = [s for s in tags.loads if not s.startswith("data:image/")]
+    assert all(s.startswith("#") for s in others)
+    for anchor in others:
+        assert f'id="{anchor[1:]}"' in page
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+
+
+def test_the_page_quotes_held_out_first_and_escapes_text(page: str) -> None:
+    assert "Search for &lt;H&gt; &amp; more" in page
+    assert page.index("1.600 ± 0.040") < page.index("1.800")
+    assert "category 2 was merged into 1" in page
+    assert "120–130 GeV are blinded" in page
+    assert "numpy" in page
+    assert "Seed 7" in page
+
+
+def test_tables() -> None:
+    results = {2: a_result(2, 1.5), 3: a_result(3, 1.6)}
+    table = significance_rows(results, 3)
+    assert table.header == ("Asked", "Kept", "Z held-out", "Z training", "exact", "lloyd")
+    assert table.rows[1] == ("3", "2", "1.600 ± 0.040", "1.800", "1.700", "1.900 (training)")
+    assert table.marked == 1
+    rows = category_rows(results[3]).rows
+    assert rows[0] == ("0", "1", "2,000 ± 20", "0.0005", "10,000")
+    assert rows[1] == ("1", "3", "0", "–", "0")
+    assert rows[2][0] == "all"
+    assert cutflow_rows(CUTFLOW).rows == (
+        ("ggH", "1,000 (12.5)", "–"),
+        ("qcd", "200,000 (54,321)", "100 (0.5)"),
+    )
+    assert fit_rows([]).rows == ()
+
+
+def test_captions() -> None:
+    assert caption_of(Path("discriminant_score_log.png")) == (
+        "Discriminants",
+        "score, logarithmic",
+    )
+    assert caption_of(Path("boundaries_5.gif"))[1].endswith("while they were trained")
+    assert caption_of(Path("something_else.png")) == ("Other", "something else")
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    analysis = an_analysis("small")
+    with pytest.raises(InputError, match=r"no result for 4 categories \(got \[2\]\)"):
+        render_report(analysis=analysis, results={2: a_result(2, 1.0)}, use=4)
+    with pytest.raises(InputError, match="cannot read plot"):
+        render_report(
+            analysis=analysis,
+            results={2: a_result(2, 1.0)},
+            use=2,
+            plots=[tmp_path / "none.png"],
+        )
+    assert "Cut flow" not in render_report(analysis=analysis, results={2: a_result(2, 1.0)}, use=2)
