@@ -232,8 +232,8 @@ def test_a_cluster_of_our_own_listens_to_this_machine_alone() -> None:
 def test_workers_end_with_a_driver_that_is_killed(make_analysis: Any) -> None:
     analysis = make_analysis(functions=SLOW)
     code = (
-        "import sys; from gato_coffea import run, config\n"
-        "run.process(config.read_analysis(sys.argv[1]), executor='futures', workers=2,"
+        "import sys; from gato_coffea import process, read_analysis\n"
+        "process(read_analysis(sys.argv[1]), executor='futures', workers=2,"
         " progress=False)"
     )
     command = [sys.executable, "-c", code, str(analysis.directory)]

@@ -257,11 +257,12 @@ def python(package: Path, code: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("source", "first"),
     [
-        ("pipeline.py", "process"),
-        ("gato/result.py", "optimise"),
+        ("workflow/pipeline.py", "process"),
+        ("optimisation/result.py", "optimise"),
+        ("statistics/counting.py", "optimise"),
         ("sidebands/fits.py", "sidebands"),
         ("plots/run.py", "plots"),
-        ("report.py", "report"),
+        ("workflow/report.py", "report"),
     ],
 )
 def test_keys_change_from_the_stage_that_uses_a_changed_source(
@@ -270,8 +271,9 @@ def test_keys_change_from_the_stage_that_uses_a_changed_source(
     package = folder / "copied" / "gato_coffea"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
-        "import json, sys; from gato_coffea import pipeline, config;"
-        "print(json.dumps(pipeline.stage_keys(config.read_analysis(sys.argv[1]), {})))"
+        "import json, sys; from gato_coffea import read_analysis;"
+        "from gato_coffea.workflow.pipeline import stage_keys;"
+        "print(json.dumps(stage_keys(read_analysis(sys.argv[1]), {})))"
     )
     before = json.loads(python(package, code, str(folder)))
     assert before == stage_keys(read_analysis(folder), {})  # a copy is no change
