@@ -20,7 +20,11 @@ STRENGTH = "r"
 
 
 def write_combine(
-    model: Sequence[Channel], folder: str | Path, *, warnings: Sequence[str] = ()
+    model: Sequence[Channel],
+    folder: str | Path,
+    *,
+    warnings: Sequence[str] = (),
+    comments: Sequence[str] = (),
 ) -> list[Path]:
     """Write ``datacard.txt`` and ``shapes.root`` for combine.
 
@@ -35,6 +39,8 @@ def write_combine(
         Where both files go.
     warnings
         What does not agree in the model, for the head of the card.
+    comments
+        What else a reader should know, below it; see `model_comments`.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def write_combine(
         for channel in model:
             for name, values, errors in _combine_histograms(channel):
                 file[f"{channel.name}/{name}"] = _histogram(channel.edges, values, errors)
-    write_text(card, datacard(model, shapes=shapes.name, warnings=warnings))
+    write_text(card, datacard(model, shapes=shapes.name, warnings=warnings, comments=comments))
     return [card, shapes]
 
 
@@ -95,7 +101,13 @@ def _histogram(edges: FloatArray, values: FloatArray, errors: FloatArray) -> his
     return histogram
 
 
-def datacard(model: Sequence[Channel], *, shapes: str, warnings: Sequence[str] = ()) -> str:
+def datacard(
+    model: Sequence[Channel],
+    *,
+    shapes: str,
+    warnings: Sequence[str] = (),
+    comments: Sequence[str] = (),
+) -> str:
     """Text of a combine datacard.
 
     Parameters
@@ -106,6 +118,8 @@ def datacard(model: Sequence[Channel], *, shapes: str, warnings: Sequence[str] =
         Path of the ROOT file with the histograms, relative to the card.
     warnings
         Lines of a box at its head.
+    comments
+        Lines below it.
     """
     columns = [(channel, process) for channel in model for process in channel.processes]
     names = list(dict.fromkeys(p.name for _, p in columns))
@@ -139,7 +153,7 @@ def datacard(model: Sequence[Channel], *, shapes: str, warnings: Sequence[str] =
     return "\n".join(
         [
             *_box(warnings),
-            *(f"# {note}" for note in told),
+            *(f"# {line}" for line in (*comments, *told)),
             f"imax {len(model)}",
             f"jmax {len(names) - 1}",
             "kmax *",

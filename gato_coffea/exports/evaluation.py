@@ -15,7 +15,12 @@ from gato_coffea.errors import install_hint, installed
 from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
 from gato_coffea.exports.workspaces import pyhf_workspace, signal_strengths
 from gato_coffea.optimisation.result import Significance, decimals
-from gato_coffea.statistics.counting import Combination, combine, signal_significances
+from gato_coffea.statistics.counting import (
+    COMBINATIONS,
+    Combination,
+    combine,
+    signal_significances,
+)
 
 if TYPE_CHECKING:
     from gato_coffea.optimisation.result import Result
@@ -39,11 +44,19 @@ class ModelSignificance:
         without pyhf, or where a fit failed.
     everything
         With all variations too: what the model gives as it is written.
+    others_free
+        Of several signals: that of each with the strengths of the others free, as
+        ``pyhf.infer.hypotest`` has them in the file as it is opened; all other figures have them
+        fixed at one. None of one signal, without pyhf, or where a fit failed.
+    common_strength
+        Of several signals: that of one strength for all of them, as combine's ``r`` is.
     """
 
     statistics: Significance
     background: Significance | None
     everything: Significance | None
+    others_free: Mapping[str, float] | None = None
+    common_strength: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +73,15 @@ class Evaluation:
         That of the same yields with counting statistics alone.
     models
         By name: ``counting``, and ``shape`` where there is a mass.
+    combination
+        How the significances of several signals become one.
     """
 
     quoted: Significance
     training: Significance
     statistics: Significance
     models: Mapping[str, ModelSignificance]
+    combination: Combination = "geometric"
 
     def ratio(self, name: str) -> float | None:
         """What a model gives in units of the quoted significance; None if it is unknown."""
@@ -106,6 +122,22 @@ class Evaluation:
         named = [f"{k} x {v:.3f}" for k, v in self.factors(name).items() if _differs(v)]
         return f"{text}: {', '.join(named)}" if named else text
 
+    def strengths(self, name: str) -> str | None:
+        """One line of a model of several signals: what is assumed of the others' strengths."""
+        found = self.models[name]
+        if found.everything is None or found.others_free is None or found.common_strength is None:
+            return None
+        each = (
+            f"{signal} {z:.4g} ({found.others_free[signal]:.4g} with the others free)"
+            for signal, z in found.everything.per_signal.items()
+            if signal in found.others_free
+        )
+        return (
+            f"{name}: the {COMBINATIONS[self.combination]} of each signal's Z with the strengths "
+            f"of the others fixed at one: {', '.join(each)}; one common strength of all signals: "
+            f"{found.common_strength:.4g}"
+        )
+
     def warnings(self) -> list[str]:
         """What to say where the counting model is not what is quoted, beyond its spread."""
         ratio = self.ratio("counting")
@@ -117,10 +149,14 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Content as JSON values, with the ratios and factors."""
+        strengths = [self.strengths(name) for name in self.models]
         return asdict(self) | {
             "ratios": {name: self.ratio(name) for name in self.models},
             "factors": {name: self.factors(name) for name in self.models},
-            "explanations": [self.explanation(name) for name in self.models],
+            "explanations": [
+                *(self.explanation(name) for name in self.models),
+                *(line for line in strengths if line is not None),
+            ],
         }
 
 
@@ -180,6 +216,7 @@ def evaluate(
         training=result.training,
         statistics=_significance(dict(zip(signals, z.tolist(), strict=True)), combination),
         models={name: evaluate_model(m, signals, combination) for name, m in models.items()},
+        combination=combination,
     )
 
 
@@ -187,6 +224,9 @@ def evaluate_model(
     model: Sequence[Channel], signals: Sequence[str], combination: Combination
 ) -> ModelSignificance:
     """Expected significance of a model: each signal beside the others at their nominal yields.
+
+    Of several signals it is also given with the strengths of the others free, and for one common
+    strength.
 
     It is that of the discovery test of Asimov data, ``sqrt(q0)`` (Cowan et al., EPJC 71 (2011)
     1554), with all nuisance parameters profiled by pyhf's likelihood.
@@ -204,15 +244,25 @@ def evaluate_model(
     def with_pyhf(channels: Sequence[Channel]) -> Significance | None:
         if not can_evaluate():
             return None
-        found = {name: _discovery(channels, name) for name in signals}
+        found = {name: _discovery(channels, [name]) for name in signals}
         return None if any(map(math.isnan, found.values())) else _significance(found, combination)
 
     bare = [_without_variations(channel) for channel in model]
     background = with_pyhf(bare)
+    everything = background if bare == list(model) else with_pyhf(model)
+    others_free, common = None, None
+    present = list(signal_strengths(model))
+    if everything is not None and len(present) > 1:
+        free = {name: _discovery(model, [name], others_free=True) for name in present}
+        others_free = None if any(map(math.isnan, free.values())) else free
+        together = _discovery(model, present)
+        common = None if math.isnan(together) else together
     return ModelSignificance(
         statistics=_significance(_counting(model, signals), combination),
         background=background,
-        everything=background if bare == list(model) else with_pyhf(model),
+        everything=everything,
+        others_free=others_free,
+        common_strength=common,
     )
 
 
@@ -239,24 +289,32 @@ def _without_variations(channel: Channel) -> Channel:
     return replace(channel, processes=tuple(kept))
 
 
-def _discovery(model: Sequence[Channel], signal: str) -> float:
-    """Square root of ``q0`` of the Asimov data with all signals; NaN if the fit fails."""
+def _discovery(
+    model: Sequence[Channel], signals: Sequence[str], *, others_free: bool = False
+) -> float:
+    """Square root of ``q0`` of the Asimov data with all signals; NaN if the fit fails.
+
+    The strengths of ``signals`` are zero in the hypothesis that is tested, those of the others
+    one, or free.
+    """
     import pyhf
 
     strength = signal_strengths(model)
-    if signal not in strength:
+    tested = [name for name in signals if name in strength]
+    if not tested:
         return 0.0
     pdf = pyhf.Model(
         {"channels": pyhf_workspace(model)["channels"], "parameters": []},
-        poi_name=strength[signal],
+        poi_name=strength[tested[0]],
         validate=False,
     )
     nominal = np.array(pdf.config.suggested_init(), dtype=np.float64)
     data = pdf.expected_data(nominal)
-    fixed = [pdf.config.par_slice(name).start for name in strength.values()]
+    at = {name: pdf.config.par_slice(parameter).start for name, parameter in strength.items()}
+    fixed = [at[name] for name in (tested if others_free else at)]
     free = np.setdiff1d(np.arange(len(nominal)), fixed)
     start = nominal.copy()
-    start[pdf.config.poi_index] = 0.0
+    start[[at[name] for name in tested]] = 0.0
 
     def twice_nll(values: npt.NDArray[np.float64]) -> float:
         start[free] = values

@@ -13,6 +13,7 @@ from gato_coffea.categories import Categories, EdgeCategories
 from gato_coffea.categories.formats import write_root, write_uhi
 from gato_coffea.config import Analysis
 from gato_coffea.exports.checks import disagreements
+from gato_coffea.exports.comments import model_comments
 from gato_coffea.exports.corrections import write_correctionlib
 from gato_coffea.exports.datacards import write_combine
 from gato_coffea.exports.evaluation import evaluate
@@ -103,5 +104,10 @@ def write_exports(
     for name, model in models.items():
         written.append(folder / name / "workspace.json")
         write_pyhf(model, written[-1])
-        written += write_combine(model, folder / name, warnings=warnings[name])
+        written += write_combine(
+            model,
+            folder / name,
+            warnings=warnings[name],
+            comments=model_comments(model, analysis, fits=fits),
+        )
     return written

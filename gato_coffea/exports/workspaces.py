@@ -11,6 +11,9 @@ from gato_coffea.exports.bins import Process
 from gato_coffea.exports.models import Channel
 from gato_coffea.files import write_text
 
+OF_DATA = "observation_is_data"
+OF_NO_DATA = "observation_is_sum_of_backgrounds"
+
 
 def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
     """A pyhf workspace (HistFactory JSON, version 1.0.0).
@@ -19,7 +22,8 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
     interest. Variations are ``histosys`` of one name over all channels; finite simulation of the
     backgrounds is a ``staterror`` of each channel, the error of a sideband prediction a
     ``normsys`` of its own. A signal's own error is left out: pyhf would add it to the total's at
-    every strength, and dilute that of the background where there is no signal.
+    every strength, and dilute that of the background where there is no signal. The name of the
+    measurement says whether the observation is data.
 
     Parameters
     ----------
@@ -28,6 +32,7 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
     """
     strength = signal_strengths(model)
     poi = next(iter(strength.values()))
+    measurement = OF_DATA if all(channel.is_data for channel in model) else OF_NO_DATA
     return {
         "version": "1.0.0",
         "channels": [
@@ -38,7 +43,7 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
             for channel in model
         ],
         "observations": [{"name": c.name, "data": c.observed.tolist()} for c in model],
-        "measurements": [{"name": "measurement", "config": {"poi": poi, "parameters": []}}],
+        "measurements": [{"name": measurement, "config": {"poi": poi, "parameters": []}}],
     }
 
 

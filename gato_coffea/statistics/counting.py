@@ -6,6 +6,7 @@ for their gradients.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,13 @@ import numpy as np
 from gato_coffea.events.samples import FloatArray
 
 Combination = Literal["geometric", "quadrature", "sum"]
+
+COMBINATIONS: Mapping[str, str] = {
+    "geometric": "geometric mean",
+    "quadrature": "quadratic sum",
+    "sum": "sum",
+}
+"""What the ways to combine the significances of several signals are called."""
 
 SERIES_BELOW = 1e-2
 """Below this argument `_curvature` is summed as a series, which there is exact to float64."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gato_coffea.optimisation.result import MANY, decimals, meanings
+from gato_coffea.statistics.counting import COMBINATIONS
 
 if TYPE_CHECKING:
     from gato_coffea.datasets.check import DatasetRow, Tree
@@ -127,8 +128,7 @@ def _counting(result: Result, digits: int) -> str:
 
 def _combination(result: Result) -> str:
     """How several significances became one."""
-    known = {"geometric": "geometric mean", "quadrature": "quadratic sum", "sum": "sum"}
-    return known.get(str(result.categories.training.get("combination")), "one figure")
+    return COMBINATIONS.get(str(result.categories.training.get("combination")), "one figure")
 
 
 def _yardstick(result: Result, name: str, digits: int) -> str:

@@ -13,6 +13,7 @@ from gato_coffea.exports.bins import Process
 from gato_coffea.exports.checks import disagreements
 from gato_coffea.exports.evaluation import evaluate, evaluate_model, rows_of
 from gato_coffea.exports.models import Channel
+from gato_coffea.exports.workspaces import pyhf_workspace
 from gato_coffea.optimisation.result import Result, Significance, Yields
 from gato_coffea.statistics.counting import profiled_z2, signal_significances
 
@@ -68,6 +69,45 @@ def test_finite_simulation_is_the_gaussian_of_the_quoted_figure():
     # The other signal is there too, and known.
     wanted = profiled_z2(SIGNAL[0], BACKGROUND + SIGNAL[1], ERROR**2)
     assert found.combined == pytest.approx(math.sqrt(wanted.sum()), rel=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated")
+def test_other_strengths_are_fixed_free_or_common_as_pyhf_itself_has_them():
+    pyhf = pytest.importorskip("pyhf")
+    model = model_of(pu=(1.1, 0.9))
+    found = evaluate_model(model, ["s1", "s2"], "geometric")
+    content = pyhf_workspace(model)
+    for i, name in enumerate(("s1", "s2")):
+        pdf = pyhf.Workspace(content).model(poi_name=f"mu_{name}")
+        start = pdf.config.suggested_init()
+        data = pdf.expected_data(start)
+        arguments = (data, pdf, start, pdf.config.suggested_bounds())
+        free, held = pdf.config.suggested_fixed(), pdf.config.suggested_fixed()
+        held[pdf.config.par_slice(f"mu_s{2 - i}").start] = True
+        q0 = pyhf.infer.test_statistics.q0
+        assert found.others_free[name] == pytest.approx(
+            math.sqrt(q0(0.0, *arguments, free)), rel=2e-3
+        )
+        assert found.everything.per_signal[name] == pytest.approx(
+            math.sqrt(q0(0.0, *arguments, held)), rel=2e-3
+        )
+        assert found.others_free[name] < 0.99 * found.everything.per_signal[name]
+    both = [
+        replace(c, processes=(replace(c.processes[0], values=SIGNAL[:, k : k + 1].sum(axis=0)), b))
+        for k, c in enumerate(model)
+        for b in c.processes[2:]
+    ]
+    wanted = evaluate_model(both, ["s1"], "geometric")
+    assert found.common_strength == pytest.approx(wanted.everything.combined, rel=1e-4)
+    assert wanted.others_free is None
+    result = result_of(held_out=1.0, training=1.0)
+    evaluation = evaluate({"counting": model}, result, combination="geometric")
+    line = evaluation.strengths("counting")
+    assert "the geometric mean of each signal's Z with the strengths of the others fixed" in line
+    assert f"one common strength of all signals: {found.common_strength:.4g}" in line
+    content = evaluation.to_dict()
+    assert content["explanations"][-1] == line
+    assert content["models"]["counting"]["others_free"] == found.others_free
 
 
 def test_variations_cost_and_an_absent_signal_gives_nothing():
