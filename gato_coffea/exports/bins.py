@@ -7,7 +7,7 @@ every yield: bins are merged, and a process without a positive yield becomes par
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,8 +34,8 @@ class Process:
         Expected yield and its error from finite simulation, shape ``(bins,)``.
     shapes
         Up and down yields by source of variation.
-    relative_error
-        Error of the whole yield that this channel alone has, or None.
+    relative_errors
+        Relative errors of the whole yield that this channel alone has, by nuisance parameter.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Process:
     values: FloatArray
     errors: FloatArray
     shapes: Mapping[str, Pair]
-    relative_error: float | None = None
+    relative_errors: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:

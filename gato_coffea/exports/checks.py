@@ -19,14 +19,20 @@ MAX_VARIATION = 2.0
 """Factor by which a variation may change the yield of a process: more is a wrong weight."""
 
 
-def disagreements(model: Sequence[Channel], *, n_categories: int) -> list[str]:
+def disagreements(model: Sequence[Channel], *, names: Sequence[str]) -> list[str]:
     """One line for each category and process in which a model does not agree with itself.
 
     Where data are in the observation, the total of all processes is compared with them; each
     variation is compared with its nominal yield; categories that are no channel are named.
+
+    Parameters
+    ----------
+    model
+        From `channels`.
+    names
+        What the channels are called if no category is left out.
     """
     known = {channel.name for channel in model}
-    names = [f"category{category}" for category in range(n_categories)]
     left_out = [
         f"{name} is not in the model: no background is expected there"
         for name in names
@@ -41,10 +47,10 @@ def _totals(channel: Channel) -> list[str]:
         return []
     expected = sum(p.rate for p in channel.processes)
     observed = float(channel.observed.sum())
-    variance = expected + sum(
-        float((p.errors**2).sum()) + (p.rate * (p.relative_error or 0.0)) ** 2
-        for p in channel.processes
-    )
+    variance = expected + sum(float((p.errors**2).sum()) for p in channel.processes)
+    for nuisance in {name for p in channel.processes for name in p.relative_errors}:
+        errors = (p.rate * p.relative_errors.get(nuisance, 0.0) for p in channel.processes)
+        variance += sum(errors) ** 2
     for process in channel.processes:
         variance += sum((0.5 * float((u - d).sum())) ** 2 for u, d in process.shapes.values())
     error = float(np.sqrt(variance))

@@ -28,8 +28,9 @@ def write_combine(
 ) -> list[Path]:
     """Write ``datacard.txt`` and ``shapes.root`` for combine.
 
-    Every category is a bin of the card; histograms are ``category0/ggH``,
-    ``category0/ggH_pileupUp`` and ``category0/data_obs``. Signals have process numbers up to 0.
+    Every category is a bin of the card; histograms are ``NAME_category0/ggH``,
+    ``NAME_category0/ggH_pileupUp`` and ``NAME_category0/data_obs`` of the analysis ``NAME``.
+    Signals have process numbers up to 0.
 
     Parameters
     ----------
@@ -136,11 +137,9 @@ def datacard(
     systematics = [
         [s, "shape", *("1" if s in p.shapes else "-" for _, p in columns)] for s in sources
     ]
-    for channel, process in columns:
-        if process.relative_error is not None:
-            factor = f"{1 + process.relative_error:.5g}"
-            here = [factor if c is channel and p is process else "-" for c, p in columns]
-            systematics.append([f"{process.name}_{channel.name}", "lnN", *here])
+    for name in dict.fromkeys(name for _, p in columns for name in p.relative_errors):
+        errors = [p.relative_errors.get(name) for _, p in columns]
+        systematics.append([name, "lnN", *("-" if e is None else f"{1 + e:.5g}" for e in errors)])
     line = "-" * 40
     observed = [
         ["bin", *(c.name for c in model)],

@@ -17,7 +17,7 @@ from gato_coffea.exports.comments import model_comments
 from gato_coffea.exports.corrections import write_correctionlib
 from gato_coffea.exports.datacards import write_combine
 from gato_coffea.exports.evaluation import evaluate
-from gato_coffea.exports.models import channels, refuse_poor_fits
+from gato_coffea.exports.models import channels, own_name, refuse_poor_fits
 from gato_coffea.exports.workspaces import write_pyhf
 from gato_coffea.files import write_text
 from gato_coffea.sidebands.categories import CategoryFit
@@ -92,8 +92,8 @@ def write_exports(
     models = {"counting": channels(templates, analysis, fits=fits)}
     if analysis.mass is not None:
         models["shape"] = channels(templates, analysis, shape=True, fits=fits)
-    n = len(templates.axes[2])
-    warnings = {name: disagreements(m, n_categories=n) for name, m in models.items()}
+    names = [own_name(analysis, category) for category in range(len(templates.axes[2]))]
+    warnings = {name: disagreements(m, names=names) for name, m in models.items()}
     if result is not None:
         evaluation = evaluate(models, result, combination=analysis.optimise.combination)
         warnings = {name: [*found, *evaluation.warnings()] for name, found in warnings.items()}

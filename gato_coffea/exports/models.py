@@ -28,10 +28,20 @@ from gato_coffea.sidebands.fits import ACCEPTED_LEVEL, edge_index
 logger = logging.getLogger(__name__)
 
 SIDEBAND_PROCESS = "sideband"
+SYSTEMATIC = "systematic"
 WINDOW_ALONE = (
     "the observation is that of the signal window alone: the sidebands act through the "
     "uncertainties of the fitted background, and are not in the observation a second time"
 )
+
+
+def own_name(analysis: Analysis, category: int, what: str | None = None) -> str:
+    """Name of the channel of a category, or of ``what`` belongs to it alone.
+
+    The name of the analysis is part of it: models of two analyses that are combined share no
+    channel and, but for variations of one name, no nuisance parameter.
+    """
+    return "_".join([analysis.name, *([] if what is None else [what]), f"category{category}"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +76,8 @@ def channels(
 ) -> list[Channel]:
     """One channel for each category, ready for a likelihood.
 
-    The rate of every process is the integral of its template. Where bins are negative or without
+    The rate of every process is the integral of its template. All backgrounds of a category share
+    the relative error ``optimise.systematic``. Where bins are negative or without
     background, bins are merged, the other bins of a process scaled, or a negative process is made
     part of another; a category in which no background is expected is left out. All of this is
     noted in the channel and in the log.
@@ -226,11 +237,14 @@ def _channel(source: _Source, fit: CategoryFit | None) -> Channel:
     backgrounds = analysis.backgrounds if fit is None else analysis.resonant
     processes = [source.process(name) for name in (*analysis.optimise.signals, *backgrounds)]
     if fit is not None:
-        processes.append(_drawn(fit, source.edges) if source.shape else _predicted(fit))
+        nuisance = own_name(analysis, source.category, SIDEBAND_PROCESS)
+        drawn = _drawn(fit, source.edges, nuisance) if source.shape else _predicted(fit, nuisance)
+        processes.append(drawn)
         processes = _from_data(processes, analysis, observed)
+    processes = _with_systematic(processes, source)
     processes, more = with_positive_yields(processes)
     notes += more
-    name = f"category{source.category}"
+    name = own_name(analysis, source.category)
     if not any(not p.signal for p in processes):
         notes.append("no background is expected: left out of the model")
         return Channel(
@@ -265,6 +279,18 @@ def _channel(source: _Source, fit: CategoryFit | None) -> Channel:
     return channel if channel.is_data else replace(channel, observed=channel.background)
 
 
+def _with_systematic(processes: list[Process], source: _Source) -> list[Process]:
+    """The processes with the systematic error that every category's background is given."""
+    error = source.analysis.optimise.systematic
+    if not error:
+        return processes
+    more = {own_name(source.analysis, source.category, SYSTEMATIC): error}
+    return [
+        p if p.signal else replace(p, relative_errors={**p.relative_errors, **more})
+        for p in processes
+    ]
+
+
 def _from_data(
     processes: list[Process], analysis: Analysis, observed: FloatArray | None
 ) -> list[Process]:
@@ -290,7 +316,7 @@ def _from_data(
     return [new.get(p.name, p) for p in processes]
 
 
-def _predicted(fit: CategoryFit) -> Process:
+def _predicted(fit: CategoryFit, nuisance: str) -> Process:
     value = fit.estimate.window_yield
     return Process(
         name=SIDEBAND_PROCESS,
@@ -298,16 +324,15 @@ def _predicted(fit: CategoryFit) -> Process:
         values=np.array([value]),
         errors=np.zeros(1),
         shapes={},
-        relative_error=fit.estimate.error / value if value > 0 else None,
+        relative_errors={nuisance: fit.estimate.error / value} if value > 0 else {},
     )
 
 
-def _drawn(fit: CategoryFit, edges: FloatArray) -> Process:
+def _drawn(fit: CategoryFit, edges: FloatArray, nuisance: str) -> Process:
     """The fitted function in the bins of the mass, with its variations."""
     values = fit.estimate.expected(edges)
-    place = f"{SIDEBAND_PROCESS}_category{fit.category}"
     variations = fit.estimate.variations(edges)
-    shapes = {f"{place}_{source}": pair for source, pair in variations.items()}
+    shapes = {f"{nuisance}_{source}": pair for source, pair in variations.items()}
     return Process(
         name=SIDEBAND_PROCESS, signal=False, values=values, errors=0.0 * values, shapes=shapes
     )

@@ -20,10 +20,11 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
 
     Each signal has a strength (`signal_strengths`), of which the first is the parameter of
     interest. Variations are ``histosys`` of one name over all channels; finite simulation of the
-    backgrounds is a ``staterror`` of each channel, the error of a sideband prediction a
-    ``normsys`` of its own. A signal's own error is left out: pyhf would add it to the total's at
-    every strength, and dilute that of the background where there is no signal. The name of the
-    measurement says whether the observation is data.
+    backgrounds is a ``staterror`` of each channel, the error of a sideband prediction and the
+    systematic error of a category's backgrounds a ``normsys`` of its own. A signal's own error is
+    left out: pyhf would add it to the total's at every strength, and dilute that of the
+    background where there is no signal. The name of the measurement says whether the observation
+    is data.
 
     Parameters
     ----------
@@ -74,10 +75,9 @@ def _pyhf_sample(process: Process, channel: str, strength: Mapping[str, str]) ->
     for source, (up, down) in process.shapes.items():
         data_up_down = {"hi_data": up.tolist(), "lo_data": down.tolist()}
         modifiers.append({"name": source, "type": "histosys", "data": data_up_down})
-    if process.relative_error is not None:
-        high, low = 1 + process.relative_error, 1 / (1 + process.relative_error)
-        name = f"{process.name}_{channel}"
-        modifiers.append({"name": name, "type": "normsys", "data": {"hi": high, "lo": low}})
+    for name, error in process.relative_errors.items():
+        data_factors = {"hi": 1 + error, "lo": 1 / (1 + error)}
+        modifiers.append({"name": name, "type": "normsys", "data": data_factors})
     return {"name": process.name, "data": process.values.tolist(), "modifiers": modifiers}
 
 

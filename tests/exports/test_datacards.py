@@ -74,7 +74,7 @@ def parse(text: str) -> Card:
     return card
 
 
-def process(name, values, *, signal=False, shapes=(), relative_error=None):
+def process(name, values, *, signal=False, shapes=(), errors=()):
     values = np.array(values)
     return Process(
         name=name,
@@ -82,7 +82,7 @@ def process(name, values, *, signal=False, shapes=(), relative_error=None):
         values=values,
         errors=0.1 * values,
         shapes=dict.fromkeys(shapes, (1.1 * values, 0.9 * values)),
-        relative_error=relative_error,
+        relative_errors=dict(errors),
     )
 
 
@@ -93,7 +93,11 @@ def model_of(signal="s", background="b", channels=("category0", "category1"), so
             edges=np.array([120.0, 130.0]),
             processes=(
                 process(signal, [3.25 + k], signal=True, shapes=[source]),
-                process(background, [44118.825 * (k + 1)], relative_error=0.012),
+                process(
+                    background,
+                    [44118.825 * (k + 1)],
+                    errors={f"{background}_{name}": 0.012, f"all_{name}": 0.1},
+                ),
             ),
             observed=np.array([44118.825 if k == 0 else 3756.69]),
             is_data=True,

@@ -203,22 +203,24 @@ def test_an_event_that_is_counted_twice_is_told():
         edges=np.array([81.0, 101.0]),
         processes=(
             process("zmumu", 3421.0, signal=True),
-            replace(process("sideband", 398.7), relative_error=0.06),
+            replace(process("sideband", 398.7), relative_errors={"sideband_category0": 0.06}),
         ),
         observed=np.array([3421.0]),
         is_data=True,
     )
-    assert disagreements([channel], n_categories=1) == [
+    assert disagreements([channel], names=["category0"]) == [
         "category0: 3819.7 +- 66 events are expected with signal, 3421 are observed (+6.0 "
         "standard deviations): is one process counted twice, or one missing?"
     ]
-    assert disagreements([replace(channel, is_data=False)], n_categories=1) == []
-    assert disagreements([replace(channel, observed=np.array([3800.0]))], n_categories=1) == []
+    assert disagreements([replace(channel, is_data=False)], names=["category0"]) == []
+    assert (
+        disagreements([replace(channel, observed=np.array([3800.0]))], names=["category0"]) == []
+    )
 
 
 def test_a_variation_far_from_nominal_is_told():
     (first, *_) = model_of(scale=(3.0, 0.9), pu=(1.1, 0.9))
-    assert disagreements([first], n_categories=2) == [
+    assert disagreements([first], names=["category0", "category1"]) == [
         "category1 is not in the model: no background is expected there",
         "category0: scaleUp changes b from 400 to 1200 events (a factor of 3)",
     ]

@@ -26,12 +26,16 @@ from gato_coffea.exports import (
     write_root,
     write_uhi,
 )
+from gato_coffea.exports.evaluation import evaluate_model
 from gato_coffea.sidebands import fit_categories
+from gato_coffea.statistics.counting import profiled_z2
 
 FEATURE = Feature("score", 0.0, 1.0)
 
 
-def analysis_of(*, data=False, mass=True, blinded=True, signals=("sig",)):
+def analysis_of(
+    *, data=False, mass=True, blinded=True, signals=("sig",), name="test", systematic=0.0
+):
     datasets = {
         name: {"files": f"{name}.root", "process": name, "already_normalised": True}
         for name in (*signals, "b1", "b2")
@@ -39,11 +43,11 @@ def analysis_of(*, data=False, mass=True, blinded=True, signals=("sig",)):
     if data:
         datasets["obs"] = {"files": "d.root", "process": "obs", "data": True}
     content = {
-        "name": "test",
+        "name": name,
         "datasets": datasets,
         "weight": {"nominal": "w", "variations": {"puUp": "u", "puDown": "d"}},
         "discriminants": [{"name": "score", "range": [0, 1], "bins": 20}],
-        "optimise": {"signals": list(signals)},
+        "optimise": {"signals": list(signals), "systematic": systematic},
     }
     if mass:
         content["mass"] = {
@@ -236,7 +240,7 @@ def test_counting_channels_hold_the_window():
     analysis = analysis_of()
     templates = templates_of(analysis)
     first, second, _ = channels(templates, analysis)
-    assert (first.name, second.name) == ("category0", "category1")
+    assert (first.name, second.name) == ("test_category0", "test_category1")
     assert [p.name for p in first.processes] == ["sig", "b1", "b2"]
     sig, b1, b2 = second.processes
     window = templates["b1", "nominal", 1, 120j:130j]
@@ -266,7 +270,9 @@ def test_data_in_the_window_stay_blind():
     predicted = channels(templates, blind, fits=fits)[1]
     assert [p.name for p in predicted.processes] == ["sig", "sideband"]
     assert predicted.processes[1].values == [fits[1].fit.window_yield]
-    assert predicted.processes[1].relative_error == fits[1].error / fits[1].fit.window_yield
+    assert predicted.processes[1].relative_errors == {
+        "test_sideband_category1": fits[1].error / fits[1].fit.window_yield
+    }
     with pytest.raises(InputError, match=r"one sideband fit for each of 3 categories .got 1 fit"):
         channels(templates, blind, fits=fits[:1])
 
@@ -293,9 +299,11 @@ def test_pyhf_workspace_can_be_fitted(shape, predicted, tmp_path):
     names = set(pdf.config.parameters)
     # A fitted function has no finite simulation: its errors are those of its parameters.
     simulated = set() if predicted else {f"staterror_{c.name}" for c in model}
-    assert {n for n in names if not n.startswith("sideband")} == {"mu", "pu", *simulated}
-    own = {n for n in names if n.startswith("sideband_category2")}
-    wanted = {f"sideband_category2{s}" for s in (("_0", "_1", "_function") if shape else ("",))}
+    assert {n for n in names if not n.startswith("test_sideband")} == {"mu", "pu", *simulated}
+    own = {n for n in names if n.startswith("test_sideband_category2")}
+    wanted = {
+        f"test_sideband_category2{s}" for s in (("_0", "_1", "_function") if shape else ("",))
+    }
     assert own == (wanted if predicted else set())
 
 
@@ -320,6 +328,45 @@ def test_pyhf_significance_is_the_asimov_significance(tmp_path):
     background = np.array([sum(p.values[0] for p in c.processes[1:]) for c in model])
     phi = 2 * ((signal + background) * np.log1p(signal / background) - signal)
     assert np.sqrt(q0) == pytest.approx(np.sqrt(phi.sum()), rel=1e-4)  # the minimiser's tolerance
+
+
+def test_the_systematic_of_every_category_is_in_the_models(tmp_path):
+    pytest.importorskip("pyhf")
+    analysis = analysis_of(systematic=0.1)
+    templates = templates_of(analysis)
+    model = channels(templates, analysis)
+    found = evaluate_model(model, ["sig"], "geometric").background
+    signal, b1, b2 = (np.array([c.processes[i].rate for c in model]) for i in range(3))
+    variance = np.array([sum((p.errors**2).sum() for p in c.processes[1:]) for c in model])
+    background = b1 + b2
+    wanted, without = (
+        np.sqrt(profiled_z2(signal, background, variance + (e * background) ** 2).sum())
+        for e in (0.1, 0.0)
+    )
+    # The headline has a Gaussian factor on the background, the models a log-normal one.
+    assert found.combined == pytest.approx(wanted, rel=0.03)
+    assert found.combined < 0.9 * without
+    write_combine(model, tmp_path)
+    card = [line.split() for line in (tmp_path / "datacard.txt").read_text().splitlines()]
+    assert ["test_systematic_category1", "lnN", *"---", "-", "1.1", "1.1", *"---"] in card
+    fitted = channels(templates, analysis, fits=fit_categories(templates, analysis), shape=True)
+    assert fitted[0].processes[-1].relative_errors == {"test_systematic_category0": 0.1}
+
+
+@pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated")
+@pytest.mark.parametrize("shape", [False, True])
+def test_two_analyses_share_only_strength_and_variations(shape):
+    pyhf = pytest.importorskip("pyhf")
+    workspaces = []
+    for name, fitted in (("a", True), ("b", True), ("c", False), ("d", False)):
+        analysis = analysis_of(name=name, systematic=0.05)
+        templates = templates_of(analysis)
+        fits = fit_categories(templates, analysis) if fitted else None
+        workspaces.append(pyhf_workspace(channels(templates, analysis, shape=shape, fits=fits)))
+    for first, second in (workspaces[:2], workspaces[2:]):
+        parts = [set(pyhf.Workspace(w).model().config.parameters) for w in (first, second)]
+        assert parts[0] & parts[1] == {"mu", "pu"}
+        assert not {c["name"] for c in first["channels"]} & {c["name"] for c in second["channels"]}
 
 
 def rates(model):
@@ -354,7 +401,7 @@ def test_rates_are_the_integrals_of_templates_with_negative_weights(seed, fitted
     assert len(found) >= 6
     assert pyhf_rates == pytest.approx(found)
     for channel in model:
-        category = int(channel.name.removeprefix("category"))
+        category = int(channel.name.removeprefix("test_category"))
         at = slice(120j, 130j) if fitted or not shape else slice(None)
 
         def integral(name, category=category, at=at):
@@ -495,14 +542,14 @@ def test_combine_card_and_shapes_belong_together(tmp_path):
     with uproot.open(shapes) as file:
         for channel, name, rate in zip(bins, names, rates, strict=True):
             assert file[f"{channel}/{name}"].values().sum() == pytest.approx(float(rate), rel=1e-7)
-        assert file["category2/sig_puUp"].values() == pytest.approx(
-            1.1 * file["category2/sig"].values()
+        assert file["test_category2/sig_puUp"].values() == pytest.approx(
+            1.1 * file["test_category2/sig"].values()
         )
-        assert "category2/data_obs" in file
+        assert "test_category2/data_obs" in file
     pileup = next(row for row in table if row and row[0] == "pu")
     assert pileup[1:] == ["shape", *["1", "-"] * 3]
     assert sum(row[1] == "lnN" for row in table if len(row) > 2) == 3
-    assert lines[-1] == "category2 autoMCStats 10"
+    assert lines[-1] == "test_category2 autoMCStats 10"
 
 
 def test_negative_and_empty_categories_are_reported(caplog):
@@ -513,8 +560,8 @@ def test_negative_and_empty_categories_are_reported(caplog):
     view["value"][1:, :, 0] = -0.5
     view["value"][2, :, 1] = -0.5
     model = channels(templates, analysis)
-    assert [c.name for c in model] == ["category1", "category2"]
-    assert "category0: no background is expected: left out of the model" in caplog.text
+    assert [c.name for c in model] == ["test_category1", "test_category2"]
+    assert "test_category0: no background is expected: left out of the model" in caplog.text
     assert [p.name for p in model[0].processes] == ["sig", "b1"]
     assert model[0].observed == pytest.approx([b1 - 1.0])
     assert model[0].notes == ("b2 has no positive yield (-1): part of b1",)

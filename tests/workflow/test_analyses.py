@@ -145,10 +145,10 @@ def test_exports_hold_the_yields_of_the_templates(name: str, tmp_path: Path) -> 
         with uproot.open(tmp_path / "exports" / model / "shapes.root") as file:
             bins = {key.split("/")[0] for key in file.keys(cycle=False)}
             assert len(bins) > 1
-            for k in (int(name.removeprefix("category")) for name in bins):
+            for k in (int(name.removeprefix(f"{analysis.name}_category")) for name in bins):
                 rates = {
-                    key: file[f"category{k}/{key}"].values().sum()
-                    for key in file[f"category{k}"].keys(cycle=False)
+                    key: file[f"{analysis.name}_category{k}/{key}"].values().sum()
+                    for key in file[f"{analysis.name}_category{k}"].keys(cycle=False)
                 }
                 background = sum(integral(p, k) for p in analysis.backgrounds)
                 signal = {s: integral(s, k) for s in signals}
