@@ -56,7 +56,8 @@ def _sidebands(fits: Sequence[CategoryFit]) -> list[str]:
     lines = []
     if any(fit.source != "data" for fit in fits):
         lines.append(
-            f"{SIDEBAND_PROCESS}: fitted to the sidebands of simulation, for there are no data"
+            f"{SIDEBAND_PROCESS}: fitted to the sidebands of simulation, for there are no data; "
+            "its error is that of data of the fitted yield, and that of the simulation"
         )
     lines += [
         f"category {fit.category}: {SIDEBAND_PROCESS} fit: {fit.fit.status}"

@@ -108,7 +108,8 @@ def fit_categories(templates: hist.Hist[Any], analysis: Analysis) -> list[Catego
 
     Data are fitted where the analysis has data, less what simulation expects of resonant
     backgrounds in the sidebands; else the sum of its simulated continuum, which is then compared
-    with itself in the window. Data in the window are read only if ``mass.blinded`` is false.
+    with itself in the window, and whose error holds that of data of its yield. Data in the window
+    are read only if ``mass.blinded`` is false.
 
     Parameters
     ----------
@@ -162,6 +163,7 @@ def _category(
         window=mass.window_gev,
         kinds=mass.functions,
         place=f"category {category}",
+        simulated=not has_data,
     )
     notes = _incompatible(templates, analysis, category, edges=edges, window=window)
     for note in notes:

@@ -36,10 +36,15 @@ class BackgroundEstimate:
     alternatives
         The other functions that were tried, accepted or not. Where none describes the sidebands,
         also exponentials fitted near the window, which have sidebands of their own.
+    simulated
+        Whether simulation was fitted in the place of data that do not exist. The statistical
+        error then is that of data of this yield and that of the simulation in quadrature: the
+        expected model knows no more than a fit of the expected data would.
     """
 
     fit: SidebandFit
     alternatives: tuple[SidebandFit, ...] = ()
+    simulated: bool = False
 
     @property
     def described(self) -> bool:
@@ -92,11 +97,12 @@ class BackgroundEstimate:
     @cached_property
     def scaled(self) -> SidebandFit:
         """The quoted fit with the covariance that its error is quoted with."""
-        return replace(
+        scaled = replace(
             self.fit,
             covariance=self.fit.covariance * self.scale**2,
             window_error=self.fit.window_error * self.scale,
         )
+        return scaled.with_counting() if self.simulated and self.fit.usable else scaled
 
     @property
     def _accepted(self) -> list[SidebandFit]:
@@ -142,6 +148,7 @@ def fit_functions(
     window: tuple[float, float],
     kinds: Sequence[str] = tuple(SEQUENCES),
     place: str = "sidebands",
+    simulated: bool = False,
 ) -> BackgroundEstimate:
     """Fit several kinds of functions, quote one and keep the others for its error.
 
@@ -155,6 +162,8 @@ def fit_functions(
         As in `fit_sidebands`.
     kinds
         Some of `SEQUENCES`, in order of preference.
+    simulated
+        Whether simulation stands in for data; see `BackgroundEstimate`.
     """
     fits: list[SidebandFit] = []
     for kind in kinds:
@@ -170,7 +179,7 @@ def fit_functions(
     others = tuple(fit for fit in fits if fit is not quoted)
     if not accepted and quoted.status != "empty":
         others += fit_near_window(sumw, sumw2, edges, sidebands=sidebands, window=window)
-    return BackgroundEstimate(fit=quoted, alternatives=others)
+    return BackgroundEstimate(fit=quoted, alternatives=others, simulated=simulated)
 
 
 def choose_order(

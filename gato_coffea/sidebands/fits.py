@@ -16,6 +16,7 @@ from gato_coffea.sidebands.families import Family, family_named
 from gato_coffea.sidebands.likelihood import (
     Minimum,
     SidebandData,
+    counting_covariance,
     goodness_of_fit,
     minimise,
     p_value,
@@ -120,6 +121,13 @@ class SidebandFit:
             for shift, s in zip(shifts.T, size, strict=True)
             if s > 1e-9
         ]
+
+    def with_counting(self) -> SidebandFit:
+        """The fit to simulation, with the error of data of the same yield beside its own."""
+        covariance = self.covariance + counting_covariance(self._family, self.parameters)
+        gradient = self._family.expected(self.parameters, np.array([self.window]))[1][0]
+        error = float(np.sqrt(gradient @ covariance @ gradient))
+        return replace(self, covariance=covariance, window_error=error)
 
     def _narrow(self, mass_gev: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         mass = np.atleast_1d(np.asarray(mass_gev, dtype=np.float64))

@@ -13,6 +13,8 @@ from gato_coffea.events.samples import FloatArray
 from gato_coffea.sidebands.families import Family, Intervals
 
 MIN_EFFECTIVE_PER_BIN = 10.0
+FINE_BINS = 100
+"""Bins of a sideband that hold, to less than a thousandth, what unbinned events know."""
 NEAR_LIMIT = 1e-2
 MAX_LOSS = 1e-3
 """How much log likelihood, in units of the mean weight, a parameter put at its limit may cost."""
@@ -140,6 +142,16 @@ def sandwich(mu: FloatArray, slope: FloatArray, sumw2: FloatArray) -> FloatArray
     """
     inverse, score = _inverse_information(mu, slope)
     return np.asarray(inverse @ (score.T @ (score * sumw2[:, None])) @ inverse)
+
+
+def counting_covariance(family: Family, parameters: FloatArray) -> FloatArray:
+    """Covariance of the parameters in a fit of as many events of data as they expect, ``(P, P)``.
+
+    The inverse of the expected information of Poisson counts in fine bins of the sidebands.
+    """
+    edges = np.linspace(family.sidebands[:, 0], family.sidebands[:, 1], FINE_BINS + 1, axis=1)
+    at = np.stack([edges[:, :-1].ravel(), edges[:, 1:].ravel()], axis=1)
+    return _inverse_information(*family.expected(parameters, at))[0]
 
 
 def beyond_limits(mu: FloatArray, slope: FloatArray, sumw: FloatArray) -> FloatArray:

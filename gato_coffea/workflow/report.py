@@ -125,6 +125,7 @@ def render_report(
         exported=None if evaluation is None else TableView(COLUMNS, tuple(rows_of(evaluation))),
         explanations=() if evaluation is None else evaluation["explanations"],
         warnings=() if evaluation is None else evaluation["warnings"],
+        simulated=any(fit.estimate.simulated for fit in fits),
         fit_notes=[(f.category, note) for f in fits for note in (*f.fit.notes, *f.cautions)],
         pictures=pictures(plots),
         versions=record.get("versions", {}),

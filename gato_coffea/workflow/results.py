@@ -254,6 +254,7 @@ def read_fits(folder: Path) -> list[CategoryFit]:
                 estimate=BackgroundEstimate(
                     fit=_sideband_fit(entry["fit"]),
                     alternatives=tuple(map(_sideband_fit, entry["alternatives"])),
+                    simulated=entry["source"] != "data",
                 ),
                 observed=entry["observed"],
                 observed_error=entry["observed_error"],

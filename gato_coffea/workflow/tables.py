@@ -28,6 +28,7 @@ BASELINES = (
     MANY,
 )
 NONE = "-"
+FITTED_SIMULATION = "simulation (stat: of data of this yield, and of the simulation)"
 
 
 def _table(title: str, columns: Sequence[str], *, left: int = 1) -> Table:
@@ -178,7 +179,8 @@ def sideband_table(fits: Sequence[CategoryFit]) -> Table:
     signals = list(fits[0].signals) if fits else []
     resonant = list(fits[0].resonant) if fits else []
     table = _table(
-        f"Sideband fits to {fits[0].source if fits else 'nothing'}",
+        "Sideband fits to "
+        + ("nothing" if not fits else "data" if fits[0].source == "data" else FITTED_SIMULATION),
         [
             *("category", "function", "window", "stat", "spread", *resonant, "observed", *signals),
             *("chi2/ndf", "p", "effective entries", "status"),

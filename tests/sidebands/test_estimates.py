@@ -46,6 +46,26 @@ def test_variations_add_up_to_the_error_in_the_window():
         assert estimate.error == np.hypot(estimate.statistical, estimate.spread)
 
 
+def test_the_error_of_fitted_simulation_is_that_of_data_and_of_the_simulation():
+    smooth = 2000 * np.exp(-0.03 * (MIDDLE - 100))
+    for family in ("exponential", "exponential2"):
+        data, own, both, plenty = (
+            BackgroundEstimate(
+                fit=fit_sidebands(smooth, w * smooth, EDGES, family=family, **PLACES),
+                simulated=simulated,
+            )
+            for w, simulated in ((1.0, False), (0.09, False), (0.09, True), (1e-4, True))
+        )
+        assert both.window_yield == pytest.approx(data.window_yield, rel=1e-3)
+        assert both.statistical == pytest.approx(
+            np.hypot(data.statistical, own.statistical), rel=0.02
+        )
+        assert plenty.statistical == pytest.approx(data.statistical, rel=0.02)
+        edges = np.array([100.0, *WINDOW, 180.0])
+        shifts = [(up - down)[1] / 2 for up, down in both.variations(edges).values()]
+        assert np.linalg.norm(shifts) == pytest.approx(both.error, rel=1e-6)
+
+
 def test_the_statistical_error_of_a_poor_fit_is_scaled_as_its_chi_squared():
     contents = 1e3 * KINKED
     estimate = fit_functions(contents, contents, EDGES, kinds=["exponential"], **PLACES)

@@ -171,6 +171,16 @@ def test_a_background_that_peaks_unsaid_is_pointed_out(caplog, tmp_path):
     assert read_fits(tmp_path)[0].notes == fits[0].notes
 
 
+@pytest.mark.parametrize("data", [False, True])
+def test_the_error_of_a_fit_survives_its_file(data, tmp_path):
+    analysis = analysis_with(data=data)
+    templates = templates_of(analysis, data=np.round(CONTINUUM) if data else None)
+    fits = fit_categories(templates, analysis)
+    write_fits(tmp_path, fits)
+    assert read_fits(tmp_path)[0].estimate.statistical == fits[0].estimate.statistical
+    assert (fits[0].estimate.statistical > 2 * fits[0].fit.window_error) == (not data)
+
+
 def test_falling_backgrounds_are_compatible_with_their_own_sidebands():
     """Samples with few and many events of unit and of heavy weights."""
     functions = ["exponential", "power"]
