@@ -42,6 +42,7 @@ __all__ = [
     "as_sample",
     "bin_index",
     "concatenate",
+    "content_fold",
     "event_fold",
     "points_from_cells",
     "text_identity",
@@ -67,7 +68,7 @@ class Sample:
     mass
         Masses in GeV, shape ``(N,)``, or None.
     fold
-        Fold of each event, shape ``(N,)``, or None where no identity is known.
+        Fold of each event, shape ``(N,)``, or None: for data, and where no identity is known.
     variations
         Weights of each variation by name, shape ``(N,)`` each.
     data
@@ -179,6 +180,18 @@ def _check_finite(columns: Mapping[str, FloatArray], *, name: str) -> None:
             raise InputError(
                 f"{name}.{column}: {bad} of {array.size} values are NaN or infinite, or masked"
             )
+
+
+def content_fold(sample: Sample, *, n_folds: int) -> IntArray:
+    """Fold of each event from its own discriminants and mass, and from nothing else.
+
+    It tells of no other event: which ones there were between two of them cannot be seen. Events
+    that are equal in all of these are in one fold.
+    """
+    columns = [*sample.x.T, *([] if sample.mass is None else [sample.mass])]
+    # + 0.0: the negative zero is the same number, with other bytes
+    bits = [np.ascontiguousarray(c + 0.0, dtype=np.float64).view(np.int64) for c in columns]
+    return event_fold(bits, n_folds=n_folds)
 
 
 def concatenate(samples: Sequence[Sample]) -> Sample:

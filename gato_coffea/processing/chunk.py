@@ -20,7 +20,7 @@ from gato_coffea.categories.axes import MASS, NOMINAL, fill_values
 from gato_coffea.categories.templates import fill_templates
 from gato_coffea.errors import InputError
 from gato_coffea.events.columns import write_columns
-from gato_coffea.events.samples import Cells, FloatArray, Sample
+from gato_coffea.events.samples import Cells, FloatArray, Sample, content_fold
 from gato_coffea.processing.event_view import ChunkIdentity, EventView, Quotient, Source
 from gato_coffea.processing.layout import Layout
 
@@ -155,8 +155,11 @@ def collect(
         cutflow=cutflow,
     )
     sample = kept.sample
-    if layout.n_folds > 1:
-        folds = chunk.folds(kept.view, n_folds=layout.n_folds, event_id=layout.event_id)
+    if layout.n_folds > 1 and not data:  # data train nothing
+        if hidden:  # what numbers the events would tell how many are missing between two of them
+            folds = content_fold(sample, n_folds=layout.n_folds)
+        else:
+            folds = chunk.folds(kept.view, n_folds=layout.n_folds, event_id=layout.event_id)
         sample = replace(sample, fold=folds)
     output: dict[str, Any] = {
         "histograms": _fill_histograms(layout, sample, process),

@@ -33,7 +33,8 @@ class Layout:
     two_dimensional
         Whether products of the discriminant axes, and with the mass, are filled too.
     event_id
-        Branches that identify an event, or None for the usual ones.
+        Branches that identify an event, or None for the usual ones. Where events are hidden the
+        fold comes from an event's discriminants and mass instead, and data have none.
     moments
         Whether cells also sum what the optimiser needs to extrapolate from the mass sidebands.
     blind

@@ -278,7 +278,9 @@ def _samples(
         fold=np.empty(0, dtype=np.int64),
     )
     return {
-        name: found.get(name, replace(empty, data=name in analysis.data_processes))
+        name: found.get(name, replace(empty, data=True, fold=None))
+        if name in analysis.data_processes
+        else found.get(name, empty)
         for name in analysis.all_processes
     }
 

@@ -19,6 +19,7 @@ from gato_coffea.events.samples import (
     Sample,
     as_sample,
     concatenate,
+    content_fold,
     points_from_cells,
 )
 
@@ -187,3 +188,15 @@ def test_blocks_hold_all_events_once():
     np.testing.assert_array_equal(together.variations["up"], sample.variations["up"])
     none = sample.where(np.zeros(n, dtype=bool))
     assert [len(b) for b in none.blocks()] == [0]
+
+
+def test_folds_of_content_know_nothing_else_and_are_even() -> None:
+    rng = np.random.default_rng(4)
+    events = Sample(x=rng.random((5000, 2)), weight=np.ones(5000), mass=rng.random(5000))
+    folds = content_fold(events, n_folds=5)
+    part = np.flatnonzero(rng.random(5000) < 0.3)
+    np.testing.assert_array_equal(content_fold(events.where(part), n_folds=5), folds[part])
+    # Binomial: 1000 +- 28 a fold
+    assert np.abs(np.bincount(folds, minlength=5) - 1000).max() < 140
+    zeros = Sample(x=np.array([[0.0], [-0.0]]), weight=np.ones(2))
+    assert len(set(content_fold(zeros, n_folds=1000))) == 1

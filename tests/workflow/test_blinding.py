@@ -81,6 +81,45 @@ def test_no_count_tells_of_hidden_events(
     assert with_them == told(analysis, tmp_path / "without", caplog)
 
 
+def columns_and_cells(analysis: Analysis, directory: Path) -> dict[str, bytes]:
+    """The bytes of every column, and of every cell, that is stored."""
+    process(analysis, progress=False, chunksize=100).save(directory)
+    found = {}
+    for path in sorted([*directory.glob("columns/*.npz"), *directory.glob("cells/*.npz")]):
+        with np.load(path) as file:
+            found |= {f"{path.stem}.{name}": file[name].tobytes() for name in file.files}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changes", "keep_columns", "named"),
+    [({}, True, False), ({}, False, False), (BY_SCORE, True, True)],
+    ids=["mass", "cells", "score and ids"],
+)
+def test_no_byte_of_an_event_tells_of_hidden_ones(
+    make_analysis: Any,
+    small: Any,
+    tmp_path: Path,
+    changes: dict[str, Any],
+    keep_columns: bool,
+    named: bool,
+) -> None:
+    settings = {"keep_columns": keep_columns, "datasets.continuum": DERIVED}
+    analysis = make_analysis({**changes, **settings}, n=150)
+    if not named:
+        for path in sorted(tmp_path.glob("data_*.root")):
+            with uproot.open(path) as file:
+                columns = file["ntuples/Events"].arrays(library="np")
+            ids = ("run", "luminosityBlock", "event")
+            small.write(path, {name: c for name, c in columns.items() if name not in ids})
+    with_them = columns_and_cells(analysis, tmp_path / "with")
+    assert len(with_them) > 1
+    assert "data.fold" not in with_them  # data train nothing
+    assert not keep_columns or "continuum.fold" in with_them
+    assert remove_hidden(tmp_path, small, changes) > 20
+    assert with_them == columns_and_cells(analysis, tmp_path / "without")
+
+
 def test_unblind_opens_everything(make_analysis: Any) -> None:
     hidden = process(make_analysis({**BY_SCORE, "selection": None}, n=100), progress=False)
     opened = process(
