@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,6 +76,24 @@ def test_the_python_of_the_readme_runs(ntuples: Path, capsys: pytest.CaptureFixt
         np.testing.assert_array_equal(a.x, b.x)
         np.testing.assert_array_equal(a.weight, b.weight)
     assert names["output"]["my_count"] == 9000  # type: ignore[index]
+
+
+def test_the_processor_of_the_readme_on_data(ntuples: Path) -> None:
+    rng = np.random.default_rng(2)
+    mass = rng.uniform(100, 180, 2000)
+    with uproot.recreate(ntuples / "data.root") as file:
+        file.mktree("Events", {"score": np.float64, "mass": np.float64})
+        file["Events"].extend({"score": rng.random(2000), "mass": mass})
+    content = yaml.safe_load((ntuples / "analysis.yaml").read_text())
+    content["datasets"]["data"] = {"files": "data.root", "process": "data", "data": True}
+    (ntuples / "analysis.yaml").write_text(yaml.safe_dump(content))
+    names: dict[str, Any] = {"analysis": read_analysis(ntuples)}
+    own_processor = blocks("python")[2]
+    exec(compile(own_processor, "README.md", "exec"), names)
+    seen = names["processed"].samples["data"]
+    assert seen.data
+    np.testing.assert_array_equal(seen.mass, mass[(mass < 122) | (mass > 128)])
+    np.testing.assert_array_equal(seen.weight, np.ones(len(seen.mass)))
 
 
 def test_the_checks_run_the_test_command_of_the_readme() -> None:

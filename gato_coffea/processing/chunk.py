@@ -18,7 +18,7 @@ import numpy as np
 from gato_coffea.categories import Categories
 from gato_coffea.categories.axes import MASS, NOMINAL, fill_values
 from gato_coffea.categories.templates import fill_templates
-from gato_coffea.errors import InputError
+from gato_coffea.errors import ConfigError, InputError
 from gato_coffea.events.columns import write_columns
 from gato_coffea.events.samples import Cells, FloatArray, Sample, content_fold
 from gato_coffea.processing.event_view import ChunkIdentity, EventView, Quotient, Source
@@ -51,7 +51,7 @@ def collect(
     generator_weight: Source | None = None,
     generator_variations: Mapping[str, Source | Sequence[Source] | Quotient] | None = None,
     sumw: float | None = None,
-    data: bool = False,
+    data: bool | None = None,
     blinded: bool | None = None,
     dataset: str | None = None,
     categories: Categories | None = None,
@@ -92,11 +92,13 @@ def collect(
     sumw
         The sum of generator weights itself, where it is known otherwise.
     data
-        Whether these are collision data: weight one, no variations, no sum of weights.
+        Whether these are collision data: weight one, no variations, no sum of weights, whatever
+        is said of them. By default as the layout's analysis says of the process, else as
+        ``is_data`` of ``events.metadata`` does.
     blinded
         Whether events in the signal window, or above a blinded score, are left out and counted
-        nowhere; by default if they are data. Where a function gives the mass or the score, the
-        steps of the cut flow before the last one are left out with them.
+        nowhere; by default if they are data, or derived from data. Where a function gives the
+        mass or the score, the steps of the cut flow before the last one are left out with them.
     dataset
         Name that the output is filed under; by default that of ``events.metadata``.
     categories
@@ -110,19 +112,23 @@ def collect(
     -------
     dict
         ``{dataset: {"histograms", "columns" or "cells", "cutflow", "sumw", "sumw_variations",
-        "n_events", "varied", "invalid", "out_of_range", "templates" where asked}}``, which add.
+        "n_events", "varied", "invalid", "out_of_range", "data", "blinding", "templates" where
+        asked}}``, which add.
 
     Raises
     ------
     InputError
         If a branch is missing, or is not one number an event.
     ConfigError
-        If a function fails.
+        If a function fails, or ``data`` is not what the analysis or the metadata say.
     """
     chunk = ChunkIdentity.of(events, dataset, process)
+    data = _is_data(data, chunk, process, layout)
+    if blinded is None:
+        blinded = data or chunk.dataset in layout.derived
     view = EventView(events, None, chunk.place)
     factors = [1.0] if data else _listed(weight)
-    total, invalid = sumw if sumw is not None else 0.0, {}
+    total, invalid = 0.0 if data or sumw is None else sumw, {}
     sums: dict[str, float] = {}
     if not data:
         generators = {f"{SUM_OF_WEIGHTS}.{k}": v for k, v in (generator_variations or {}).items()}
@@ -135,7 +141,7 @@ def collect(
         total += sums.pop(SUM_OF_WEIGHTS, 0.0)
     if discriminants is None:
         discriminants = {f.name: f.name for f in layout.features}
-    hidden = _hidden(layout, discriminants, mass) if (data if blinded is None else blinded) else []
+    hidden = _hidden(layout, discriminants, mass) if blinded else []
     early = not any(callable(h.source) for h in hidden)
     if early:
         view = _visible(view, hidden)
@@ -170,6 +176,8 @@ def collect(
         "varied": dict.fromkeys([NOMINAL, *sample.variations], len(sample)),
         "invalid": invalid | dict(kept.invalid),
         "out_of_range": dict(kept.out_of_range),
+        "data": {data},
+        "blinding": {layout.blinding if blinded else ()},
     }
     if layout.columns:
         block = {"key": chunk.key, "process": process, "n": len(sample)}
@@ -194,17 +202,34 @@ class _Hidden:
     high: float
 
 
+def _is_data(said: bool | None, chunk: ChunkIdentity, process: str, layout: Layout) -> bool:
+    """Whether a chunk is collision data; what the caller and the others say must agree."""
+    known = {
+        "events.metadata has is_data": chunk.is_data,
+        "the analysis file has data": layout.is_data.get(process),
+    }
+    for who, value in known.items():
+        if value is not None and said is not None and value != said:
+            raise ConfigError(
+                f"{chunk.place}: collect: data must be {value} for process {process!r}, as "
+                f"{who}: {str(value).lower()} (got {said})"
+            )
+        said = value if said is None else said
+    return bool(said)
+
+
 def _hidden(
     layout: Layout, discriminants: Mapping[str, Source], mass: Source | None
 ) -> list[_Hidden]:
     """What is blinded: the signal window of the mass, and discriminants from a value on."""
-    result = [
-        _Hidden(discriminants[name], f"discriminants.{name}", 1.0, value, np.inf)
-        for name, value in layout.blind.items()
-    ]
-    if layout.mass is not None and layout.mass.blinded:
-        source = layout.mass.source if mass is None else mass
-        result.append(_Hidden(source, MASS, layout.mass.to_gev, *layout.mass.window_gev))
+    result = []
+    for name, low, high in layout.blinding:
+        if name == MASS:
+            assert layout.mass is not None
+            source = layout.mass.source if mass is None else mass
+            result.append(_Hidden(source, MASS, layout.mass.to_gev, low, high))
+        else:
+            result.append(_Hidden(discriminants[name], f"discriminants.{name}", 1.0, low, high))
     return result
 
 

@@ -175,6 +175,7 @@ class ChunkIdentity:
     dataset: str
     filename: str
     start: int
+    is_data: bool | None = None
 
     @classmethod
     def of(cls, events: Any, dataset: str | None, process: str) -> ChunkIdentity:
@@ -184,6 +185,7 @@ class ChunkIdentity:
             dataset=dataset or metadata.get("dataset", process),
             filename=metadata.get("filename", ""),
             start=int(metadata.get("entrystart", 0)),
+            is_data=None if metadata.get("is_data") is None else bool(metadata["is_data"]),
         )
 
     @property

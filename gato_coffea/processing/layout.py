@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +40,10 @@ class Layout:
         Whether cells also sum what the optimiser needs to extrapolate from the mass sidebands.
     blind
         Discriminants, and the value from which on data are hidden.
+    is_data
+        Of each process of the analysis, whether it is collision data; empty without one.
+    derived
+        Datasets that are none of these, but made of the same events: blinded like them.
     """
 
     discriminants: tuple[Discriminant, ...]
@@ -49,6 +54,8 @@ class Layout:
     event_id: tuple[str, ...] | None = None
     moments: bool = False
     blind: Mapping[str, float] = field(default_factory=dict)
+    is_data: Mapping[str, bool] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, analysis: Analysis) -> Self:
@@ -62,7 +69,21 @@ class Layout:
             event_id=analysis.event_id,
             moments=analysis.uses_window,
             blind=analysis.blinded_scores,
+            is_data={p: p in analysis.data_processes for p in analysis.all_processes},
+            derived=tuple(
+                name
+                for name, dataset in analysis.datasets.items()
+                if analysis.is_from_data(name) and not dataset.data
+            ),
         )
+
+    @cached_property
+    def blinding(self) -> tuple[tuple[str, float, float], ...]:
+        """What is hidden of blinded events: a discriminant or the mass [GeV], from and to."""
+        scores = tuple((name, value, math.inf) for name, value in self.blind.items())
+        if self.mass is None or not self.mass.blinded:
+            return scores
+        return (*scores, (MASS, *self.mass.window_gev))
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:

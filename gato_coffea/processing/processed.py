@@ -141,6 +141,7 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
             raise InputError(f"datasets.{name}: no chunk of it was processed")
         part = output[name]
         hidden = analysis.is_blinded and analysis.is_from_data(name)
+        _check_data(name, part, analysis)
         strange = {p for h in part["histograms"].values() for p in h.axes[0]} - {
             analysis.datasets[name].process
         }
@@ -186,6 +187,23 @@ def _check(output: Mapping[str, Mapping[str, Any]], analysis: Analysis) -> None:
             if analysis.is_blinded and any(analysis.is_from_data(n) for n in names):
                 read = "outside of what is blinded"
             raise InputError(f"process {process!r}: no event passes the selection ({read})")
+
+
+def _check_data(name: str, part: Mapping[str, Any], analysis: Analysis) -> None:
+    """Refuse chunks that were not collected as the data, or blinded, that the analysis has."""
+    wanted = analysis.datasets[name].data
+    if part["data"] != {wanted}:
+        got = " and ".join(str(value) for value in sorted(part["data"]))
+        raise InputError(
+            f"datasets.{name}: data is {str(wanted).lower()} in the analysis file, but chunks "
+            f"were collected with data={got} (Layout.of(analysis) tells collect)"
+        )
+    blinding = Layout.of(analysis).blinding
+    if analysis.is_from_data(name) and part["blinding"] != {blinding} and blinding:
+        raise InputError(
+            f"datasets.{name}: chunks were collected without the blinding of the analysis file "
+            f"({', '.join(f'{key} {low:g} to {high:g}' for key, low, high in blinding)})"
+        )
 
 
 def _ratios(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gato_coffea.config import Discriminant, Mass
-from gato_coffea.errors import InputError
+from gato_coffea.errors import ConfigError, InputError
 from gato_coffea.events.columns import read_columns
 from gato_coffea.processing.chunk import collect
 from gato_coffea.processing.layout import Layout
@@ -101,6 +101,31 @@ def test_data_have_weight_one_and_no_variations(events: ak.Array) -> None:
     assert block["variations"] == {}
     assert list(output["histograms"]["score"].axes["variation"]) == ["nominal"]
     assert output["cutflow"]["selected"] == {"events": 6, "weighted": 6.0}
+
+
+def test_data_are_known_from_the_analysis(events: ak.Array) -> None:
+    told = Layout(discriminants=(SCORE,), mass=MASS, is_data={"p": True, "q": False})
+    expected = one(events, layout=told, data=True)["columns"][0]
+    lacking = events[["score", "m", "good"]]
+    found = one(lacking, layout=told, weight="w", generator_weight="w", sumw=3.0)
+    assert found["data"] == {True}
+    assert found["sumw"] == 0.0
+    np.testing.assert_array_equal(found["columns"][0]["mass"], [110, 180, 150])
+    np.testing.assert_array_equal(found["columns"][0]["weight"], expected["weight"])
+    with pytest.raises(ConfigError, match=r"collect: data must be True for process 'p', as the "):
+        one(events, layout=told, data=False)
+    with pytest.raises(ConfigError, match=r"collect: data must be False for process 'q', as the "):
+        one(events, layout=told, process="q", data=True)
+
+
+def test_what_is_derived_from_data_is_blinded_with_them(events: ak.Array) -> None:
+    layout = Layout(
+        discriminants=(SCORE,), mass=MASS, is_data={"p": False}, derived=("continuum",)
+    )
+    found = one(events, layout=layout, weight="w", dataset="continuum")
+    assert found["data"] == {False}
+    np.testing.assert_array_equal(found["columns"][0]["mass"], [110, 180, 150])
+    np.testing.assert_array_equal(found["columns"][0]["weight"], [1, 3, 1])
 
 
 def test_values_that_are_no_numbers_are_counted_and_left_out() -> None:

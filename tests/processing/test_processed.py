@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -336,3 +338,52 @@ def test_a_factor_in_place_of_the_whole_weight_is_pointed_out(
     told = [r.message for r in caplog.records if "times the nominal" in r.message]
     assert len(told) == 4
     assert told[0].endswith("; a factor is said as {multiply: ['py:down']}")
+
+
+@dataclass(frozen=True)
+class Own:
+    """A processor whose layout need not know the analysis, nor its events their metadata."""
+
+    layout: Layout
+    of_data: Mapping[str, bool]
+    with_metadata: bool = False
+
+    def __call__(self, events: Any) -> Any:
+        metadata = events.metadata
+        plain = ak.Array({name: ak.to_numpy(events[name]) for name in ("score", "m", "genWeight")})
+        return collect(
+            events if self.with_metadata else plain,
+            process=metadata["process"],
+            layout=self.layout,
+            dataset=metadata["dataset"],
+            weight="genWeight",
+            generator_weight="genWeight",
+            **(self.of_data if metadata["is_data"] else {}),
+        )
+
+
+def test_data_that_were_not_collected_as_such(make_analysis: Any) -> None:
+    analysis = make_analysis({"selection": None, "weight.variations": {}}, n=50)
+    full = Layout.of(analysis)
+    plain = replace(full, is_data={})
+    with pytest.raises(InputError) as caught:
+        merged(analysis, Own(plain, {}))
+    assert str(caught.value) == (
+        "datasets.collisions: data is true in the analysis file, but chunks were collected with "
+        "data=False (Layout.of(analysis) tells collect)"
+    )
+    with pytest.raises(InputError) as caught:
+        merged(analysis, Own(full, {"blinded": False}))
+    assert str(caught.value) == (
+        "datasets.collisions: chunks were collected without the blinding of the analysis file "
+        "(mass 120 to 130)"
+    )
+    with pytest.raises(Exception, match=r"as events.metadata has is_data: true \(got False\)"):
+        merged(analysis, Own(plain, {"data": False}, with_metadata=True))
+    for own in (Own(full, {}), Own(plain, {}, with_metadata=True)):
+        found = merged(analysis, own).samples
+        assert found is not None
+        assert found["data"].data
+        mass = found["data"].mass
+        assert mass is not None
+        assert not ((mass >= 120) & (mass <= 130)).any()
