@@ -13,6 +13,7 @@ import uproot
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
 from gato_coffea.exports.models import WINDOW_ALONE, Channel
+from gato_coffea.exports.workspaces import refuse_taken_names
 from gato_coffea.files import replacing, write_text
 
 STRENGTH = "r"
@@ -78,8 +79,10 @@ def _combine_histograms(channel: Channel) -> list[tuple[str, FloatArray, FloatAr
 def _check_names(model: Sequence[Channel]) -> None:
     """Refuse two histograms of one name, of which combine would read one for both.
 
-    A variation must not have the name of combine's own signal strength either.
+    A variation must not have the name of combine's own signal strength either, or of another
+    parameter of the model.
     """
+    refuse_taken_names(model)
     for channel in model:
         if any(STRENGTH in process.shapes for process in channel.processes):
             raise InputError(

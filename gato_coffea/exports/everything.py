@@ -96,7 +96,7 @@ def write_exports(
     warnings = {name: disagreements(m, names=names) for name, m in models.items()}
     if result is not None:
         evaluation = evaluate(models, result, combination=analysis.optimise.combination)
-        warnings = {name: [*found, *evaluation.warnings()] for name, found in warnings.items()}
+        warnings["counting"] += evaluation.warnings()
         told = dict.fromkeys(line for found in warnings.values() for line in found)
         content = evaluation.to_dict() | {"warnings": list(told)}
         written.append(folder / EVALUATION)

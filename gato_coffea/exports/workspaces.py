@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gato_coffea.errors import InputError
 from gato_coffea.exports.bins import Process
-from gato_coffea.exports.models import Channel
+from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
 from gato_coffea.files import write_text
 
 OF_DATA = "observation_is_data"
@@ -30,7 +31,13 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
     ----------
     model
         From `channels`.
+
+    Raises
+    ------
+    InputError
+        If a variation has the name of a parameter that the model makes itself.
     """
+    refuse_taken_names(model)
     strength = signal_strengths(model)
     poi = next(iter(strength.values()))
     measurement = OF_DATA if all(channel.is_data for channel in model) else OF_NO_DATA
@@ -46,6 +53,29 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
         "observations": [{"name": c.name, "data": c.observed.tolist()} for c in model],
         "measurements": [{"name": measurement, "config": {"poi": poi, "parameters": []}}],
     }
+
+
+def refuse_taken_names(model: Sequence[Channel]) -> None:
+    """Refuse a variation with the name of a nuisance parameter that the model makes itself.
+
+    pyhf and combine would take the two for one, or not read the file.
+    """
+    processes = [p for channel in model for p in channel.processes]
+    own = {staterror_name(channel.name) for channel in model}
+    own |= {name for p in processes for name in p.relative_errors}
+    own |= {source for p in processes if p.name == SIDEBAND_PROCESS for source in p.shapes}
+    for process in processes:
+        taken = [s for s in process.shapes if s in own and process.name != SIDEBAND_PROCESS]
+        if taken:
+            raise InputError(
+                f"exports: variation {taken[0]!r} has the name of a nuisance parameter that the "
+                "model makes itself; call it otherwise"
+            )
+
+
+def staterror_name(channel: str) -> str:
+    """Name of the parameters of finite simulation in a channel."""
+    return f"staterror_{channel}"
 
 
 def signal_strengths(model: Sequence[Channel]) -> dict[str, str]:
@@ -69,7 +99,7 @@ def _pyhf_sample(process: Process, channel: str, strength: Mapping[str, str]) ->
     if process.signal:
         modifiers.append({"name": strength[process.name], "type": "normfactor", "data": None})
     if process.errors.any() and not process.signal:
-        name = f"staterror_{channel}"
+        name = staterror_name(channel)
         data = process.errors.tolist()
         modifiers.append({"name": name, "type": "staterror", "data": data})
     for source, (up, down) in process.shapes.items():

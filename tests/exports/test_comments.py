@@ -11,6 +11,7 @@ from gato_coffea.categories.templates import templates_from_samples
 from gato_coffea.config import parse_analysis
 from gato_coffea.events.samples import Feature, Sample
 from gato_coffea.exports import write_exports
+from gato_coffea.optimisation.result import Result, Significance, Yields
 from gato_coffea.sidebands import fit_categories
 
 CATEGORIES = EdgeCategories(
@@ -89,6 +90,30 @@ def test_cards_and_workspaces_say_what_was_observed(data, blinded, told, name, t
 def test_few_entries_of_a_fit_are_told(tmp_path):
     head = heads_of(analysis_of(data=True), tmp_path, n=60)["counting"]
     assert any(x.startswith("# category 0: sideband fit: few entries (only ") for x in head)
+
+
+def test_a_warning_stands_in_the_card_of_its_own_model(tmp_path):
+    analysis = analysis_of()
+    templates = templates_of(analysis)
+    templates.view()["value"][list(templates.axes[0]).index("ggH")] *= 0.02
+    fits = fit_categories(templates, analysis)
+    z = Significance(99.0, {"ggH": 99.0}, 0.1)
+    ones, names = np.ones((2, 2)), ("ggH", "dy")
+    yields = Yields(
+        processes=names,
+        signals=names[:1],
+        backgrounds=names[1:],
+        sumw=ones,
+        sumw2=ones,
+        count=ones,
+        factor=np.ones(2),
+    )
+    result = Result(2, CATEGORIES, z, z, yields, {})
+    write_exports(templates, CATEGORIES, analysis, tmp_path, fits=fits, result=result)
+    models = ("counting", "shape")
+    cards = {name: (tmp_path / name / "datacard.txt").read_text() for name in models}
+    assert "# WARNING: counting: Z" in cards["counting"]
+    assert "WARNING" not in cards["shape"]
 
 
 def test_without_fits_a_shape_holds_the_whole_range(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import uproot
 
 from gato_coffea.errors import InputError
-from gato_coffea.exports import write_combine
+from gato_coffea.exports import write_combine, write_pyhf
 from gato_coffea.exports.bins import Process
 from gato_coffea.exports.datacards import datacard
 from gato_coffea.exports.models import Channel
@@ -137,6 +137,17 @@ def test_a_card_is_read_whatever_the_length_of_its_names(length):
 def test_a_variation_with_the_name_of_the_signal_strength_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="variation 'r' has the name of combine's"):
         write_combine(model_of(source="r"), tmp_path)
+
+
+@pytest.mark.parametrize("source", ["staterror_category0", "b_category1", "all_category0"])
+def test_a_variation_with_the_name_of_another_parameter_is_refused(source, tmp_path: Path):
+    told = f"exports: variation '{source}' has the name of a nuisance parameter"
+    model = model_of(source=source)
+    with pytest.raises(InputError, match=told):
+        write_combine(model, tmp_path)
+    with pytest.raises(InputError, match=told):
+        write_pyhf(model, tmp_path / "workspace.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_does_not_agree_stands_at_the_head_of_the_card():
