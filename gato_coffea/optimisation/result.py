@@ -99,6 +99,11 @@ class Yields:
         return np.stack([self.signal(name) for name in self.signals])
 
     @property
+    def extrapolated(self) -> bool:
+        """Whether the background is that of all masses, taken into the window by a factor."""
+        return bool((self.factor != 1).any())
+
+    @property
     def _continuum(self) -> list[str]:
         return [name for name in self.backgrounds if name not in self.resonant]
 
@@ -198,6 +203,8 @@ MANY = "50 categories"
 
 MEANINGS = {
     "training": "training: Z of the yields in the templates, which exported models are made of",
+    "extrapolated": "training: Z of all events, with the background extrapolated from all masses "
+    "to the window; templates and exported models have what is in the window, or its fit",
     "exact": "exact: the best categories of the training, by dynamic programming in the order of "
     "S/B; on held-out events others may be better",
     MANY: f"{MANY}: as many, found like exact or lloyd; no upper limit, each is estimated",
@@ -205,9 +212,20 @@ MEANINGS = {
 """What the names of figures mean."""
 
 
-def meanings(yardsticks: Iterable[str]) -> list[str]:
-    """A sentence for each figure whose name needs one."""
-    return [text for name, text in MEANINGS.items() if name in ("training", *yardsticks)]
+def meanings(yardsticks: Iterable[str], *, extrapolated: bool = False) -> list[str]:
+    """A sentence for each figure whose name needs one.
+
+    ``extrapolated`` is `Yields.extrapolated` of the yields that the figures are of.
+    """
+    training = "extrapolated" if extrapolated else "training"
+    return [text for name, text in MEANINGS.items() if name in (training, *yardsticks)]
+
+
+def background_note(yields: Yields) -> str:
+    """What the background of a table of yields is, where a reader could take it for another."""
+    if not yields.extrapolated:
+        return ""
+    return "; background of all masses, extrapolated to the window by an exponential"
 
 
 @dataclass(frozen=True)
@@ -298,12 +316,15 @@ class Result:
                 figures.insert(0, f"held-out {yardstick.held_out.combined:.{digits}f}")
             lines.append(f"  {name}: {', '.join(figures)}")
         header = ["category", *y.signals, "background", "S/B", "effective background"]
+        if y.extrapolated:
+            lines.append(f"yields{background_note(y)}")
         rows = [header, *y.rows()]
         widths = [max(len(row[c]) for row in rows) for c in range(len(header))]
         lines += [
             "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows
         ]
-        return "\n".join([*lines, *meanings(self.yardsticks), *self.notes])
+        lines += meanings(self.yardsticks, extrapolated=y.extrapolated)
+        return "\n".join([*lines, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the categories and the history, as JSON values."""

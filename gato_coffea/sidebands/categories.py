@@ -15,7 +15,7 @@ from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
 from gato_coffea.sidebands.estimates import BackgroundEstimate, fit_functions
-from gato_coffea.sidebands.fits import SidebandFit, edge_index
+from gato_coffea.sidebands.fits import SidebandFit, edge_index, sideband_data
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,10 @@ INCOMPATIBLE = 4.0
 """Standard deviations from which a simulated background is told to miss its own prediction: in
 forty comparisons of five backgrounds in eight categories, 3 would tell of chance in one analysis
 of ten."""
+
+MAX_LEAKAGE = 0.05
+"""Share of the sidebands from which a signal or resonant background in them is told: it moves the
+prediction by about as much, which is the statistical error of a fit to four hundred events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +170,8 @@ def _category(
         simulated=not has_data,
     )
     notes = _incompatible(templates, analysis, category, edges=edges, window=window)
+    fitted_yield = estimate.fit.sideband_yield
+    notes += _leakage(templates, analysis, category, edges=edges, fitted_yield=fitted_yield)
     for note in notes:
         logger.warning("category %d: %s", category, note)
     show = not has_data or not mass.blinded
@@ -211,6 +217,39 @@ def shares(yields: Sequence[float]) -> FloatArray:
     positive = np.maximum(np.asarray(yields, dtype=np.float64), 0.0)
     total = positive.sum()
     return positive / total if total > 0 else np.full(len(positive), 1.0 / max(len(positive), 1))
+
+
+def _leakage(
+    templates: hist.Hist[Any],
+    analysis: Analysis,
+    category: int,
+    *,
+    edges: FloatArray,
+    fitted_yield: float,
+) -> list[str]:
+    """What to say of signals and resonant backgrounds that are much of the sidebands."""
+    mass = analysis.mass
+    assert mass is not None
+    has_data = bool(analysis.data_processes)
+    notes = []
+    for name in (*analysis.optimise.signals, *analysis.resonant):
+        if name in analysis.from_data:  # its weights are made for the window or the sidebands
+            continue
+        contents = _contents(templates, [name], category)
+        inside = float(sideband_data(*contents, edges, sidebands=mass.sidebands).sumw.sum())
+        if fitted_yield <= 0 or inside <= MAX_LEAKAGE * fitted_yield:
+            continue
+        if not has_data:
+            done = "the fit to simulation is without it, a fit to data would not be"
+        elif name in analysis.resonant:
+            done = "as much was subtracted from the data there, without an error of its own"
+        else:
+            done = "it counts as background there, and makes the prediction too high"
+        notes.append(
+            f"{name}: {inside:.4g} events are expected in the sidebands, "
+            f"{100 * inside / fitted_yield:.2g} % of what is fitted: {done}"
+        )
+    return notes
 
 
 def _incompatible(

@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.exports.evaluation import COLUMNS, rows_of
-from gato_coffea.optimisation.result import Result, Significance, meanings
+from gato_coffea.optimisation.result import Result, Significance, background_note, meanings
 from gato_coffea.sidebands import CategoryFit
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -114,7 +114,8 @@ def render_report(
         headline=with_spread(best.held_out) + best.reach(3),
         included=best.included,
         counting=number(best.held_out.statistics_only or np.nan) if best.included else None,
-        meanings=meanings(best.yardsticks),
+        meanings=meanings(best.yardsticks, extrapolated=best.yields.extrapolated),
+        background_note=background_note(best.yields),
         training=f"{best.training.combined:.3f}",
         blinded=blinded_text(analysis),
         notes=[(k, note) for k in sorted(results) for note in results[k].notes],

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from gato_coffea.optimisation.result import MANY, decimals, meanings
+from gato_coffea.optimisation.result import MANY, background_note, decimals, meanings
 from gato_coffea.statistics.counting import COMBINATIONS
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def significance_table(results: Mapping[int, Result], *, used: int | None = None
             f"({result.training.combined:.{digits}f})",
             *(_yardstick(result, name, digits) for name in names),
         )
-    caption = meanings(names)
+    caption = meanings(names, extrapolated=first.yields.extrapolated)
     if used is not None:
         caption.insert(0, "* templates are made with these")
     table.caption = "\n".join(caption)
@@ -143,6 +143,7 @@ def _yardstick(result: Result, name: str, digits: int) -> str:
 def category_table(result: Result) -> Table:
     """Yields, S/B and effective background entries of every category."""
     title = f"Expected yields: {result.asked} categories asked, {result.n_categories} kept"
+    title += background_note(result.yields)
     columns = ["category", *result.yields.signals, "background", "S/B", "effective entries"]
     table = _table(title, columns, left=0)
     *rows, total = result.yields.rows()

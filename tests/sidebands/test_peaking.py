@@ -94,6 +94,37 @@ def test_what_leaks_into_the_sidebands_of_data_is_subtracted():
 
 
 @pytest.mark.parametrize("data", [False, True])
+@pytest.mark.parametrize("resonant", [("ZH",), ()])
+def test_much_of_a_peak_in_the_sidebands_is_told(data, resonant):
+    analysis = analysis_with(data=data, resonant=resonant)
+    peak = 4 * LEAK + 4 * np.where((MIDDLE < 120) | (MIDDLE > 130), 1.0, 0.0)
+    observed = CONTINUUM + peak if data else None
+    templates = templates_of(analysis, data=observed, peak=peak)
+    outside = np.delete(peak, np.arange(20, 30)).sum()
+    if not resonant:  # the signal leaks instead
+        view = templates.view()[list(templates.axes[0]).index("ggH"), 0, 0]
+        view["value"] = peak
+    (fit,) = fit_categories(templates, analysis)
+    told = [note for note in fit.notes if "events are expected in the sidebands" in note]
+    name = "ZH" if resonant else "ggH"
+    share = 100 * outside / fit.fit.sideband_yield
+    assert share > 5
+    done = {
+        (True, True): "as much was subtracted from the data there, without an error of its own",
+        (True, False): "it counts as background there, and makes the prediction too high",
+        (False, True): "the fit to simulation is without it, a fit to data would not be",
+        (False, False): "the fit to simulation is without it, a fit to data would not be",
+    }[data, bool(resonant)]
+    assert told == [
+        f"{name}: {outside:.4g} events are expected in the sidebands, {share:.2g} % of what is "
+        f"fitted: {done}"
+    ]
+    assert told[0] in str(sideband_table([fit]).caption)
+    if resonant:  # what leaks is in neither fit
+        assert fit.fit.sideband_yield == pytest.approx(np.delete(CONTINUUM, range(20, 30)).sum())
+
+
+@pytest.mark.parametrize("data", [False, True])
 def test_the_model_holds_the_resonant_process_beside_the_continuum(data):
     analysis = analysis_with(data=data)
     templates = templates_of(analysis, data=CONTINUUM + PEAK if data else None)

@@ -72,6 +72,19 @@ def test_yields_are_readable_and_summed() -> None:
     assert ["all", "16840", "26000", "0.648"] in lines
 
 
+def test_an_extrapolated_background_is_called_so() -> None:
+    plain = result(1.5, 0.1)
+    moved = replace(plain, yields=replace(plain.yields, factor=np.array([0.1, 0.2])))
+    told = "background of all masses, extrapolated to the window by an exponential"
+    for found, extrapolated in ((plain, False), (moved, True)):
+        title = str(category_table(found).title)
+        assert title.endswith(f"kept; {told}" if extrapolated else "kept")
+        assert (told in found.table()) == extrapolated
+        for text in (str(significance_table({2: found}).caption), found.table()):
+            assert ("training: Z of all events, with the background extra" in text) == extrapolated
+            assert ("training: Z of the yields in the templates" in text) != extrapolated
+
+
 def test_notes_are_told_once() -> None:
     results = {
         2: result(1.5, 0.1, notes=("merged", "merged", "bins")),
