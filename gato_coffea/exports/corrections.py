@@ -12,8 +12,13 @@ import numpy as np
 
 from gato_coffea.categories import Categories, EdgeCategories, MixtureCategories
 from gato_coffea.errors import InputError
-from gato_coffea.events.samples import FloatArray
+from gato_coffea.events.samples import Feature, FloatArray
 from gato_coffea.files import write_text
+
+DESCRIPTION = "Event categories; category 0 is the least signal-like, -1 is none."
+
+N_PROBES = 100_000
+"""Points that show how much an approximate table differs: a per cent is known to a thirtieth."""
 
 
 def write_correctionlib(
@@ -21,8 +26,10 @@ def write_correctionlib(
 ) -> None:
     """Write categories as a correctionlib file (schema 2), whole or not at all.
 
-    The correction gives, as a float, what `Categories.assign` gives, -1 outside the range
-    included, for finite values; a NaN or infinite one raises an error in correctionlib.
+    The correction gives, as a float, what `Categories.assign` gives: -1 for NaN and outside the
+    range, or where the range is open the category at its end (but -1 for plus infinity). Its
+    description says what goes in and comes out, and, of a table that is approximate, how much
+    differs.
 
     Parameters
     ----------
@@ -43,16 +50,37 @@ def write_correctionlib(
     OutputError
         If the file cannot be written.
     """
-    note = "Event categories; category 0 is the least signal-like, -1 is none."
+    note = DESCRIPTION
     if n_cells is not None and len(categories.features) > 1:
-        note += f" Approximate: read off in the middle of {n_cells} cells a discriminant."
         edges = tuple(f.edges(n_cells) for f in categories.features)
-        categories = tabulated(categories, edges)
-    content = correction_set(categories, name=name) | {"description": note}
+        table = tabulated(categories, edges)
+        note += (
+            f" Approximate: read off in the middle of {n_cells} cells a discriminant; "
+            f"{100 * differing(table, categories):.2g} % of {N_PROBES} points spread evenly over "
+            "the range, on the scales of the discriminants, get another category."
+        )
+        categories = table
+    content = correction_set(categories, name=name, description=note)
     write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
-def correction_set(categories: Categories, *, name: str = "category") -> dict[str, Any]:
+def differing(first: Categories, second: Categories) -> float:
+    """Share of points, spread evenly over the range, that get different categories."""
+    rng = np.random.default_rng(0)
+    ends = [f.stretch(np.array([f.low, f.high])) for f in second.features]
+    x = np.stack(
+        [
+            f.unstretch(rng.uniform(low, high, N_PROBES))
+            for f, (low, high) in zip(second.features, ends, strict=True)
+        ],
+        axis=1,
+    )
+    return float(np.mean(first.assign(x) != second.assign(x)))
+
+
+def correction_set(
+    categories: Categories, *, name: str = "category", description: str = DESCRIPTION
+) -> dict[str, Any]:
     """Content of the correctionlib file; see `write_correctionlib`."""
     table = as_edges(categories)
     label = table.label.reshape(tuple(len(e) - 1 for e in table.edges))
@@ -65,22 +93,35 @@ def correction_set(categories: Categories, *, name: str = "category") -> dict[st
         padded = np.pad(padded, width, **more)
     return {
         "schema_version": 2,
+        "description": description,
         "corrections": [
             {
                 "name": name,
                 "version": 1,
-                "inputs": [{"name": f.name, "type": "real"} for f in table.features],
-                "output": {"name": "category", "type": "real"},
+                "description": description,
+                "inputs": [_input(f) for f in table.features],
+                "output": {
+                    "name": "category",
+                    "type": "real",
+                    "description": f"number of the category, 0 to {categories.n_categories - 1}; "
+                    "-1 is none",
+                },
                 "data": {
                     "nodetype": "multibinning",
                     "inputs": [f.name for f in table.features],
                     "edges": [_closed(edges) for edges in table.edges],
                     "content": [float(k) for k in padded.ravel()],
-                    "flow": "error",
+                    "flow": -1.0,  # a NaN lies in no bin
                 },
             }
         ],
     }
+
+
+def _input(feature: Feature) -> dict[str, str]:
+    beyond = "counts as at its end" if feature.open else "is in no category"
+    text = f"from {feature.low:g} to {feature.high:g}; a value beyond {beyond}"
+    return {"name": feature.name, "type": "real", "description": text}
 
 
 def _closed(edges: FloatArray) -> list[float | str]:

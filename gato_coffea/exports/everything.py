@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from gato_coffea.sidebands.categories import CategoryFit
 
 if TYPE_CHECKING:
     from gato_coffea.optimisation.result import Result
+
+logger = logging.getLogger(__name__)
 
 EVALUATION = "evaluation.json"
 """What pyhf makes of the models, beside what is quoted."""
@@ -89,6 +92,12 @@ def write_exports(
     if exact or len(categories.features) == 2:
         written.append(folder / "categories.correctionlib.json")
         write_correctionlib(categories, written[-1], n_cells=None if exact else N_CELLS)
+    else:
+        logger.warning(
+            "exports: no categories.correctionlib.json is written: Gaussian categories in %d "
+            "discriminants have no table (1 and 2 have); use categories.json",
+            len(categories.features),
+        )
     models = {"counting": channels(templates, analysis, fits=fits)}
     if analysis.mass is not None:
         models["shape"] = channels(templates, analysis, shape=True, fits=fits)

@@ -1,6 +1,7 @@
 """Exports: read back with the tools they are made for."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,9 +137,6 @@ def test_correctionlib_agrees_event_by_event(tmp_path):
     write_correctionlib(categories, tmp_path / "c.json")
     x = hard_values(0, 1, categories.edges[0])
     np.testing.assert_array_equal(evaluate(tmp_path / "c.json", x), categories.assign(x))
-    for value in (np.nan, np.inf):
-        with pytest.raises((RuntimeError, IndexError), match="bounds"):
-            evaluate(tmp_path / "c.json", np.array([value]))
 
 
 def test_correctionlib_of_open_ranges(tmp_path):
@@ -150,6 +148,34 @@ def test_correctionlib_of_open_ranges(tmp_path):
     found = evaluate(tmp_path / "c.json", *x.T)
     np.testing.assert_array_equal(found, categories.assign(x))
     assert found.tolist() == [0, 3, -1, -1, 3, -1]
+
+
+@pytest.mark.parametrize("open_range", [False, True])
+def test_correctionlib_of_what_is_no_number(open_range, tmp_path):
+    feature = replace(FEATURE, open=open_range)
+    categories = replace(CATEGORIES, features=(feature,))
+    write_correctionlib(categories, tmp_path / "c.json")
+    found = evaluate(tmp_path / "c.json", np.array([np.nan, -np.inf, np.inf]))
+    assert found.tolist() == [-1, 0 if open_range else -1, -1]
+    (correction,) = json.loads((tmp_path / "c.json").read_text())["corrections"]
+    assert correction["inputs"][0]["description"].endswith(
+        "counts as at its end" if open_range else "is in no category"
+    )
+
+
+def test_no_table_of_three_discriminants_is_told(caplog, tmp_path):
+    features = tuple(Feature(name, 0, 1) for name in ("score", "y", "z"))
+    categories = MixtureCategories(
+        features=features,
+        label=np.arange(3),
+        means=np.zeros((3, 3)),
+        scale_tril=np.stack([np.eye(3)] * 3),
+        log_weights=np.zeros(3),
+    )
+    analysis = analysis_of(mass=False)
+    written = write_exports(templates_of(analysis), categories, analysis, tmp_path)
+    assert not [p for p in written if "correctionlib" in p.name]
+    assert "no categories.correctionlib.json is written: Gaussian categories in 3" in caplog.text
 
 
 def test_correctionlib_in_two_dimensions(tmp_path):
@@ -230,7 +256,13 @@ def test_gaussian_categories_in_two_dimensions_as_a_table(tmp_path):
     differ = np.mean(evaluate(tmp_path / "c.json", *x.T) != categories.assign(x))
     # Boundaries cross some 600 of 40 000 cells, and half a cell is on the wrong side at most.
     assert 0 < differ < 0.01
-    assert "Approximate" in (tmp_path / "c.json").read_text()
+    (correction,) = json.loads((tmp_path / "c.json").read_text())["corrections"]
+    told = re.search(r"Approximate: .*; (\S+) % of 100000 points", correction["description"])
+    assert float(told[1]) / 100 == pytest.approx(differ, rel=0.2)
+    assert [entry["description"] for entry in correction["inputs"]] == [
+        "from 0 to 1; a value beyond is in no category"
+    ] * 2
+    assert correction["output"]["description"] == "number of the category, 0 to 2; -1 is none"
     grid = tuple(f.edges(200) for f in features)
     table = tabulated(categories, grid)
     np.testing.assert_array_equal(tabulated(table, grid).label, table.label)
