@@ -11,12 +11,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import final
 
 import numpy as np
 
-from gato_coffea.events.samples import FloatArray, IntArray, Points, Sample
+from gato_coffea.events.samples import FloatArray, IntArray, Points, Sample, concatenate
 from gato_coffea.optimisation.problem import CategoryYields, Objective, Problem, window_yields
 from gato_coffea.optimisation.result import Significance, Yields
 from gato_coffea.optimisation.threads import in_threads
@@ -94,6 +95,10 @@ class Tally(ABC):
         by ``assign[0]``.
         """
 
+    def in_window(self, assign: Assign, n: int) -> Sums | None:
+        """Sums of all processes inside the mass window alone; None where they are not known."""
+        return None
+
 
 @final
 class EventTally(Tally):
@@ -107,7 +112,7 @@ class EventTally(Tally):
         n_folds: int,
         window: Window | None,
     ) -> None:
-        self.n_folds, self.with_mass = n_folds, window is not None
+        self.n_folds, self.window = n_folds, window
         masses = all(sample.mass is not None for sample in samples.values())
         self.whole_range = masses and window is None
 
@@ -143,20 +148,50 @@ class EventTally(Tally):
         total = np.zeros((len(self.parts), 4, n))
         np.add.at(total, np.repeat(range(len(total)), [len(p) for p in self.parts.values()]), sums)
         count, sumw, sumw2, moment = np.moveaxis(total, 1, 0)
-        return Sums(tuple(self.parts), sumw, sumw2, count, moment if self.with_mass else None)
+        return Sums(
+            tuple(self.parts), sumw, sumw2, count, moment if self.window is not None else None
+        )
+
+    def in_window(self, assign: Assign, n: int) -> Sums | None:
+        """Sum the events inside the window; see `Tally.in_window`."""
+        return None if self._inside is None else self._inside.total([assign], n, by_fold=False)
+
+    @cached_property
+    def _inside(self) -> EventTally | None:
+        if self.window is None:
+            return None
+        samples = {}
+        for name, parts in self.parts.items():
+            masses = [part.mass for _, part in parts]
+            kept = [
+                part.where((mass >= self.window.window_low) & (mass <= self.window.window_high))
+                for (_, part), mass in zip(parts, masses, strict=True)
+                if mass is not None
+            ]
+            samples[name] = concatenate(kept)
+        return EventTally(samples, signals=(), n_folds=1, window=None)
 
 
 @final
 class PointTally(Tally):
-    """Weighted points, each of which goes into a category as a whole."""
+    """Weighted points, each of which goes into a category as a whole.
 
-    def __init__(self, points: Points) -> None:
+    ``inside`` are the same points with what lies in the mass window alone, where that is known.
+    """
+
+    def __init__(self, points: Points, *, inside: Points | None = None) -> None:
         self.points, self.n_folds = points, points.n_folds
+        self.inside = inside
 
     def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
         """Sum the points; see `Tally.total`."""
         labels = [a(self.points.x) for a in assign[: self.n_folds if by_fold else 1]]
         return self.by_label(labels, n, by_fold=by_fold)
+
+    def in_window(self, assign: Assign, n: int) -> Sums | None:
+        """Sum the points inside the window; see `Tally.in_window`."""
+        inside = self.inside
+        return None if inside is None else PointTally(inside).total([assign], n, by_fold=False)
 
     def by_label(self, labels: Sequence[IntArray], n: int, *, by_fold: bool) -> Sums:
         """Sum with the category of each point given: once, or once for each fold."""

@@ -62,6 +62,7 @@ from gato_coffea.optimisation.settings import (
     mass_window,
 )
 from gato_coffea.optimisation.window import Window
+from gato_coffea.optimisation.window_check import window_note
 from gato_coffea.statistics.counting import Combination
 from gato_coffea.version import __version__
 
@@ -161,7 +162,10 @@ def _finish(
     rare = deciding_process(problem, sums, held_out)
     if rare is not None:
         notes.insert(0, rare.sentence())
-    notes += search.notes
+    yields = yields_of(problem, sums)
+    counted = tally.in_window(full.assign, full.n_categories)
+    off = window_note(problem, yields, sums, counted, held_out)
+    notes += search.notes if off is None else (off, *search.notes)
     if search.tally.whole_range:
         notes.append(RANGE_NOTE)
     if not search.binned and isinstance(tally, PointTally):
@@ -171,7 +175,7 @@ def _finish(
         categories=full,
         held_out=held_out,
         training=training,
-        yields=yields_of(problem, sums),
+        yields=yields,
         yardsticks=references,
         history=candidate.history,
         folds=() if candidate.history is None else candidate.folds,
@@ -419,7 +423,8 @@ def _prepare(
     if all(isinstance(value, Cells) for value in values):
         check_dimension(len(values[0].grid.features))
         points = points_from_cells(samples, in_window=None if window is None else in_window)
-        return points, PointTally(points)
+        inside = None if window is None else points_from_cells(samples, in_window=[*samples])
+        return points, PointTally(points, inside=inside)
     if all(is_histogram(value) for value in values):
         if window is not None:
             raise OptimisationError("window_gev: needs events with masses (got histograms)")
