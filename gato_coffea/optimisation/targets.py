@@ -15,11 +15,29 @@ from gato_coffea.optimisation.problem import Densities, Problem
 from gato_coffea.optimisation.result import effective_entries
 from gato_coffea.optimisation.smoothing import Estimate, smooth_densities
 from gato_coffea.optimisation.tilting import without_negative
+from gato_coffea.optimisation.weights import (
+    NOT_CHOSEN,
+    Degrees,
+    background_by_place,
+    events_per_entry,
+    rare_among_lighter,
+    weight_loss,
+    without_sign,
+)
 
 CALIBRATION_ENTRIES = 100
 """Effective background entries of a region in which estimate and events are made to agree."""
 
 CALIBRATION_REGIONS = 200
+
+MANY_WEIGHTS = 10.0
+"""Events over effective entries from which on the weights are looked at one by one.
+
+Below, most of what the events know is left where all of them are taken together.
+"""
+
+EventSums = tuple[FloatArray, FloatArray, FloatArray]
+"""Sums of weights, of their squares, and events, each ``(processes, P)``; see `Problem.sums`."""
 
 MASS_PRIOR_ENTRIES = 100.0
 """How many entries the overall mean mass counts for in a region."""
@@ -38,19 +56,76 @@ class TrainingSet:
 
 
 def training_sets(problem: Problem) -> list[TrainingSet]:
-    """All events first; then, where there are folds, all events but those of each fold."""
+    """All events first; then, where there are folds, all events but those of each fold.
+
+    Where weights differ by orders of magnitude, they are taken as a function of the place
+    (`weights`) if that foretells those of the events held out better than one mean weight does.
+    """
+    if problem.smooth and _weights_differ(problem):
+        found = _sets(problem, by_place=True)
+        if _foretold(problem, [smooth for _, smooth in found[1:]]):
+            return [training for training, _ in found]
+    return [training for training, _ in _sets(problem, by_place=False)]
+
+
+def _sets(problem: Problem, *, by_place: bool) -> list[tuple[TrainingSet, Smooth | None]]:
+    """The sets of `training_sets`, each with the smooth estimate in it."""
     n = problem.points.n_folds
+    estimate_target = _target_by_place if by_place else _target
     everything = problem.training_folds(None)
     raw = problem.densities(everything)
-    target, estimate = _target(problem, raw, everything)
+    target, estimate = estimate_target(problem, raw, problem.sums(everything))
 
-    def without(fold: int) -> TrainingSet:
+    def without(fold: int) -> tuple[TrainingSet, Smooth | None]:
         folds = problem.training_folds(fold)
         raw = problem.densities(folds)
         _check_fold(problem, raw, fold)
-        return TrainingSet(raw, _target(problem, raw, folds, like=estimate)[0])
+        target, own = estimate_target(problem, raw, problem.sums(folds), like=estimate)
+        return TrainingSet(raw, target), own
 
-    return [TrainingSet(raw, target), *map(without, range(n) if n > 1 else ())]
+    return [(TrainingSet(raw, target), estimate), *map(without, range(n) if n > 1 else ())]
+
+
+def _continuum(problem: Problem) -> slice:
+    """Rows of `Problem.sums` with the backgrounds that are not resonant."""
+    first = len(problem.signals)
+    return slice(first, first + len(problem.continuum))
+
+
+def _weights_differ(problem: Problem) -> bool:
+    """Whether the backgrounds have few effective entries for their number of events."""
+    rows = _continuum(problem)
+    sums = problem.sums(problem.training_folds(None))
+    return events_per_entry(*(each[rows] for each in sums)) > MANY_WEIGHTS
+
+
+def _foretold(problem: Problem, without_fold: Sequence[Smooth | None]) -> bool:
+    """Whether the weights by place have a higher likelihood for events held out than one mean.
+
+    That is one for each process. Without folds no event is held out, and the degrees of the
+    polynomials have chosen already.
+    """
+    rows, gain = _continuum(problem), 0.0
+    for fold, smooth in enumerate(without_fold):
+        assert smooth is not None
+        held_out, seen = (
+            _sizes(problem, [fold], rows),
+            _sizes(problem, problem.training_folds(fold), rows),
+        )
+        for c, mean in enumerate(smooth.weight):
+            (sumw, count), (all_sumw, all_count) = held_out[c], seen[c]
+            if all_sumw.sum() > 0:
+                constant = np.full_like(mean, all_sumw.sum() / all_count.sum())
+                gain += weight_loss(constant, sumw, count) - weight_loss(mean, sumw, count)
+    return not without_fold or gain > 0
+
+
+def _sizes(
+    problem: Problem, folds: Sequence[int], rows: slice
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Each background's sums of weights without their sign, and events, at each point."""
+    each = zip(*(array[rows] for array in problem.sums(folds)), strict=True)
+    return [(without_sign(*own), own[2]) for own in each]
 
 
 def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:
@@ -67,23 +142,29 @@ def _check_fold(problem: Problem, raw: Densities, fold: int) -> None:
 
 @dataclass(frozen=True)
 class Smooth:
-    """How the densities of all events were estimated, which those without a fold start from."""
+    """How the densities of all events were estimated, which those without a fold start from.
+
+    ``places`` and ``weight`` are there where the weights are taken as a function of the place:
+    how each background was estimated, and its mean weight at each point.
+    """
 
     estimate: Estimate
     degrees: tuple[int, ...]
+    places: tuple[Degrees, ...] = ()
+    weight: tuple[FloatArray, ...] = ()
 
 
 def _target(
     problem: Problem,
     raw: Densities,
-    folds: Sequence[int],
+    sums: EventSums,
     *,
     like: Smooth | None = None,
 ) -> tuple[Densities, Smooth | None]:
     """What is to be optimised, and the smooth estimate in it."""
     if not problem.smooth:
         return raw, None
-    sumw, sumw2, count = problem.sums(folds)
+    sumw, sumw2, count = sums
     tilts = [
         without_negative(raw.u, *own, degree=None if like is None else like.degrees[c])
         for c, own in enumerate(zip(sumw, sumw2, count, strict=True))
@@ -107,12 +188,58 @@ def _target(
     return _with_yields(raw, calibrated, regions), smooth
 
 
+def _target_by_place(
+    problem: Problem,
+    raw: Densities,
+    sums: EventSums,
+    *,
+    like: Smooth | None = None,
+) -> tuple[Densities, Smooth]:
+    """As `_target`, with the weights of the backgrounds as functions of the place.
+
+    First the number of background events, each of which counts as one, is estimated like any
+    density; then each background's part of them and its mean weight.
+    """
+    rows = _continuum(problem)
+    number = sums[2][rows].astype(np.float64)
+    counted = replace(raw, background=number.sum(axis=0), variance=number.sum(axis=0), moment=None)
+    sumw, sumw2, count = (array.astype(np.float64) for array in sums)
+    processes = list(zip(sumw[rows].copy(), sumw2[rows].copy(), number, strict=True))
+    sumw[rows] = sumw2[rows] = number
+    events, smooth = _target(problem, counted, (sumw, sumw2, count), like=like)
+    assert smooth is not None
+    rare = rare_among_lighter(sums[0][rows].sum(axis=1), sums[1][rows].sum(axis=1))
+    found = [
+        background_by_place(
+            raw.u,
+            events.background,
+            *own,
+            elsewhere=bool(rare[c]),
+            degrees=NOT_CHOSEN if like is None else like.places[c],
+        )
+        for c, own in enumerate(processes)
+    ]
+    yields = np.sum([one.yields for one in found], axis=0)
+    variance = np.sum([one.variance for one in found], axis=0)
+    moment = None
+    if raw.moment is not None:
+        region = _regions(problem, events)
+        n = int(region.max()) + 1
+        total = np.maximum(np.bincount(region, yields, n), 1e-300)
+        prior = MASS_PRIOR_ENTRIES * np.bincount(region, variance, n) / total
+        moment = yields * regional_mean(raw.moment, raw.background, prior, region)
+    target = replace(events, background=yields, variance=variance, moment=moment)
+    places, weight = tuple(one.degrees for one in found), tuple(one.weight for one in found)
+    return target, replace(smooth, places=places, weight=weight)
+
+
 def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Densities:
     m = len(raw.signal)
     signal, background, resonant = estimate[:m], estimate[m], estimate[m + 1 :]
     moment, peak = None, raw.peak
     if raw.moment is not None:
-        moment = background * regional_mean(raw.moment, raw.background, raw.variance, region)
+        prior = MASS_PRIOR_ENTRIES * raw.variance.sum() / raw.background.sum()
+        moment = background * regional_mean(raw.moment, raw.background, prior, region)
     if raw.peak is not None and len(resonant):
         peak = resonant * np.array([[1.0], [raw.peak[1].sum() / raw.peak[0].sum()]])
     return replace(
@@ -182,14 +309,16 @@ def _excess_scatter(found: FloatArray, foreseen: FloatArray) -> float:
 
 
 def regional_mean(
-    moment: FloatArray, sumw: FloatArray, sumw2: FloatArray, region: IntArray
+    moment: FloatArray, sumw: FloatArray, prior: FloatArray | float, region: IntArray
 ) -> FloatArray:
     """Mean mass of the background around each point: that of its region, drawn to the overall one.
 
     Parameters
     ----------
-    moment, sumw, sumw2
-        Sums of weight times mass, of weights and of their squares, shape ``(P,)``.
+    moment, sumw
+        Sums of weight times mass, and of weights, shape ``(P,)``.
+    prior
+        Sum of weights that the overall mean counts for: one number, or one for each region.
     region
         Region of each point, integers of shape ``(P,)``.
 
@@ -201,7 +330,6 @@ def regional_mean(
     """
     n = int(region.max()) + 1
     mean = moment.sum() / sumw.sum()
-    prior = MASS_PRIOR_ENTRIES * sumw2.sum() / sumw.sum()
     total = np.maximum(np.bincount(region, sumw, n), 0.0)
     shift = np.bincount(region, moment - mean * sumw, n) / (total + prior)
     return np.asarray((mean + shift)[region])
