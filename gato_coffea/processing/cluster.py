@@ -24,7 +24,9 @@ PATIENCE = "GATO_COFFEA_PATIENCE_S"
 PATIENCE_S = 120.0
 """How long no worker may be at hand; for a slow batch system the variable says more."""
 
-DASK_LOGGERS = ("distributed", "distributed.client", "distributed.utils", "tornado.application")
+DASK_LOGGERS = ("distributed", "bokeh", "tornado")
+"""What dask and what it is built on log goes through these; levels below them come and go."""
+
 TOLD_AFTER_S = 10.0
 LOOK_S = 0.5
 MAX_LOST = 8
@@ -38,14 +40,14 @@ logger = logging.getLogger(__name__)
 def _hushed() -> Iterator[None]:
     """Keep dask's own log off the terminal, tracebacks among it: one line tells what matters."""
     loggers = [logging.getLogger(name) for name in DASK_LOGGERS]
-    levels = [found.level for found in loggers]
+    before = [(found.propagate, found.handlers[:]) for found in loggers]
     for found in loggers:
-        found.setLevel(logging.CRITICAL)
+        found.propagate, found.handlers[:] = False, [logging.NullHandler()]
     try:
         yield
     finally:
-        for found, level in zip(loggers, levels, strict=True):
-            found.setLevel(level)
+        for found, (propagate, handlers) in zip(loggers, before, strict=True):
+            found.propagate, found.handlers[:] = propagate, handlers
 
 
 @contextmanager
@@ -60,13 +62,15 @@ def dask_client(client: Any, *, scheduler: str | None, workers: int) -> Iterator
     if client is not None:
         yield client
         return
+    require("distributed", place="executor: dask", otherwise="iterative and futures need none")
+    import distributed  # noqa: F401  (sets up its loggers when it is imported)
+
     with _hushed(), _own_client(scheduler, workers) as connected:
         yield connected
 
 
 @contextmanager
 def _own_client(scheduler: str | None, workers: int) -> Iterator[Any]:
-    require("distributed", place="executor: dask", otherwise="iterative and futures need none")
     from distributed import Client, LocalCluster
 
     if scheduler is not None:

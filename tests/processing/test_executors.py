@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -212,3 +215,11 @@ def test_no_process_is_left_behind(make_analysis: Any) -> None:
     before = len(multiprocessing.active_children())
     run.process(make_analysis(), executor="dask", workers=1, progress=False)
     assert len(multiprocessing.active_children()) == before
+
+
+def test_dask_says_nothing_of_a_cluster_of_our_own(make_analysis: Any, tmp_path: Path) -> None:
+    make_analysis(n=20)
+    script = "import sys; from gato_coffea.workflow.cli import main; main()"
+    command = [sys.executable, "-c", script, "process", str(tmp_path), "-q", "--executor", "dask"]
+    done = subprocess.run([*command, "--workers", "1"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
