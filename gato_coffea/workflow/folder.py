@@ -1,12 +1,13 @@
 """A results folder: files come in when they are complete, and only files of ours are touched.
 
 A stage writes into a folder aside, and its files are moved to their places when it has ended.
-Nothing is replaced that the record of the folder does not list, and nothing is removed that it
-does not list with this very content. Nothing is removed through a link.
+Nothing is replaced or removed that the record of the folder does not list with this very content,
+and nothing through a link. A file of ours that was edited since is set aside under another name.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -19,6 +20,8 @@ from pathlib import Path
 from gato_coffea.errors import OutputError
 from gato_coffea.files import replacing
 from gato_coffea.workflow.provenance import PROVENANCE, FileMark, Provenance
+
+log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 SHOWN = 3
@@ -113,18 +116,52 @@ def stage_aside(output: Path) -> Iterator[Path]:
 
 
 def require_free(output: Path, files: Iterable[str], owned: Mapping[str, FileMark]) -> None:
-    """Refuse to replace files that the record does not list.
+    """Refuse to replace files that the record does not list, and to write through a link.
 
     Raises
     ------
     OutputError
-        If a file of another's has one of the names.
+        If a file of another's has one of the names, or what stands there under a name of ours is
+        a link or lies behind one, unless it is still what a stage has written there.
     """
-    taken = [name for name in files if name not in owned and os.path.lexists(output / name)]
+    there = [name for name in files if os.path.lexists(output / name)]
+    taken = [name for name in there if name not in owned]
     if taken:
         raise OutputError(
             f"{output}: {_listed(taken)}: was not written by gato-coffea and would be replaced; "
             "move it away or choose another --output"
+        )
+    linked = [n for n in there if _behind_link(output, n) and not owned[n].holds(output / n)]
+    if linked:
+        raise OutputError(
+            f"{output}: {_listed(linked)}: is behind a link and was changed since gato-coffea "
+            "wrote it; move it away or choose another --output"
+        )
+
+
+def set_edited_aside(output: Path, files: Iterable[str], owned: Mapping[str, FileMark]) -> None:
+    """Rename files of ours that were edited since, so that what replaces them loses nothing.
+
+    ``summary.json`` becomes ``summary.json.edited``, or ``summary.json.edited2`` and so on where
+    that name is taken.
+
+    Raises
+    ------
+    OutputError
+        If one cannot be renamed.
+    """
+    for name in files:
+        path = output / name
+        if not os.path.lexists(path) or owned[name].holds(path):
+            continue
+        names = (path.with_name(f"{path.name}.edited{n or ''}") for n in (0, *range(2, 1000)))
+        kept = next(p for p in names if not os.path.lexists(p))
+        try:
+            path.rename(kept)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be renamed ({error.strerror or error})") from None
+        log.warning(
+            "%s: was edited, and is made again; the edited file is now %s", path, kept.name
         )
 
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gato_coffea.workflow.folder import move_in, remove_stale, require_free, stage_aside
+from gato_coffea.workflow.folder import (
+    move_in,
+    remove_stale,
+    require_free,
+    set_edited_aside,
+    stage_aside,
+)
 from gato_coffea.workflow.provenance import Provenance, StageRecord, marks_below, measured
 
 
@@ -51,7 +57,8 @@ class Recorder:
         Raises
         ------
         OutputError
-            If a file of another's would be replaced, or a file cannot be written.
+            If a file of another's would be replaced, or one behind a link that was changed since,
+            or a file cannot be written.
         """
         record = Provenance.read(self.output).without([name, *forget])
         self.write(record)
@@ -60,6 +67,7 @@ class Recorder:
                 make(aside)
             files = marks_below(aside)
             require_free(self.output, files, record.owned)
+            set_edited_aside(self.output, files, record.owned)
             stale = {
                 path: mark
                 for path, mark in record.left.items()

@@ -164,3 +164,33 @@ def test_a_lock_whose_folder_vanishes_is_let_go(tmp_path: Path) -> None:
     with locked(folder):
         shutil.rmtree(folder)
     assert not folder.exists()
+
+
+def test_an_edited_result_is_made_again_and_set_aside(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_stage(job, "process")
+    run_stage(job, "optimise")
+    path = job.output / "optimise/result_3.json"
+    made = path.read_text()
+    for text, name in (("first", "result_3.json.edited"), ("second", "result_3.json.edited2")):
+        path.write_text(text)
+        run_stage(job, "optimise")
+        assert path.read_text() == made
+        assert path.with_name(name).read_text() == text
+        assert f"the edited file is now {name}" in caplog.text
+    run_stage(job, "optimise")
+    assert len(list(path.parent.glob("*.edited*"))) == 2
+
+
+def test_a_changed_file_behind_a_link_is_not_replaced(job: Job, tmp_path: Path) -> None:
+    run_stage(job, "process")
+    run_stage(job, "optimise")
+    web = tmp_path / "web"
+    web.mkdir()
+    (web / "summary.json").write_text("mine")
+    shutil.rmtree(job.output / "optimise")
+    (job.output / "optimise").symlink_to(web)
+    with pytest.raises(OutputError, match=r"optimise/summary\.json: is behind a link and was ch"):
+        run_stage(job, "optimise")
+    assert [(p.name, p.read_text()) for p in web.iterdir()] == [("summary.json", "mine")]
