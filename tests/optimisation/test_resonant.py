@@ -86,3 +86,14 @@ def test_what_may_be_resonant() -> None:
     ):
         with pytest.raises(OptimisationError, match=told):
             optimise(samples(1, 100), resonant=resonant, **options, **window)
+
+
+def test_numbers_of_categories_that_train_together_train_like_one_alone() -> None:
+    options = {"signals": ["sig"], "method": "gato", "folds": 2, "epochs": 40, **WINDOW}
+    events = {name: sample for name, sample in samples(3).items() if name != "peak"}
+    together = optimise(events, n_categories=[2, 4], **options)
+    for result in together:
+        assert result.history is not None
+        assert np.isfinite(result.history.loss).all()
+    alone = optimise(events, n_categories=2, **options)
+    assert together[0].training.combined == pytest.approx(alone.training.combined, rel=0.01)
