@@ -20,6 +20,10 @@ from gato_coffea.statistics.counting import Combination, combine, signal_signifi
 CANCELLED = 1e-9
 """What is left of a sum of this relative size is rounding."""
 
+ROUNDING = 1e-9
+"""Relative amount by which a limit may be missed: ten events of equal weight w have
+``(10 w)**2 / (10 w**2)`` effective entries, which in floating point may be just below ten."""
+
 DIGITS = 36
 """Binary digits that `steady` keeps: a relative precision of 1e-11."""
 
@@ -370,7 +374,7 @@ class Problem:
             margin = np.minimum(margin, yields.effective * scale / needed)
         if len(yields.watched):
             margin = np.minimum(margin, self.process_margins(yields, scale=scale).min(axis=0))
-        return margin
+        return margin * (1.0 + ROUNDING)
 
     def process_margins(self, yields: CategoryYields, *, scale: float = 1.0) -> FloatArray:
         """How far each category is from the limits of each of `process_limits`."""

@@ -75,7 +75,9 @@ def deciding_process(problem: Problem, sums: Sums, quoted: Significance) -> Rare
     now, then = (
         figures_of(
             problem.objective,
-            each.category_yields(problem.signals, problem.backgrounds, problem.objective.window),
+            each.category_yields(
+                problem.signals, problem.backgrounds, problem.objective.window, problem.resonant
+            ),
         )[..., 0]
         for each in (sums, more)
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
+from gato_coffea import optimise
 from gato_coffea.categories import EdgeCategories, MixtureCategories
 from gato_coffea.config import Constraints
 from gato_coffea.events.samples import Feature, Points, Sample
@@ -209,3 +211,16 @@ def test_nobody_is_given_events_that_another_needs():
     limits = Constraints(min_effective=0.0, min_background=101.0)
     found, _ = enlarged(limits, tally, categories)
     assert found is categories  # 101 and 99: only one of them can have 101
+
+
+def test_a_category_with_just_the_required_events_is_kept() -> None:
+    rng = np.random.default_rng(5)
+    x = expit(rng.normal(size=(3000, 2)) + np.where(np.arange(3000) < 1000, 1.3, -0.7)[:, None])
+    # Ten of these weights have (10 w)**2 / (10 w**2) effective entries, just below ten.
+    events = {
+        "s": {"x": x[:1000], "weight": np.full(1000, 0.012)},
+        "b": {"x": x[1000:], "weight": np.full(2000, 0.3)},
+    }
+    found = optimise(events, signals=["s"], n_categories=3, method="exact")
+    assert found.n_categories == 3
+    assert found.yields.effective_background.min() == pytest.approx(10.0)

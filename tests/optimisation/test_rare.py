@@ -9,7 +9,7 @@ from scipy.special import expit
 import gato_coffea
 from gato_coffea.config import Constraints
 from gato_coffea.optimisation.rare import nearby_weight
-from gato_coffea.statistics.counting import signal_significances
+from gato_coffea.statistics.counting import profiled_z2, signal_significances
 from gato_coffea.workflow.results import read_results, write_results
 from gato_coffea.workflow.tables import significance_table
 
@@ -75,3 +75,39 @@ def test_the_weight_is_that_of_the_nearest_events():
     sumw, sumw2 = np.array([6.0, 0.0, 0.0, 0.0, 4.0]), np.array([12.0, 0.0, 0.0, 0.0, 16.0])
     np.testing.assert_array_equal(nearby_weight(sumw, sumw2), [2, 2, 2, 4, 4])
     np.testing.assert_array_equal(nearby_weight(np.zeros(2), np.zeros(2)), 0)
+
+
+def test_an_event_of_a_resonant_background_counts_whole() -> None:
+    # In the window its events are not scaled down like those of the continuum.
+    rng = np.random.default_rng(2)
+    n = {"sig": 10_000, "cont": 80_000, "peak": 60}
+    total = {"sig": 60.0, "cont": 1500.0, "peak": 400.0}
+    scores = {"sig": (6, 2), "cont": (2, 4), "peak": (2, 4)}
+    events = {
+        name: {
+            "x": rng.beta(*scores[name], k),
+            "weight": np.full(k, total[name] / k),
+            "mass": rng.uniform(100, 180, k) if name == "cont" else rng.normal(125, 1.0, k),
+        }
+        for name, k in n.items()
+    }
+    found = gato_coffea.optimise(
+        events,
+        signals=["sig"],
+        resonant=["peak"],
+        n_categories=6,
+        method="exact",
+        window_gev=(122.0, 128.0),
+        mass_range_gev=(100.0, 180.0),
+    )
+    assert found.rare is not None
+    assert found.rare.process == "peak"
+    y, k = found.yields, found.rare.category
+    s = y.sumw[y.processes.index("sig")]
+    peak = y.processes.index("peak")
+    weight = nearby_weight(y.sumw[peak], y.sumw2[peak])[k] * np.eye(len(s))[k]
+    z = [
+        np.sqrt(profiled_z2(s, y.background + w, y.background_sumw2 + w**2).sum())
+        for w in (0 * weight, weight)
+    ]
+    assert found.rare.z_range[0] == pytest.approx(found.held_out.combined * z[1] / z[0], rel=0.01)

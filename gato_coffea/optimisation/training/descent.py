@@ -201,9 +201,7 @@ class _Step:
         background, variance = yields.raw[:, :, None], yields.sumw2[:, :, None]
         margin = tf.math.divide_no_nan(tf.nn.relu(sumw) ** 2, sumw2) / (needed * SAFETY)
         # A category that a smaller number does not have is empty, and nothing of it in the window.
-        after = tf.math.divide_no_nan(
-            tf.nn.relu(background + weight) ** 2, variance + weight**2
-        )
+        after = tf.math.divide_no_nan(tf.nn.relu(background + weight) ** 2, variance + weight**2)
         enough = max(self.constraints.min_effective, 1e-6) * SAFETY
         margin = tf.maximum(margin, (1.0 - asked) * after / enough)
         return tf.reduce_min(margin, axis=2)
