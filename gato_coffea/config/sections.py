@@ -481,9 +481,12 @@ class Exports(Section):
 
 
 class Plots(Section):
-    """How plots look: an experiment's style and what stands beside its name."""
+    """How plots look: an experiment's style and what stands beside its name.
 
-    style: Literal["CMS", "ATLAS", "LHCb", "plain"] = "CMS"
-    label: str = "Simulation"
+    Without a label it is ``Simulation``, and nothing where there are data.
+    """
+
+    style: Literal["CMS", "ATLAS", "LHCb", "plain"] = "plain"
+    label: str | None = None
     com_tev: Positive = 13.0
     signal_scale: Positive | None = None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import hist
 import numpy as np
+import numpy.typing as npt
 
 from gato_coffea.categories.axes import MASS, NOMINAL
 from gato_coffea.errors import InputError
@@ -119,9 +120,19 @@ class Stack:
         """The same without data in any bin that overlaps the window."""
         if self.data is None:
             return self
-        hidden = (self.edges[1:] > window[0]) & (self.edges[:-1] < window[1])
+        hidden = overlapping(self.edges, window)
         data = Contents(*(np.where(hidden, np.nan, part) for part in self.data))
         return replace(self, data=data)
+
+
+def overlapping(edges: FloatArray, window: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """Which bins overlap a window; a common edge, also one that was rounded, is no overlap.
+
+    >>> overlapping(np.array([0.0, 0.1, 0.1 + 0.2, 0.4]), (0.3, 1.0))
+    array([False, False,  True])
+    """
+    slack = EDGE_TOLERANCE * np.diff(edges).min()
+    return np.asarray((edges[1:] > window[0] + slack) & (edges[:-1] < window[1] - slack))
 
 
 def coarse_edges(edges: FloatArray, n_bins: int) -> FloatArray:
@@ -185,7 +196,7 @@ def process_contents(
     if outside is not None:
         names = [a.name for a in picked.axes]
         edges = np.asarray(picked.axes[names.index(MASS)].edges)
-        kept = ~((edges[1:] > outside[0]) & (edges[:-1] < outside[1]))
+        kept = ~overlapping(edges, outside)
         shape = np.ones(len(names), dtype=int)
         shape[names.index(MASS)] = len(kept)
         values, variances = values * kept.reshape(shape), variances * kept.reshape(shape)

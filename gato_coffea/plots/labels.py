@@ -15,7 +15,7 @@ def check_labels(analysis: Analysis) -> None:
         With the first such label, and the place in it.
     """
     labels = {f"discriminants.{d.name}.label": d.label or "" for d in analysis.discriminants}
-    labels["plots.label"] = analysis.plots.label
+    labels["plots.label"] = analysis.plots.label or ""
     if analysis.mass is not None:
         labels["mass.label"] = analysis.mass.label
     for key, label in labels.items():

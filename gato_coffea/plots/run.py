@@ -250,12 +250,16 @@ def _one_dimensional(
 
 def _yields(asked: int, templates: hist.Hist[Any], analysis: Analysis, style: Style) -> Named:
     stack = category_stack(templates, analysis, data=shown_data(analysis))
-    yield (
-        f"yields_{asked}",
-        draw_stack(
-            stack, style, log=True, categories=True, signal_scale=analysis.plots.signal_scale
-        ),
+    mass = analysis.mass
+    figure = draw_stack(
+        stack,
+        style,
+        log=True,
+        categories=True,
+        signal_scale=analysis.plots.signal_scale,
+        y_label=None if mass is None else "Events, {:g} to {:g} GeV".format(*mass.range_gev),
     )
+    yield f"yields_{asked}", figure
     if _has_sidebands(analysis):
         assert analysis.mass is not None
         outside = category_stack(

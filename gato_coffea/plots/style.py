@@ -111,7 +111,7 @@ class Style:
         Integrated luminosity in 1/fb, or None to leave it out.
     """
 
-    experiment: Literal["CMS", "ATLAS", "LHCb", "plain"] = "CMS"
+    experiment: Literal["CMS", "ATLAS", "LHCb", "plain"] = "plain"
     label: str = "Simulation"
     com_tev: float | None = 13.0
     luminosity_per_fb: float | None = None
@@ -120,9 +120,10 @@ class Style:
     def of(cls, analysis: Analysis) -> Style:
         """The style that an analysis file asks for."""
         plots = analysis.plots
+        default = "" if analysis.data_processes else "Simulation"
         return cls(
             experiment=plots.style,
-            label=plots.label,
+            label=default if plots.label is None else plots.label,
             com_tev=plots.com_tev,
             luminosity_per_fb=analysis.luminosity_per_fb,
         )

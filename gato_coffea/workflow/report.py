@@ -31,7 +31,7 @@ CAPTIONS = (
     ("Categories", r"optimised_bins_(\d+)", "The discriminant in {0} optimised bins"),
     ("Categories", r"regions_(\d+)", "Regions of {0} categories; ellipses at one sigma"),
     ("Categories", r"components_(\d+)", "Mixture components of {0} categories"),
-    ("Categories", r"yields_(\d+)", "Yields in {0} categories"),
+    ("Categories", r"yields_(\d+)", "Yields in {0} categories{1}"),
     ("Categories", r"yields_(\d+)_sidebands", "Yields in {0} categories, outside the window"),
     ("Categories", r"uncertainty_(\d+)", "Background and its uncertainty in {0} categories"),
     ("Discriminants", r"discriminant_(.+)_sidebands", "{0}, outside the signal window"),
@@ -104,7 +104,7 @@ def render_report(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    record = provenance or {}
+    record, mass = provenance or {}, analysis.mass
     best = results[use]
     return environment.from_string(TEMPLATE.read_text()).render(
         title=analysis.title or analysis.name,
@@ -128,7 +128,7 @@ def render_report(
         warnings=() if evaluation is None else evaluation["warnings"],
         simulated=any(fit.estimate.simulated for fit in fits),
         fit_notes=[(f.category, note) for f in fits for note in (*f.fit.notes, *f.cautions)],
-        pictures=pictures(plots),
+        pictures=pictures(plots, None if mass is None else mass.range_gev),
         versions=record.get("versions", {}),
         seed=record.get("seed", analysis.optimise.seed),
         stages=record.get("stages", {}),
@@ -283,7 +283,9 @@ def fit_rows(fits: Sequence[CategoryFit]) -> TableView:
     return TableView(header, tuple(rows))
 
 
-def pictures(plots: Sequence[Path]) -> dict[str, list[Picture]]:
+def pictures(
+    plots: Sequence[Path], mass_range: tuple[float, float] | None = None
+) -> dict[str, list[Picture]]:
     """Embedded images by section, in the order of `CAPTIONS`, then the rest.
 
     Raises
@@ -302,21 +304,24 @@ def pictures(plots: Sequence[Path]) -> dict[str, list[Picture]]:
             content = base64.b64encode(path.read_bytes()).decode()
         except OSError as error:
             raise InputError(f"{path}: cannot read plot ({error.strerror})") from None
-        section, caption = caption_of(path)
+        section, caption = caption_of(path, mass_range)
         picture = Picture(section, caption, f"data:{kind};base64,{content}")
         found.setdefault(section, []).append(picture)
     return {section: images for section, images in found.items() if images}
 
 
-def caption_of(path: Path) -> tuple[str, str]:
+def caption_of(path: Path, mass_range: tuple[float, float] | None = None) -> tuple[str, str]:
     """Section and caption of a figure from the name of its file.
 
     >>> caption_of(Path("mass_5_category_2.png"))
     ('Mass', 'Mass in category 2 of 5')
     """
+    whole = ""  # what the tables of yields show is the window
+    if mass_range is not None:
+        whole = " from {:g} to {:g} GeV, the whole mass range".format(*mass_range)
     for section, pattern, caption in CAPTIONS:
         match = re.fullmatch(pattern, path.stem)
         if match:
             moving = " while they were trained" if path.suffix == ".gif" else ""
-            return section, caption.format(*match.groups()) + moving
+            return section, caption.format(*match.groups(), whole) + moving
     return "Other", path.stem.replace("_", " ")

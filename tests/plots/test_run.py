@@ -13,6 +13,7 @@ from gato_coffea.categories import EdgeCategories, MixtureCategories
 from gato_coffea.categories.axes import discriminant_axis, fill_values, mass_axis
 from gato_coffea.categories.templates import templates_from_samples
 from gato_coffea.config import Analysis, parse_analysis
+from gato_coffea.config.sections import Plots
 from gato_coffea.events.samples import Feature, Sample
 from gato_coffea.optimisation.result import History, Result, Significance, Yields
 from gato_coffea.plots import draw_run, run_figures
@@ -205,6 +206,33 @@ def test_data_are_shown_below_a_blinded_score_alone() -> None:
     assert not figures["discriminant_score0"].axes[0].containers
     run["analysis"] = analysis
     assert dict(run_figures(**run))["discriminant_score0"].axes[0].containers
+
+
+def test_the_bin_below_a_blinded_score_is_shown() -> None:
+    run = a_run(2, data=True) | {"results": {}, "fits": {}, "templates": {}}
+    analysis = an_analysis(2, data=True, mass=False)
+    for cut in (0.6, 0.7):  # as an edge, 0.7 is rounded up: np.linspace(0, 1, 41)[28] > 0.7
+        run["analysis"] = analysis.model_copy(update={"blind": {"score1": cut}})
+        ax = dict(run_figures(**run))["discriminant_score1"].axes[0]
+        points = ax.containers[0].lines[0].get_xdata()
+        assert points.max() == pytest.approx(cut - 0.0125)
+
+
+def test_what_is_stamped_on_plots() -> None:
+    for data, label in ((True, ""), (False, "Simulation")):
+        analysis = an_analysis(1, data=data)
+        assert (Style.of(analysis).experiment, Style.of(analysis).label) == ("plain", label)
+    plots = Plots(style="CMS", label="Preliminary")
+    asked = Style.of(analysis.model_copy(update={"plots": plots}))
+    assert (asked.experiment, asked.label) == ("CMS", "Preliminary")
+
+
+def test_yields_say_that_they_are_those_of_the_whole_mass_range() -> None:
+    run = a_run(1, data=False)
+    run |= {"results": {3: run["results"][3]}, "fits": {}}
+    figure = dict(run_figures(**run))["yields_3"]
+    low, high = run["analysis"].mass.range_gev
+    assert figure.axes[0].get_ylabel() == f"Events, {low:g} to {high:g} GeV"
 
 
 def test_data_that_slipped_into_the_window_are_not_drawn() -> None:

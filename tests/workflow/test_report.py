@@ -178,6 +178,10 @@ def test_captions() -> None:
         "Discriminants",
         "score, logarithmic",
     )
+    assert caption_of(Path("yields_5.png"))[1] == "Yields in 5 categories"
+    assert caption_of(Path("yields_5.png"), (100.0, 180.0))[1] == (
+        "Yields in 5 categories from 100 to 180 GeV, the whole mass range"
+    )
     assert caption_of(Path("boundaries_5.gif"))[1].endswith("while they were trained")
     assert caption_of(Path("something_else.png")) == ("Other", "something else")
 
