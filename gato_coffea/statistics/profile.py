@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_coffea.errors import OptimisationError
-from gato_coffea.events.samples import FloatArray
+from gato_coffea.events.samples import BoolArray, FloatArray
 from gato_coffea.statistics.likelihood import Likelihood, Terms
 
 TOLERANCE = 1e-10
@@ -19,6 +19,10 @@ MAX_STEPS = 200
 
 DAMPING = 1e-2
 """First damping of a step that went uphill, in units of the curvature; then it grows tenfold."""
+
+NUDGE = 0.3
+"""Step off a saddle, in standard deviations: where both variations move a yield to the same side,
+the nominal point is a maximum along that parameter, with no slope to follow."""
 
 FLAT = 1e-12
 """Curvature, relative to the largest, that a parameter without any effect is given."""
@@ -86,9 +90,18 @@ def fit(
         if not np.isfinite(gradient).all():
             break
         move = _downhill(curvature, gradient, damping)
-        if (np.abs((gradient * move).sum(axis=-1)) < TOLERANCE).all():
-            return Fit(a=a, terms=terms, steps=step)
         tried = a + move
+        if (np.abs((gradient * move).sum(axis=-1)) < TOLERANCE).all():
+            saddle, along = _saddle(curvature)
+            if not saddle.any():
+                return Fit(a=a, terms=terms, steps=step)
+            sides = [a + NUDGE * along, a - NUDGE * along]
+            values = [
+                likelihood.terms(side, strength=strength, observed=observed).value
+                for side in sides
+            ]
+            lower = np.where((values[0] <= values[1])[..., None], sides[0], sides[1])
+            tried = np.where(saddle[..., None], lower, a)
         there = likelihood.terms(tried, strength=strength, observed=observed)
         # A change that is rounding of the value itself counts as none.
         better = there.value <= terms.value + 1e-13 * (1.0 + np.abs(terms.value))
@@ -139,6 +152,13 @@ def quadratic(
     rows = likelihood.is_signal[:, None]
     weight = np.where(rows, pull[..., None, :], (pull * gamma)[..., None, :])
     return gradient, matrix + likelihood.bends(terms, weight)
+
+
+def _saddle(curvature: FloatArray) -> tuple[BoolArray, FloatArray]:
+    """Whether ``-2 ln L`` falls to both sides of some axis, and the axis, shape ``(..., J)``."""
+    size, axes = np.linalg.eigh(curvature)
+    limit = -1e-6 * np.maximum(np.abs(size).max(axis=-1), 1.0)
+    return size[..., 0] < limit, axes[..., 0]
 
 
 def _downhill(curvature: FloatArray, gradient: FloatArray, damping: FloatArray) -> FloatArray:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,24 @@ def test_a_parameter_without_effect_stays_where_it_is() -> None:
     found = fit(likelihood, strength=np.array([0.0, 1.0]), observed=np.array([11.0, 6.0]))
     assert found.a[1] == 0.0
     assert found.a[0] > 0.1
+
+
+@pytest.mark.parametrize("tested", [0.0, 3.0])
+def test_variations_to_the_same_side(make_model: Make, tested: float) -> None:
+    # With the same yields up and down the nominal point has no slope, and may be a maximum.
+    y = make_model(2, categories=4, variations=2, norms=1).yields
+    assert y.up is not None
+    for factor in (0.9, 1.1):
+        likelihood = Likelihood(yields=replace(y, up=factor * y.up, down=factor * y.up))
+        observed = likelihood.nominal.sum(axis=-2)
+        strength = likelihood.strengths(["s0"], tested)
+        found = fit(likelihood, strength=strength, observed=observed)
+        rng = np.random.default_rng(0)
+        others = [
+            fit(likelihood, strength=strength, observed=observed, start=start).terms.value
+            for start in rng.normal(0, 1.5, (20, 2))
+        ]
+        assert found.terms.value == pytest.approx(min(others), abs=1e-6)
 
 
 def test_a_fit_that_does_not_settle_names_the_parameter(make_model: Make) -> None:
