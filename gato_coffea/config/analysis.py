@@ -26,6 +26,7 @@ from gato_coffea.config.sections import (
     Exports,
     Mass,
     Name,
+    Number,
     Optimisation,
     Plots,
     Positive,
@@ -89,10 +90,10 @@ class Analysis(Section):
     mass: Mass | None = None
     histograms_2d: bool = False
     keep_columns: bool = True
-    blind: Mapping[Name, float] = Field(default_factory=dict)
+    blind: Mapping[Name, Number] = Field(default_factory=dict)
     unblind: bool = False
     event_id: tuple[str, ...] | None = None
-    max_invalid_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_invalid_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
     optimise: Optimisation
     exports: Exports = Exports()
     plots: Plots = Plots()

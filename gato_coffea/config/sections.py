@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from gato_coffea.config.text import NAME_PATTERN
 
@@ -18,9 +25,20 @@ MAX_NAME = 120
 """Results are called by these names, and a file's name takes 255 bytes at most."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=MAX_NAME)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Range = tuple[float, float]
+
+
+def _no_truth(value: Any) -> Any:
+    """Refuse true and false, which would count as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number (got {str(value).lower()})")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_truth), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+Positive = Annotated[Number, Field(gt=0)]
+Count = Annotated[Whole, Field(ge=1)]
+Range = tuple[Number, Number]
 
 AUTO_COUNTS = (2, 3, 5, 8, 12, 20)
 """Numbers of categories that are tried where the number is to be found."""
@@ -30,6 +48,12 @@ MAX_DISCRIMINANTS = 12
 
 MAX_FOLDS = 20
 """Each fold is a training of its own; more of them change no held-out figure by its spread."""
+
+MAX_RESTARTS = 100
+"""The best of so many trainings is found among far fewer; each takes memory and time."""
+
+MAX_EPOCHS = 100_000
+"""A training has come to rest after some hundreds; more of them change nothing but the time."""
 
 RESERVED_AXES = {"weight", "sample", "threads", "process", "variation", "category", "templates"}
 
@@ -127,7 +151,7 @@ class Dataset(Section):
     files: tuple[str, ...] = Field(min_length=1)
     process: Name
     tree: str | None = None
-    cross_section_pb: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    cross_section_pb: Annotated[Number, Field(ge=0)] | None = None
     data: bool = False
     already_normalised: bool = False
     sum_of_weights: SumOfWeights | None = None
@@ -201,7 +225,7 @@ class Discriminant(Section):
     name: Name
     source: str | None = None
     range: Range
-    bins: Annotated[int, Field(ge=2, le=100_000)] = 200
+    bins: Annotated[Whole, Field(ge=2, le=100_000)] = 200
     scale: Literal["linear", "logit", "log"] = "linear"
     label: str | None = None
 
@@ -227,7 +251,7 @@ class Mass(Section):
     source: str
     unit: Literal["GeV", "MeV", "TeV"]
     range_gev: Range
-    bins: Annotated[int, Field(ge=4, le=10_000)] = 80
+    bins: Annotated[Whole, Field(ge=4, le=10_000)] = 80
     window_gev: Range
     sidebands_gev: tuple[Range, ...] | None = Field(default=None, min_length=1)
     blinded: bool = True
@@ -403,7 +427,7 @@ def _cancelled(
 class ProcessConstraints(Section):
     """What every category must hold of one background process."""
 
-    min_effective: Annotated[float, Field(ge=0)]
+    min_effective: Annotated[Number, Field(ge=0)]
 
 
 class Constraints(Section):
@@ -416,12 +440,12 @@ class Constraints(Section):
     category would break ``min_effective``.
     """
 
-    min_effective: Annotated[float, Field(ge=0)] = 10.0
-    min_background: Annotated[float, Field(ge=0)] = 0.0
+    min_effective: Annotated[Number, Field(ge=0)] = 10.0
+    min_background: Annotated[Number, Field(ge=0)] = 0.0
     max_rel_unc: Positive | None = None
     per_process: Mapping[Name, ProcessConstraints] = Field(default_factory=dict)
-    min_effective_per_process: Annotated[float, Field(ge=0)] = 1.0
-    exempt_below: Annotated[float, Field(ge=0, le=1)] = 0.05
+    min_effective_per_process: Annotated[Number, Field(ge=0)] = 1.0
+    exempt_below: Annotated[Number, Field(ge=0, le=1)] = 0.05
 
 
 class Optimisation(Section):
@@ -435,7 +459,7 @@ class Optimisation(Section):
     signals: tuple[Name, ...] = Field(min_length=1)
     backgrounds: tuple[Name, ...] | None = None
     n_categories: Annotated[tuple[Count, ...], Field(min_length=1)] | Literal["auto"] = (5,)
-    use: int | None = None
+    use: Whole | None = None
     combination: Literal["geometric", "quadrature", "sum"] = "geometric"
     method: Literal["gato", "exact", "lloyd"] = "gato"
     kind: Literal["mixture", "edges"] = "mixture"
@@ -443,12 +467,12 @@ class Optimisation(Section):
     mass_window: bool | None = None
     constraints: Constraints = Constraints()
     mc_uncertainty: bool = True
-    systematic: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    restarts: Count = 2
-    folds: Annotated[int, Field(ge=2, le=MAX_FOLDS)] = 5
-    epochs: Count = 250
-    seed: Annotated[int, Field(ge=0)] = 0
-    max_points: Annotated[int, Field(ge=100)] = 4_000
+    systematic: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    restarts: Annotated[Whole, Field(ge=1, le=MAX_RESTARTS)] = 2
+    folds: Annotated[Whole, Field(ge=2, le=MAX_FOLDS)] = 5
+    epochs: Annotated[Whole, Field(ge=1, le=MAX_EPOCHS)] = 250
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    max_points: Annotated[Whole, Field(ge=100)] = 4_000
     smooth: bool = True
 
     @field_validator("n_categories", mode="before")
@@ -477,7 +501,7 @@ class Optimisation(Section):
 class Exports(Section):
     """Categories that are exported though no function describes their mass sidebands."""
 
-    accept_poor_fits: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    accept_poor_fits: tuple[Annotated[Whole, Field(ge=0)], ...] = ()
 
 
 class Plots(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -60,8 +61,28 @@ class _DuplicateError(ValueError):
     """A key that stands twice in one mapping."""
 
 
+class _NumberError(ValueError):
+    """A number that YAML 1.1 reads as another than it seems."""
+
+
+SURPRISING = re.compile(r"[-+]?(0[0-9]+|[^_:]*[_:].*)")
+"""Numbers with a zero in front (octal), with ``_`` (left out) or with ``:`` (of base 60)."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error: the second would replace the first."""
+    """YAML without surprises: a key that stands twice is an error, and so is an odd number.
+
+    The second of two keys would replace the first; ``010`` would be eight.
+    """
+
+    def plain_number(self, node: yaml.ScalarNode) -> int | float:
+        if SURPRISING.fullmatch(node.value):
+            raise _NumberError(
+                f"line {node.start_mark.line + 1}: {node.value} is read as another number in "
+                "YAML; write it with digits alone, or in quotes if it is text"
+            )
+        whole = node.tag.endswith("int")
+        return self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
@@ -92,6 +113,10 @@ class _Loader(yaml.SafeLoader):
         node.value = list(last.values())
 
 
+for _tag in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.plain_number)
+
+
 def read_yaml(text: str) -> Any:
     """Content of a YAML text.
 
@@ -102,7 +127,7 @@ def read_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_Loader)
-    except _DuplicateError:
+    except (_DuplicateError, _NumberError):
         raise
     except RecursionError:
         raise ValueError("is nested too deeply") from None

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from gato_coffea.categories import Categories
 from gato_coffea.config import MAX_FOLDS, Constraints
+from gato_coffea.config.sections import MAX_EPOCHS, MAX_RESTARTS
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Cells, Feature, Points, points_from_cells
 from gato_coffea.optimisation.baselines import better_yardsticks, many_categories, yardsticks
@@ -51,6 +52,7 @@ from gato_coffea.optimisation.result import MANY, Result, Significance, Yardstic
 from gato_coffea.optimisation.search import Candidate, Kind, Method, Search
 from gato_coffea.optimisation.settings import (
     check_choice,
+    check_flags,
     check_fraction,
     check_method,
     check_whole,
@@ -289,13 +291,13 @@ def optimise(
     check_method(method)
     check_choice("kind", kind, get_args(Kind))
     check_whole("folds", folds, least=1, most=MAX_FOLDS)
-    for key, value, least in (
-        ("seed", seed, 0),
-        ("restarts", restarts, 1),
-        ("epochs", epochs, 1),
-        ("max_points", max_points, 100),
-    ):
-        check_whole(key, value, least=least)
+    check_whole("restarts", restarts, least=1, most=MAX_RESTARTS)
+    check_whole("epochs", epochs, least=1, most=MAX_EPOCHS)
+    check_whole("seed", seed, least=0)
+    check_whole("max_points", max_points, least=100)
+    check_flags(
+        mc_uncertainty=mc_uncertainty, smooth=smooth, unweighted=unweighted, progress=progress
+    )
     check_fraction("systematic", systematic)
     samples = nominal_histograms(samples)
     backgrounds = checked_backgrounds(samples, signals, backgrounds)

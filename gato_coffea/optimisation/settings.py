@@ -55,6 +55,19 @@ def check_whole(key: str, value: Any, *, least: int, most: int | None = None) ->
         raise OptimisationError(f"{key}: must be a whole number from {allowed} (got {value!r})")
 
 
+def check_flags(**flags: Any) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises
+    ------
+    OptimisationError
+        With the first such value.
+    """
+    for key, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            raise OptimisationError(f"{key}: must be True or False (got {value!r})")
+
+
 def check_fraction(key: str, value: Any) -> None:
     """Refuse what is no number between zero, included, and one.
 
@@ -164,8 +177,9 @@ def checked_bins(bins: Sequence[int] | None, *, kind: str, method: str) -> tuple
         raise OptimisationError(
             f"bins_per_discriminant: needs kind edges and method gato (got {kind}, {method})"
         )
-    listed = isinstance(bins, Sequence) and not isinstance(bins, str)
-    if not listed or not bins or not all(isinstance(n, int) and n >= 1 for n in bins):
+    listed = isinstance(bins, Sequence) and not isinstance(bins, str | bytes | bytearray)
+    whole = listed and all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in bins)
+    if not whole or not bins:
         raise OptimisationError(
             f"bins_per_discriminant: must be whole numbers above zero (got {bins!r})"
         )

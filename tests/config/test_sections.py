@@ -80,3 +80,19 @@ def test_a_variation_is_said_in_one_way() -> None:
     for wrong in ({}, {"replace": "a", "multiply": "b"}):
         with pytest.raises(ValueError, match="give exactly one of replace, multiply"):
             weight(xUp=wrong)
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [
+        (section, name)
+        for section in (Constraints, Optimisation, Mass, Discriminant)
+        for name, field in section.model_fields.items()
+        if any(kind in str(field.annotation) for kind in ("int", "float"))
+    ],
+)
+def test_no_number_is_true_or_false(section: Any, field: str) -> None:
+    for value in (True, (True, False), ((True, False),)):
+        with pytest.raises(ValidationError) as raised:
+            section.model_validate({field: value})
+        assert field in {e["loc"][0] for e in raised.value.errors()}

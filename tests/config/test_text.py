@@ -94,3 +94,15 @@ def test_values_are_shown_short() -> None:
         bomb = [bomb] * 9
     assert len(shown(bomb)) < 2000
     assert shown("half") == "'half'"
+
+
+@pytest.mark.parametrize("number", ["1_0", "010", "1:30", "1_0.5", "-0_1"])
+def test_numbers_that_yaml_reads_otherwise_are_refused(number: str) -> None:
+    with pytest.raises(ValueError, match=rf"^line 2: {number} is read as another number in YAML"):
+        read_yaml(f"a: 1\nb: {number}")
+    assert read_yaml(f"b: '{number}'") == {"b": number}
+
+
+def test_plain_numbers_are_read() -> None:
+    text = "[0, 10, -3, 0.5, 00.5, 1.0e-3, 0x10, .inf]"
+    assert read_yaml(text) == [0, 10, -3, 0.5, 0.5, 1e-3, 16, float("inf")]

@@ -258,6 +258,20 @@ def test_constraints_that_fail_only_where_a_fold_is_left_out(
         ({"signals": [["s"]]}, "signals: must be a list of processes (got [['s']])"),
         ({"backgrounds": 5}, "backgrounds: must be a list of processes (got 5)"),
         ({"backgrounds": []}, "backgrounds: no process is left as background"),
+        ({"mc_uncertainty": "no"}, "mc_uncertainty: must be True or False (got 'no')"),
+        ({"smooth": 0}, "smooth: must be True or False (got 0)"),
+        ({"unweighted": None}, "unweighted: must be True or False (got None)"),
+        ({"progress": [1]}, "progress: must be True or False (got [1])"),
+        ({"restarts": 10**30}, "restarts: must be a whole number from 1 to 100 (got 1000"),
+        ({"epochs": 10**30}, "epochs: must be a whole number from 1 to 100000 (got 1000"),
+        (
+            {"bins_per_discriminant": b"a", "kind": "edges", "method": "gato"},
+            "bins_per_discriminant: must be whole numbers above zero (got b'a')",
+        ),
+        (
+            {"bins_per_discriminant": [True], "kind": "edges", "method": "gato"},
+            "bins_per_discriminant: must be whole numbers above zero (got [True])",
+        ),
     ],
 )
 def test_settings_of_the_wrong_kind(options: Any, expected: str) -> None:
