@@ -288,6 +288,8 @@ def _decode_label(parameters: Mapping[str, Any], size: int) -> IntArray:
 
 def _decode_features(content: Any) -> tuple[Feature, ...]:
     features = tuple(Feature(**f) for f in content)
+    if any("scale" not in f for f in content):  # another scale assigns events otherwise
+        raise ValueError(f"a feature must say its scale, one of {', '.join(get_args(Scale))}")
     if not features or len({f.name for f in features}) < len(features):
         raise ValueError("features must be one or more, of different names")
     for f in features:

@@ -197,6 +197,14 @@ def test_coffea_files(tmp_path: Path) -> None:
             read_histograms(path)
 
 
+def test_a_feature_without_scale_is_refused(tmp_path: Path) -> None:
+    content = mixture()
+    del content["features"][0]["scale"]
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    with pytest.raises(GatoError, match=r"c\.json: .*a feature must say its scale"):
+        Categories.load(tmp_path / "c.json")
+
+
 def test_analysis_files(small: Any, tmp_path: Path) -> None:
     path = tmp_path / "analysis.yaml"
     path.write_text(yaml.safe_dump(small.content))
