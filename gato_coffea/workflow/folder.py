@@ -73,11 +73,25 @@ def require_ours(output: Path, names: Iterable[str]) -> None:
             found += [str(inner.relative_to(output)) for inner in _entries(path)]
         elif os.path.lexists(path):
             found.append(name)
+    if found and _looks_damaged(output):
+        raise OutputError(
+            f"{output / PROVENANCE}: the record of this results folder is damaged, so it is not "
+            "known which files are gato-coffea's; remove the folder or choose another --output"
+        )
     if found:
         raise OutputError(
             f"{output}: is no results folder of gato-coffea, and holds {_listed(found)} under "
             "names that are written; choose another --output"
         )
+
+
+def _looks_damaged(output: Path) -> bool:
+    """Whether a record that cannot be read begins as those that are written here."""
+    try:
+        start = (output / PROVENANCE).read_bytes()[:200]
+    except OSError:
+        return False
+    return b'"versions"' in start
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -194,3 +194,11 @@ def test_a_changed_file_behind_a_link_is_not_replaced(job: Job, tmp_path: Path) 
     with pytest.raises(OutputError, match=r"optimise/summary\.json: is behind a link and was ch"):
         run_stage(job, "optimise")
     assert [(p.name, p.read_text()) for p in web.iterdir()] == [("summary.json", "mine")]
+
+
+def test_a_damaged_record_is_called_so(job: Job) -> None:
+    run_stage(job, "process")
+    path = job.output / "provenance.json"
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(OutputError, match=r"provenance\.json: the record of .* is damaged"):
+        run_stage(job, "process")
