@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 USER_ERROR = 2
 
+SHOWS_ALL = (
+    "Everything in the file is shown and looked at, data in the signal window too: blinding "
+    "comes with the analysis file."
+)
+
 app = typer.Typer(
     help="Event categories with the best expected significance, from ROOT ntuples to plots.",
     no_args_is_help=True,
@@ -42,8 +47,10 @@ def _options(
 
 def _console() -> Console:
     """A terminal, or a file as wide as the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    console = Console(markup=False, emoji=False)  # what stands in brackets is the user's text
+    if not console.is_terminal:
+        console.width = 160
+    return console
 
 
 def _job(
@@ -112,6 +119,7 @@ def inspect(file: Annotated[str, typer.Argument(metavar="FILE", help="A ROOT fil
 
     trees = inspect_file(file)
     console = _console()
+    console.print(SHOWS_ALL, soft_wrap=True)
     for table in tree_tables(trees):
         console.print(table)
     print(starting_yaml(file, trees))
@@ -350,7 +358,7 @@ def _print_results(job: Job, stage: str, console: Console) -> None:
         content = stages.read_evaluation(job)
         console.print(tables.evaluation_table(content))
         for line in content["explanations"]:
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
         if content["warnings"]:
             console.print(tables.warning_box(content["warnings"]))
 

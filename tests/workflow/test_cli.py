@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import uproot
 import yaml
+from rich.table import Table
 from typer.testing import CliRunner
 
-from gato_coffea.workflow.cli import app, main
+from gato_coffea.workflow.cli import _console, app, main
 
 RUNNER = CliRunner()
 
@@ -141,6 +142,18 @@ def test_inspect_prints_branches_and_a_file_to_start_from(folder: Path) -> None:
     assert done.exit_code == 0
     assert "score" in done.output
     assert "datasets:" in done.output
+    assert "blinding comes with the analysis file" in done.output
+
+
+def test_text_in_square_brackets_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(title="time [s]")
+    table.add_column("mass [bold]")
+    table.add_row("selection[red] :smile:")
+    for shown in ("signals: a[b] [/c]", table):
+        _console().print(shown)
+    printed = capsys.readouterr().out
+    told = ("signals: a[b] [/c]", "time [s]", "mass [bold]", "selection[red] :smile:")
+    assert all(text in printed for text in told)
 
 
 def test_toy_writes_ntuples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
