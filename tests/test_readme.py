@@ -11,6 +11,7 @@ import uproot
 import yaml
 
 from gato_coffea.config import read_analysis
+from gato_coffea.workflow.stages import Job, load_results, run_optimise
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -76,6 +77,35 @@ def test_the_python_of_the_readme_runs(ntuples: Path, capsys: pytest.CaptureFixt
         np.testing.assert_array_equal(a.x, b.x)
         np.testing.assert_array_equal(a.weight, b.weight)
     assert names["output"]["my_count"] == 9000  # type: ignore[index]
+
+
+def test_the_recipe_gives_what_the_command_gives(ntuples: Path) -> None:
+    rng = np.random.default_rng(3)
+    with uproot.recreate(ntuples / "peak.root") as file:
+        columns = {"score": rng.beta(3, 2, 800), "mass": rng.normal(125, 2, 800)}
+        columns["genWeight"] = np.full(800, 2.0)
+        file.mktree("Events", {name: x.dtype for name, x in columns.items()})
+        file["Events"].extend(columns)
+    content = yaml.safe_load((ntuples / "analysis.yaml").read_text())
+    content["datasets"]["ZH"] = {
+        **content["datasets"]["ggH"],
+        "files": "peak.root",
+        "process": "ZH",
+        "cross_section_pb": 0.05,
+    }
+    content["processes"] = {"ZH": {"resonant": True}}
+    content["optimise"]["n_categories"] = [2, 3]
+    (ntuples / "analysis.yaml").write_text(yaml.safe_dump(content))
+    names: dict[str, Any] = {}
+    exec(compile(blocks("python")[1], "README.md", "exec"), names)
+    job = Job.of(names["analysis"], progress=False)
+    names["processed"].save(job.target("process"))
+    run_optimise(job)
+    theirs = load_results(job)
+    for ours in names["results"]:
+        assert ours.yields.resonant == ("ZH",)
+        assert ours.held_out == theirs[ours.asked].held_out
+        assert ours.training == theirs[ours.asked].training
 
 
 def test_the_processor_of_the_readme_on_data(ntuples: Path) -> None:
