@@ -13,7 +13,7 @@ from scipy.ndimage import binary_closing, binary_fill_holes
 from gato_coffea.categories import Categories
 from gato_coffea.categories.axes import MASS
 from gato_coffea.config import Analysis
-from gato_coffea.events.samples import Feature
+from gato_coffea.events.samples import Feature, FloatArray
 from gato_coffea.optimisation.result import Yields
 from gato_coffea.plots.contents import Contents, Interval, Stack, process_contents, stack_of
 from gato_coffea.plots.spectra import Curve, Spectrum
@@ -172,7 +172,8 @@ def spectrum_of(templates: hist.Hist[Any], fit: CategoryFit, analysis: Analysis)
         curve = Curve(
             x=x,
             y=fit.fit.curve(x) * width,
-            error=fit.estimate.scaled.curve_error(x) * width,
+            error=_band(fit, x, mass.window_gev) * width,
+            error_label="68% band" if not fit.spread else "68% band; window: with function",
             per_bin=fit.estimate.expected(edges),
             label=function_label(fit.fit.family),
         )
@@ -189,6 +190,20 @@ def spectrum_of(templates: hist.Hist[Any], fit: CategoryFit, analysis: Analysis)
         label=mass.label,
         text=fit_text(fit),
     )
+
+
+def _band(fit: CategoryFit, x: FloatArray, window: tuple[float, float]) -> FloatArray:
+    """Error of a curve: statistical, and in the window with what other functions say there.
+
+    How far the functions are apart is known of the yield in the window, so relative to it.
+    """
+    statistical = fit.estimate.scaled.curve_error(x)
+    total = fit.fit.window_yield
+    if not fit.spread or not total > 0:
+        return statistical
+    inside = (x >= window[0]) & (x <= window[1])
+    function = np.where(inside, fit.fit.curve(x) * fit.spread / total, 0.0)
+    return np.asarray(np.hypot(statistical, function))
 
 
 def function_label(family: str) -> str:

@@ -42,6 +42,8 @@ class Curve:
         Positions and values to draw, shape ``(P,)``.
     error
         Its standard deviation there, or None.
+    error_label
+        Name of the band that it spans in the legend.
     per_bin
         Integral over each bin, shape ``(n,)``, for the pulls.
     label
@@ -52,6 +54,7 @@ class Curve:
     y: FloatArray
     per_bin: FloatArray
     error: FloatArray | None = None
+    error_label: str = "68% band"
     label: str = "Sideband fit"
 
 
@@ -262,7 +265,7 @@ def _draw_curve(ax: Axes, curve: Curve) -> float:
             color=FIT_COLOUR,
             alpha=0.3,
             lw=0,
-            label="68% band",
+            label=curve.error_label,
             zorder=2,
         )
     return float(np.max(curve.y, initial=0.0))

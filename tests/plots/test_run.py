@@ -235,6 +235,25 @@ def test_yields_say_that_they_are_those_of_the_whole_mass_range() -> None:
     assert figure.axes[0].get_ylabel() == f"Events, {low:g} to {high:g} GeV"
 
 
+def test_the_band_in_the_window_knows_how_far_functions_are_apart() -> None:
+    run = a_run(1, data=True)
+    fit = next(f for f in run["fits"][3] if f.spread)
+    spectrum = spectrum_of(run["templates"][3], fit, run["analysis"])
+    curve = spectrum.curve
+    assert curve is not None
+    assert curve.error is not None
+    width = np.diff(spectrum.edges)[0]
+    statistical = fit.estimate.scaled.curve_error(curve.x) * width
+    inside = (curve.x >= WINDOW[0]) & (curve.x <= WINDOW[1])
+    np.testing.assert_array_equal(curve.error[~inside], statistical[~inside])
+    function = np.sqrt(curve.error**2 - statistical**2)[inside]
+    integral = np.trapezoid(function, curve.x[inside]) / width
+    assert integral == pytest.approx(fit.spread, rel=0.01)
+    legend = draw_spectrum(spectrum, Style()).axes[0].get_legend()
+    assert legend is not None
+    assert "68% band; window: with function" in [t.get_text() for t in legend.get_texts()]
+
+
 def test_data_that_slipped_into_the_window_are_not_drawn() -> None:
     run = a_run(1, data=True)
     templates = run["templates"][3]
