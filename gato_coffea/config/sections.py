@@ -15,11 +15,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     field_validator,
     model_validator,
 )
 
-from gato_coffea.config.text import NAME_PATTERN
+from gato_coffea.config.text import NAME_PATTERN, problem_of
+from gato_coffea.errors import ConfigError
 
 MAX_NAME = 120
 """Results are called by these names, and a file's name takes 255 bytes at most."""
@@ -424,13 +426,28 @@ def _cancelled(
     return tuple(kept), tuple(left)
 
 
-class ProcessConstraints(Section):
+class _Spoken(Section):
+    """A section that is made in Python too, where what is wrong is said in the same words."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            kind = type(self)
+            told = problem_of(error, model=kind, content=values)
+            raise ConfigError(f"{kind.__name__}: {told}") from None
+
+    # inside an analysis file pydantic makes the section itself, and its place stands in the error
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+class ProcessConstraints(_Spoken):
     """What every category must hold of one background process."""
 
     min_effective: Annotated[Number, Field(ge=0)]
 
 
-class Constraints(Section):
+class Constraints(_Spoken):
     """What every category must satisfy, exactly, in the result.
 
     Of the total background ``min_effective`` effective entries, ``min_background`` yield, and at

@@ -13,6 +13,7 @@ from gato_coffea.config.sections import (
     Variation,
     Weight,
 )
+from gato_coffea.errors import ConfigError
 
 MASS: dict[str, Any] = {
     "source": "m",
@@ -96,3 +97,24 @@ def test_no_number_is_true_or_false(section: Any, field: str) -> None:
         with pytest.raises(ValidationError) as raised:
             section.model_validate({field: value})
         assert field in {e["loc"][0] for e in raised.value.errors()}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"min_effective": -1}, "Constraints: min_effective: must be at least 0 (got -1)"),
+        ({"min_backgrund": 1}, "Constraints: min_backgrund: unknown key; did you mean 'min_back"),
+        (
+            {"per_process": {"b": {"min_effective": "x"}}},
+            "Constraints: per_process.b.min_effective: must be a number (got 'x')",
+        ),
+    ],
+)
+def test_constraints_made_in_python_are_told_in_one_line(values: Any, told: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Constraints(**values)
+    assert str(raised.value).startswith(told)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(ValidationError) as inside:  # in a file the place is that of the file
+        Optimisation.model_validate({"signals": ["s"], "constraints": values})
+    assert inside.value.errors()[0]["loc"][0] == "constraints"
