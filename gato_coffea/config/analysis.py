@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -379,8 +381,30 @@ def function_name(source: str) -> str | None:
     return source.removeprefix(FUNCTION_PREFIX) if source.startswith(FUNCTION_PREFIX) else None
 
 
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Modules of a folder can be imported in the block, and are forgotten when it ends.
+
+    Another analysis may then have a module of the same name, and functions travel to workers
+    together with the modules that they use, as those cannot be imported there.
+    """
+    place, before = str(folder.resolve()), set(sys.modules)
+    sys.path.insert(0, place)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(place)
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file).is_relative_to(place):
+                del sys.modules[name]
+
+
 def load_functions(analysis: Analysis) -> dict[str, Callable[..., Any]]:
     """Functions of ``analysis.py`` that the analysis file refers to, by name.
+
+    It may import modules beside it, at its top.
 
     Raises
     ------
@@ -403,7 +427,8 @@ def load_functions(analysis: Analysis) -> dict[str, Callable[..., Any]]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with _importable(path.parent):
+            spec.loader.exec_module(module)
     except Exception as error:  # whatever the user's module raises is told as one line
         raise ConfigError(f"{path}: does not import ({type(error).__name__}: {error})") from error
     found = {}

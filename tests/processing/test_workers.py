@@ -247,3 +247,27 @@ def test_workers_end_with_a_driver_that_is_killed(make_analysis: Any) -> None:
         workers = parent.children()
         os.kill(driver.pid, signal.SIGKILL)
     assert until(lambda: not any(p.is_running() and p.status() != "zombie" for p in workers))
+
+
+HELPED = """
+import helper
+from package.inner import limit
+
+def hard(events):
+    return (events.score > helper.cut()) & (events.score < limit())
+"""
+
+
+def test_functions_import_modules_beside_them(make_analysis: Any, tmp_path: Path) -> None:
+    analysis = make_analysis({"weight.variations": {}}, functions=HELPED, n=40)
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/__init__.py").write_text("")
+    (tmp_path / "package/inner.py").write_text("def limit():\n    return 2.0\n")
+    found = []
+    for text in ("0.5", "0.25"):  # as two analyses in one process, with helpers of one name
+        (tmp_path / "helper.py").write_text(f"value = {text}\n\ndef cut():\n    return value\n")
+        for executor in ("iterative", "futures"):
+            done = run.process(analysis, executor=executor, workers=1, progress=False)
+            found.append(done.cutflow["sig"]["hard"]["events"])
+        assert "helper" not in sys.modules
+    assert found[0] == found[1] < found[2] == found[3]
