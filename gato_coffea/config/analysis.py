@@ -26,6 +26,7 @@ from gato_coffea.config.sections import (
     Dataset,
     Discriminant,
     Exports,
+    Flag,
     Mass,
     Name,
     Number,
@@ -90,10 +91,10 @@ class Analysis(Section):
     selection: str | tuple[str, ...] | None = None
     discriminants: tuple[Discriminant, ...] = Field(min_length=1)
     mass: Mass | None = None
-    histograms_2d: bool = False
-    keep_columns: bool = True
+    histograms_2d: Flag = False
+    keep_columns: Flag = True
     blind: Mapping[Name, Number] = Field(default_factory=dict)
-    unblind: bool = False
+    unblind: Flag = False
     event_id: tuple[str, ...] | None = None
     max_invalid_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
     optimise: Optimisation

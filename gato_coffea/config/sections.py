@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     field_validator,
     model_validator,
@@ -38,6 +39,9 @@ def _no_truth(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_no_truth), Field(allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_no_truth)]
+Flag = Annotated[bool, Strict()]
+"""True or false, and nothing that could be taken for it, as 1 or "yes"."""
+
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[Whole, Field(ge=1)]
 Range = tuple[Number, Number]
@@ -126,7 +130,7 @@ class SumOfWeights(Section):
     branch: str | None = None
     tree: str | None = None
     entry: str | None = None
-    count_events: bool = False
+    count_events: Flag = False
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -154,8 +158,8 @@ class Dataset(Section):
     process: Name
     tree: str | None = None
     cross_section_pb: Annotated[Number, Field(ge=0)] | None = None
-    data: bool = False
-    already_normalised: bool = False
+    data: Flag = False
+    already_normalised: Flag = False
     sum_of_weights: SumOfWeights | None = None
     weight: tuple[str, ...] | None = None
     year: str | None = None
@@ -193,7 +197,7 @@ class Dataset(Section):
 class ProcessSettings(Section):
     """What is said of a process: whether it peaks in the signal window as a signal does."""
 
-    resonant: bool = False
+    resonant: Flag = False
 
 
 def check_datasets(datasets: Mapping[str, Dataset]) -> None:
@@ -256,7 +260,7 @@ class Mass(Section):
     bins: Annotated[Whole, Field(ge=4, le=10_000)] = 80
     window_gev: Range
     sidebands_gev: tuple[Range, ...] | None = Field(default=None, min_length=1)
-    blinded: bool = True
+    blinded: Flag = True
     functions: tuple[Literal["exponential", "power", "bernstein", "laurent"], ...] = Field(
         default=("exponential", "power", "bernstein", "laurent"), min_length=1
     )
@@ -333,7 +337,7 @@ class Variation(Section):
 
     replace: tuple[str, ...] | None = None
     multiply: tuple[str, ...] | None = None
-    normalise: bool = False
+    normalise: Flag = False
 
     @field_validator("replace", "multiply", mode="before")
     @classmethod
@@ -481,16 +485,16 @@ class Optimisation(Section):
     method: Literal["gato", "exact", "lloyd"] = "gato"
     kind: Literal["mixture", "edges"] = "mixture"
     bins_per_discriminant: tuple[Count, ...] | None = None
-    mass_window: bool | None = None
+    mass_window: Flag | None = None
     constraints: Constraints = Constraints()
-    mc_uncertainty: bool = True
+    mc_uncertainty: Flag = True
     systematic: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     restarts: Annotated[Whole, Field(ge=1, le=MAX_RESTARTS)] = 2
     folds: Annotated[Whole, Field(ge=2, le=MAX_FOLDS)] = 5
     epochs: Annotated[Whole, Field(ge=1, le=MAX_EPOCHS)] = 250
     seed: Annotated[Whole, Field(ge=0)] = 0
     max_points: Annotated[Whole, Field(ge=100)] = 4_000
-    smooth: bool = True
+    smooth: Flag = True
 
     @field_validator("n_categories", mode="before")
     @classmethod

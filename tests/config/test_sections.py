@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from gato_coffea.config import parse_analysis, sections
 from gato_coffea.config.sections import (
     Constraints,
     Discriminant,
@@ -118,3 +121,30 @@ def test_constraints_made_in_python_are_told_in_one_line(values: Any, told: str)
     with pytest.raises(ValidationError) as inside:  # in a file the place is that of the file
         Optimisation.model_validate({"signals": ["s"], "constraints": values})
     assert inside.value.errors()[0]["loc"][0] == "constraints"
+
+
+FLAGS = [
+    (section, name)
+    for section in vars(sections).values()
+    if isinstance(section, type) and issubclass(section, sections.Section)
+    for name, field in section.model_fields.items()
+    if "bool" in str(field.annotation)
+]
+
+
+@pytest.mark.parametrize(("section", "name"), FLAGS)
+def test_a_flag_is_true_or_false_and_nothing_like_it(section: Any, name: str) -> None:
+    for value in (1, 0, "yes", "true", "False", 1.0):
+        with pytest.raises(ValidationError) as raised:
+            section.model_validate({name: value})
+        kinds = {e["loc"][0]: e["type"] for e in raised.value.errors()}
+        assert kinds[name] == "bool_type"
+
+
+def test_flags_are_refused_in_one_line(small: Any, tmp_path: Path) -> None:
+    assert {name for _, name in FLAGS} >= {"data", "blinded", "smooth", "normalise", "resonant"}
+    for key in ("datasets.collisions.data", "mass.blinded", "unblind", "keep_columns"):
+        content = small.update(deepcopy(small.content), {key: "yes"})
+        with pytest.raises(ConfigError) as refused:
+            parse_analysis(content, directory=tmp_path)
+        assert str(refused.value) == f"analysis: {key}: must be true or false (got 'yes')"
