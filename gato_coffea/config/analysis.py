@@ -40,6 +40,7 @@ from gato_coffea.config.sections import (
     check_datasets,
     product_names,
 )
+from gato_coffea.config.sizes import check_sizes
 from gato_coffea.config.text import problem_of, read_yaml
 from gato_coffea.errors import ConfigError
 
@@ -135,7 +136,13 @@ class Analysis(Section):
             )
         if self.mass is not None and "mass" in names:
             raise ValueError("discriminants: name 'mass' is taken by the mass section")
-        product_names(names, mass=self.mass is not None, two_dimensional=self.histograms_2d)
+        check_sizes(
+            product_names(names, mass=self.mass is not None, two_dimensional=self.histograms_2d),
+            {d.name: d.bins for d in self.discriminants}
+            | ({} if self.mass is None else {"mass": self.mass.bins}),
+            processes=len(self.all_processes),
+            variations=len(self.weight.variations),
+        )
         if self.luminosity_per_fb is None and any(
             d.cross_section_pb is not None for d in self.datasets.values()
         ):

@@ -13,6 +13,7 @@ import hist
 from gato_coffea.categories.axes import MASS, Axis, discriminant_axis, mass_axis
 from gato_coffea.config import Analysis, Discriminant, Mass
 from gato_coffea.config.sections import product_names
+from gato_coffea.config.sizes import check_sizes
 from gato_coffea.errors import ConfigError
 from gato_coffea.events.samples import Feature, Grid
 
@@ -106,14 +107,19 @@ class Layout:
     @property
     def products(self) -> tuple[tuple[str, ...], ...]:
         """Names of the axes of every histogram; joined by ``_`` they name the histogram."""
+        bins = {d.name: d.bins for d in self.discriminants}
+        if self.mass is not None:
+            bins[MASS] = self.mass.bins
         try:
-            return product_names(
+            products = product_names(
                 [d.name for d in self.discriminants],
                 mass=self.mass is not None,
                 two_dimensional=self.two_dimensional,
             )
+            check_sizes(products, bins)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        return products
 
     def empty(
         self,

@@ -45,3 +45,10 @@ def test_histograms_of_one_name_are_refused() -> None:
     assert len(Layout(discriminants=named).products) == 3
     with pytest.raises(ConfigError, match="of a_b and of a and b would both be called 'a_b'"):
         _ = Layout(discriminants=named, two_dimensional=True).products
+
+
+def test_histograms_that_would_not_fit_are_refused_before_one_is_made() -> None:
+    wide = tuple(Discriminant(name=n, range=(0, 1), bins=100_000) for n in "ab")
+    assert len(Layout(discriminants=wide).products) == 2
+    with pytest.raises(ConfigError, match=r"^histograms_2d: the histogram of a and b would have"):
+        _ = Layout(discriminants=wide, two_dimensional=True).products
