@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from gato_coffea.categories import Categories
 from gato_coffea.config import MAX_FOLDS, Constraints
+from gato_coffea.config.patience import told_if_long
 from gato_coffea.config.sections import MAX_EPOCHS, MAX_RESTARTS
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Cells, Feature, Points, points_from_cells
@@ -361,15 +362,23 @@ def optimise(
             f"(got {len(signals)} signals, combination {combination}); allowed here: gato, lloyd"
         )
     # The matrices are small: more threads of the linear algebra only wait for each other.
+    into = f"{', '.join(map(str, counts))} categories"
+    size = f"{len(points)} points, {points.n_folds} folds, into {into}"
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(1) as beside:
-        for n in counts:
-            search.partitions(n, search.starts)  # kept for both threads
+        first = "exact" if search.additive else "lloyd"
+        with told_if_long(f"optimise: {first} partitions of {size}"):
+            for n in counts:
+                search.partitions(n, search.starts)  # kept for both threads
         references = beside.submit(_references, search)
-        found = candidates(search)
-        results = [
-            _finish(search, *each) for each in zip(found, counts, references.result(), strict=True)
-        ]
-        results = _with_differences(search, found, results)
+        trains = method == "gato"
+        with told_if_long(f"optimise: {method} with {size}", unless=trains and progress):
+            found = candidates(search)
+        with told_if_long(f"optimise: yields and uncertainties of {into}"):
+            results = [
+                _finish(search, *each)
+                for each in zip(found, counts, references.result(), strict=True)
+            ]
+            results = _with_differences(search, found, results)
     record = {
         "package": "gato_coffea",
         "version": __version__,

@@ -23,6 +23,7 @@ from coffea.processor.executor import ExecutorBase, FileMeta, WorkItem
 from gato_coffea import errors
 from gato_coffea.categories import Categories
 from gato_coffea.config import Analysis
+from gato_coffea.config.patience import told_if_long
 from gato_coffea.datasets import Fileset, fileset
 from gato_coffea.datasets.check import check_first_files, diagnose
 from gato_coffea.datasets.root_files import open_tree, opened
@@ -58,6 +59,7 @@ class QuietIterativeExecutor(ExecutorBase):
     """One chunk after the other in this process, without a progress bar."""
 
     retries: int = 0
+    status: bool = False
 
     def __call__(
         self, items: Iterable[Any], function: Callable[[Any], Any], accumulator: Any
@@ -167,9 +169,11 @@ def run_chunks(
         if on_dask:
             pass_over.heavy_input = payload
         retries = 0 if on_dask else engine.retries
-        result, failure = pass_over(
-            work, partial(Runner.automatic_retries, retries, False, task), None
-        )
+        n_files = len({item.filename for item in work})
+        with told_if_long(f"process: {len(work)} chunks of {n_files} files", unless=engine.status):
+            result, failure = pass_over(
+                work, partial(Runner.automatic_retries, retries, False, task), None
+            )
         if failure:
             raise failure
     if on_dask and ERRORS in result["out"]:
