@@ -27,15 +27,18 @@ if TYPE_CHECKING:
     from gato_coffea.processing.processed import Processed
     from gato_coffea.processing.processor import GatoProcessor
     from gato_coffea.sidebands import fit_categories, fit_sidebands
+    from gato_coffea.statistics.uncertainties import Free, Norm
 
 _HOME = {
     "Analysis": "config",
     "Categories": "categories",
     "Constraints": "config",
     "Feature": "events.samples",
+    "Free": "statistics.uncertainties",
     "GatoError": "errors",
     "GatoProcessor": "processing.processor",
     "Layout": "processing.layout",
+    "Norm": "statistics.uncertainties",
     "Processed": "processing.processed",
     "Result": "optimisation.result",
     "collect": "processing.chunk",
@@ -56,9 +59,11 @@ __all__ = [
     "Categories",
     "Constraints",
     "Feature",
+    "Free",
     "GatoError",
     "GatoProcessor",
     "Layout",
+    "Norm",
     "Processed",
     "Result",
     "__version__",

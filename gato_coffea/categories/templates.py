@@ -86,16 +86,18 @@ def fill_templates(
     """
     axis = templates.axes[3]
     in_score = axis.name == categories.features[0].name
-    values = sample.x[:, 0] if in_score else sample.mass
-    if values is None:
-        raise InputError(f"templates: {process}: the events have no mass")
-    weights = {NOMINAL: sample.weight, **sample.variations}
+    variations = [NOMINAL, *sample.variations]
     _check_labels(templates, 0, [process])
-    _check_labels(templates, 1, weights)
-    category = categories.assign(sample.x)
-    values = fill_values(values, axis)
-    for variation, weight in weights.items():
-        templates.fill(process, variation, category, values, weight=weight)
+    _check_labels(templates, 1, variations)
+    nominal = categories.assign(sample.x)
+    for variation in variations:
+        events = sample.varied(variation)
+        values = events.x[:, 0] if in_score else events.mass
+        if values is None:
+            raise InputError(f"templates: {process}: the events have no mass")
+        category = nominal if events.x is sample.x else categories.assign(events.x)
+        at = fill_values(values, axis)
+        templates.fill(process, variation, category, at, weight=events.weight)
 
 
 def templates_from_samples(

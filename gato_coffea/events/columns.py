@@ -13,10 +13,12 @@ import numpy.typing as npt
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0
 
 from gato_coffea.errors import InputError
-from gato_coffea.events.samples import Sample
+from gato_coffea.events.samples import Sample, Variation
 from gato_coffea.files import DAMAGED, replacing
 
-VARIATION = "variation:"
+VARIED = {"weight": "variation:", "x": "variation of x:", "mass": "variation of mass:"}
+"""What the names of the columns of a variation begin with."""
+
 DATA = "is_data"
 
 
@@ -31,7 +33,8 @@ def write_columns(path: str | Path, sample: Sample) -> None:
     arrays = {"x": sample.x, "weight": sample.weight}
     if sample.mass is not None:
         arrays["mass"] = sample.mass
-    arrays |= {VARIATION + name: w for name, w in sample.variations.items()}
+    for name, variation in sample.variations.items():
+        arrays |= {VARIED[column] + name: array for column, array in variation.arrays()}
     integers = {} if sample.fold is None else {"fold": sample.fold}
     flag = {DATA: np.array(sample.data)}
     with replacing(path) as aside, aside.open("wb") as stream:
@@ -94,7 +97,8 @@ def read_columns(path: str | Path) -> Sample:
         n = len(arrays["weight"])
         for name, array in arrays.items():
             wanted = "i" if name == "fold" else "f"
-            shape = (n, *array.shape[1:2]) if name == "x" else (n,)
+            wide = name == "x" or name.startswith(VARIED["x"])
+            shape = (n, *arrays["x"].shape[1:2]) if wide else (n,)
             if array.shape != shape or array.dtype.kind != wanted or array.ndim > 2:
                 raise ValueError(f"{name} has shape {array.shape} and type {array.dtype}")
         return Sample(
@@ -103,8 +107,18 @@ def read_columns(path: str | Path) -> Sample:
             mass=arrays.pop("mass", None),
             fold=arrays.pop("fold", None),
             data=data,
-            variations={name.removeprefix(VARIATION): w for name, w in arrays.items()},
+            variations=_variations(arrays),
         )
     except (OSError, *DAMAGED) as error:
         text = " ".join(str(error).split())
         raise InputError(f"{path}: cannot read columns ({type(error).__name__}: {text})") from None
+
+
+def _variations(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Variation]:
+    """The variations whose columns are left of a file."""
+    found: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    for key, array in arrays.items():
+        for column, prefix in VARIED.items():
+            if key.startswith(prefix):
+                found.setdefault(key.removeprefix(prefix), {})[column] = array
+    return {name: Variation(**columns) for name, columns in found.items()}

@@ -27,6 +27,7 @@ from gato_coffea.events.features import (
     bin_index,
 )
 from gato_coffea.events.folds import event_fold, text_identity
+from gato_coffea.events.variations import Variation, as_variation
 
 __all__ = [
     "MOMENTS",
@@ -39,6 +40,7 @@ __all__ = [
     "Points",
     "Sample",
     "Scale",
+    "Variation",
     "as_sample",
     "bin_index",
     "concatenate",
@@ -70,7 +72,7 @@ class Sample:
     fold
         Fold of each event, shape ``(N,)``, or None: for data, and where no identity is known.
     variations
-        Weights of each variation by name, shape ``(N,)`` each.
+        By name what is different in each: names end in Up and Down, as in jesUp and jesDown.
     data
         Whether these are collision data, which are no background unless they are named as one.
     """
@@ -79,7 +81,7 @@ class Sample:
     weight: FloatArray
     mass: FloatArray | None = None
     fold: IntArray | None = None
-    variations: Mapping[str, FloatArray] = field(default_factory=dict)
+    variations: Mapping[str, Variation] = field(default_factory=dict)
     data: bool = False
 
     def __len__(self) -> int:
@@ -90,7 +92,7 @@ class Sample:
         return replace(
             self,
             weight=self.weight * factor,
-            variations={name: w * factor for name, w in self.variations.items()},
+            variations={name: v.scaled(factor) for name, v in self.variations.items()},
         )
 
     def blocks(self) -> list[Self]:
@@ -105,7 +107,18 @@ class Sample:
             weight=self.weight[mask],
             mass=None if self.mass is None else self.mass[mask],
             fold=None if self.fold is None else self.fold[mask],
-            variations={name: w[mask] for name, w in self.variations.items()},
+            variations={name: v.where(mask) for name, v in self.variations.items()},
+        )
+
+    def varied(self, name: str) -> Self:
+        """The events as a variation has them; the nominal ones where it has nothing of its own."""
+        own = self.variations.get(name, Variation())
+        return replace(
+            self,
+            variations={},
+            x=self.x if own.x is None else own.x,
+            weight=self.weight if own.weight is None else own.weight,
+            mass=self.mass if own.mass is None else own.mass,
         )
 
 
@@ -116,7 +129,8 @@ def as_sample(value: Any, *, name: str) -> Sample:
     ----------
     value
         Columns ``x`` (or ``NN_output``) of shape ``(N,)`` or ``(N, D)``, ``weight`` and,
-        optionally, ``mass`` and ``fold``, each ``(N,)``.
+        optionally, ``mass`` and ``fold``, each ``(N,)``; and ``variations``, by name a
+        `Variation` or a mapping of those columns that differ.
     name
         Process, for error messages.
 
@@ -125,13 +139,8 @@ def as_sample(value: Any, *, name: str) -> Sample:
     InputError
         If a column is missing, of the wrong shape, or not finite.
     """
-    variations: Mapping[str, FloatArray] = {}
     if isinstance(value, Sample):
-        fixed = replace(value, variations={})
-        table = {k: v for k, v in vars(fixed).items() if v is not None}
-        variations = {
-            k: numbers(v, place=f"{name}.variations.{k}") for k, v in value.variations.items()
-        }
+        table: Any = {k: v for k, v in vars(value).items() if v is not None}
     elif hasattr(value, "keys"):
         table = value
     else:
@@ -148,11 +157,19 @@ def as_sample(value: Any, *, name: str) -> Sample:
     if x.ndim != 2 or not x.shape[1]:
         raise InputError(f"{name}.{key}: must have shape (N,) or (N, D) (got {x.shape})")
     fold = _as_folds(table["fold"], name=name) if "fold" in table else None
-    checked = {**columns, **{f"variations.{k}": v for k, v in variations.items()}}
-    for column, array in (checked if fold is None else {**checked, "fold": fold}).items():
+    for column, array in (columns if fold is None else {**columns, "fold": fold}).items():
         if array.shape != (len(x),):
             raise InputError(f"{name}.{column}: must have shape ({len(x)},) (got {array.shape})")
-    _check_finite({key: x, **checked}, name=name)
+    _check_finite({key: x, **columns}, name=name)
+    varied = table.get("variations", {})
+    if not hasattr(varied, "items"):
+        raise InputError(
+            f"{name}.variations: must be a mapping of names to what is different (got {varied!r})"
+        )
+    variations = {
+        k: as_variation(v, place=f"{name}.variations.{k}", n=len(x), dimension=x.shape[1])
+        for k, v in varied.items()
+    }
     return Sample(
         x=x,
         weight=columns["weight"],
@@ -197,7 +214,7 @@ def content_fold(sample: Sample, *, n_folds: int) -> IntArray:
 def concatenate(samples: Sequence[Sample]) -> Sample:
     """The events of several samples as one, in the order given.
 
-    A variation that a sample lacks is its nominal weight there.
+    A variation that a sample lacks is the nominal there.
 
     Raises
     ------
@@ -218,9 +235,22 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
         weight=join(s.weight for s in samples),
         mass=join(s.mass for s in samples),
         fold=join(s.fold for s in samples),
-        variations={n: join(s.variations.get(n, s.weight) for s in samples) for n in names},
+        variations={n: _joined(n, samples) for n in names},
         data=kinds == {True},
     )
+
+
+def _joined(name: str, samples: Sequence[Sample]) -> Variation:
+    """A variation of all samples: its columns are those that differ in any of them."""
+    some = dict.fromkeys(
+        column
+        for s in samples
+        if name in s.variations
+        for column, _ in s.variations[name].arrays()
+    )
+    columns = {column: [getattr(s.varied(name), column) for s in samples] for column in some}
+    whole = {c: arrays for c, arrays in columns.items() if all(a is not None for a in arrays)}
+    return Variation(**{column: np.concatenate(arrays) for column, arrays in whole.items()})
 
 
 @dataclass(frozen=True)

@@ -422,4 +422,6 @@ def _table(name: str, value: Any) -> Any:
     for column, array in known.items():
         if not hasattr(array, "__len__") or isinstance(array, str | bytes):
             raise InputError(f"{name}.{column}: must be an array (got {array!r})")
+    if "variations" in found and not hasattr(value, "columns"):
+        known["variations"] = value["variations"]
     return known

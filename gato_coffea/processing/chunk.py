@@ -20,7 +20,7 @@ from gato_coffea.categories.axes import MASS, NOMINAL, fill_values
 from gato_coffea.categories.templates import fill_templates
 from gato_coffea.errors import ConfigError, InputError
 from gato_coffea.events.columns import write_columns
-from gato_coffea.events.samples import Cells, FloatArray, Sample, content_fold
+from gato_coffea.events.samples import Cells, FloatArray, Sample, Variation, content_fold
 from gato_coffea.processing.event_view import ChunkIdentity, EventView, Quotient, Source
 from gato_coffea.processing.layout import Layout
 
@@ -309,7 +309,7 @@ def _keep(
         x=np.stack([columns[f.name] for f in layout.features], axis=-1),
         weight=columns["weight"],
         mass=columns.get("mass"),
-        variations={k: columns[f"weight.variations.{k}"] for k in varied},
+        variations={k: Variation(weight=columns[f"weight.variations.{k}"]) for k in varied},
         data=data,
     )
     outside = {
@@ -323,17 +323,22 @@ def _keep(
 
 
 def _fill_histograms(layout: Layout, sample: Sample, process: str) -> dict[str, hist.Hist[Any]]:
-    columns = {f.name: sample.x[:, d] for d, f in enumerate(layout.features)}
-    if sample.mass is not None:
-        columns[MASS] = sample.mass
-    values = {name: fill_values(x, layout.axes[name]) for name, x in columns.items()}
-    weights = {NOMINAL: sample.weight, **sample.variations}
-    result = {}
-    for names in layout.products:
-        h = layout.empty(names, processes=[process], variations=list(weights), growth=True)
-        for variation, w in weights.items():
-            h.fill(process, variation, *(values[name] for name in names), weight=w)
-        result["_".join(names)] = h
+    variations = [NOMINAL, *sample.variations]
+    result = {
+        "_".join(names): layout.empty(
+            names, processes=[process], variations=variations, growth=True
+        )
+        for names in layout.products
+    }
+    for variation in variations:
+        events = sample.varied(variation)
+        columns = {f.name: events.x[:, d] for d, f in enumerate(layout.features)}
+        if events.mass is not None:
+            columns[MASS] = events.mass
+        values = {name: fill_values(x, layout.axes[name]) for name, x in columns.items()}
+        for names in layout.products:
+            at = [values[name] for name in names]
+            result["_".join(names)].fill(process, variation, *at, weight=events.weight)
     return result
 
 

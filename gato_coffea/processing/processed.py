@@ -273,7 +273,10 @@ def samples(
         dataset = block["key"][0]
         sample = block_sample(block).scaled(factors.get(dataset, 1.0))
         found = ratios.get(dataset, {})
-        varied = {k: w * found[k] if k in found else w for k, w in sample.variations.items()}
+        varied = {
+            k: replace(v, weight=sample.varied(k).weight * found[k]) if k in found else v
+            for k, v in sample.variations.items()
+        }
         return replace(sample, variations=varied)
 
     return {

@@ -17,7 +17,7 @@ from gato_coffea.categories.templates import (
 )
 from gato_coffea.config import parse_analysis
 from gato_coffea.errors import InputError
-from gato_coffea.events.samples import Feature, Sample
+from gato_coffea.events.samples import Feature, Sample, Variation
 
 
 def analysis_of(*, mass=False, n=1, scale="linear", two_d=True):
@@ -59,7 +59,8 @@ def samples_of(analysis, seed=1, n=2000):
         mass = np.round(rng.uniform(98, 182, n), 1) if analysis.mass is not None else None
         data = process == "obs"
         weight = np.ones(n) if data else rng.normal(0.5, 1.0, n)
-        variations = {} if data else {"puUp": weight * 1.1, "puDown": weight * rng.normal(1, 1, n)}
+        varied = {} if data else {"puUp": weight * 1.1, "puDown": weight * rng.normal(1, 1, n)}
+        variations = {name: Variation(weight=w) for name, w in varied.items()}
         samples[process] = Sample(x=x, weight=weight, mass=mass, variations=variations)
     return samples
 
@@ -95,8 +96,8 @@ def fine_of(analysis, samples):
     for process, sample in reversed(samples.items()):
         columns = [*sample.x.T, *([] if sample.mass is None else [sample.mass])]
         values = [fill_values(c, a) for c, a in zip(columns, axes, strict=True)]
-        for variation, weight in {**sample.variations, NOMINAL: sample.weight}.items():
-            h.fill(process, variation, *values, weight=weight)
+        for variation in (*sample.variations, NOMINAL):
+            h.fill(process, variation, *values, weight=sample.varied(variation).weight)
     return Fine({"_".join(a.name for a in axes): h})
 
 
@@ -205,7 +206,9 @@ def test_missing_histogram_too_many_axes_and_foreign_labels_are_refused():
         templates_from_histograms(Fine({}), edges_of(many), many)
     with pytest.raises(InputError, match=r"unknown process .got 'zjets'; allowed: sig, bkg, obs"):
         templates_from_samples({"zjets": samples["bkg"]}, categories, analysis)
-    odd = Sample(x=np.zeros((1, 1)), weight=np.ones(1), mass=np.ones(1), variations={"jesUp": 1})
+    odd = Sample(
+        x=np.zeros((1, 1)), weight=np.ones(1), mass=np.ones(1), variations={"jesUp": Variation()}
+    )
     with pytest.raises(InputError, match=r"unknown variation .got 'jesUp'"):
         templates_from_samples({"bkg": odd}, categories, analysis)
     massless = Sample(x=np.zeros((1, 1)), weight=np.ones(1))

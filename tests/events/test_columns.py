@@ -11,14 +11,18 @@ import pytest
 
 from gato_coffea.errors import InputError, OutputError
 from gato_coffea.events.columns import read_columns, write_columns
-from gato_coffea.events.samples import Sample
+from gato_coffea.events.samples import Sample, Variation
 
 FULL = Sample(
     x=np.arange(6.0).reshape(3, 2),
     weight=np.array([1.0, -2.0, 0.1]),
     mass=np.array([110.0, 120, 130]),
     fold=np.array([0, 4, 2]),
-    variations={"pileupUp": np.ones(3), "fold": np.zeros(3)},
+    variations={
+        "pileupUp": Variation(weight=np.ones(3)),
+        "fold": Variation(weight=np.zeros(3)),
+        "jesUp": Variation(x=np.ones((3, 2)), mass=np.array([1.0, np.nan, 2.0])),
+    },
 )
 
 
@@ -37,8 +41,11 @@ def test_a_round_trip_is_exact(sample: Sample, tmp_path: Path) -> None:
             assert before.dtype == after.dtype
     assert again.data is sample.data
     assert set(again.variations) == set(sample.variations)
-    for name, weight in sample.variations.items():
-        np.testing.assert_array_equal(weight, again.variations[name])
+    for name, variation in sample.variations.items():
+        before, after = dict(variation.arrays()), dict(again.variations[name].arrays())
+        assert set(before) == set(after)
+        for column, array in before.items():
+            np.testing.assert_array_equal(array, after[column])
     assert [p.name for p in path.parent.iterdir()] == ["columns.npz"]
 
 

@@ -17,6 +17,7 @@ from gato_coffea.events.samples import (
     Feature,
     Grid,
     Sample,
+    Variation,
     as_sample,
     concatenate,
     content_fold,
@@ -31,7 +32,7 @@ def some(n: int, *, seed: int, d: int = 1) -> Sample:
         weight=rng.normal(0.3, 1, n),
         mass=rng.uniform(100, 180, n),
         fold=rng.integers(0, 3, n),
-        variations={"wUp": rng.normal(0.4, 1, n)},
+        variations={"wUp": Variation(weight=rng.normal(0.4, 1, n))},
     )
 
 
@@ -39,7 +40,8 @@ def test_scaled_and_where() -> None:
     sample = some(50, seed=1)
     picked = sample.scaled(2.0).where(np.arange(0, 50, 5))
     np.testing.assert_array_equal(picked.weight, 2 * sample.weight[::5])
-    np.testing.assert_array_equal(picked.variations["wUp"], 2 * sample.variations["wUp"][::5])
+    up = sample.varied("wUp").weight
+    np.testing.assert_array_equal(picked.varied("wUp").weight, 2 * up[::5])
     np.testing.assert_array_equal(picked.mass, sample.mass[::5])  # type: ignore[index]
     assert len(picked) == 10
 
@@ -48,7 +50,12 @@ def test_concatenate_fills_missing_variations_with_the_nominal() -> None:
     first = some(3, seed=1)
     second = Sample(x=np.zeros((2, 1)), weight=np.array([7.0, 8.0]), mass=np.zeros(2))
     both = concatenate([first, second])
-    np.testing.assert_array_equal(both.variations["wUp"][3:], [7, 8])
+    np.testing.assert_array_equal(both.varied("wUp").weight[3:], [7, 8])
+    moved = replace(second, variations={"jesUp": Variation(x=np.ones((2, 1)))})
+    both = concatenate([first, moved])
+    np.testing.assert_array_equal(both.varied("jesUp").x, [*first.x, [1.0], [1.0]])
+    np.testing.assert_array_equal(both.varied("jesUp").weight, both.weight)
+    assert both.variations["jesUp"].weight is None
     assert both.fold is None
     assert both.mass is not None
 
@@ -178,14 +185,14 @@ def test_blocks_hold_all_events_once():
         x=np.arange(n, dtype=float)[:, None],
         weight=np.ones(n),
         fold=np.arange(n) % 3,
-        variations={"up": np.full(n, 2.0)},
+        variations={"up": Variation(weight=np.full(n, 2.0))},
     )
     blocks = sample.blocks()
     assert [len(b) for b in blocks] == [BLOCK, BLOCK, 7]
     together = concatenate(blocks)
     np.testing.assert_array_equal(together.x, sample.x)
     np.testing.assert_array_equal(together.fold, sample.fold)
-    np.testing.assert_array_equal(together.variations["up"], sample.variations["up"])
+    np.testing.assert_array_equal(together.varied("up").weight, sample.varied("up").weight)
     none = sample.where(np.zeros(n, dtype=bool))
     assert [len(b) for b in none.blocks()] == [0]
 
@@ -200,3 +207,38 @@ def test_folds_of_content_know_nothing_else_and_are_even() -> None:
     assert np.abs(np.bincount(folds, minlength=5) - 1000).max() < 140
     zeros = Sample(x=np.array([[0.0], [-0.0]]), weight=np.ones(2))
     assert len(set(content_fold(zeros, n_folds=1000))) == 1
+
+
+def test_variations_of_a_table_of_columns() -> None:
+    x, ones = np.array([0.1, 0.9]), np.ones(2)
+    sample = as_sample(
+        {
+            "x": x,
+            "weight": ones,
+            "variations": {"jesUp": {"x": [0.2, np.nan]}, "pileupUp": 2 * ones},
+        },
+        name="ttbar",
+    )
+    jes, pileup = sample.varied("jesUp"), sample.varied("pileupUp")
+    np.testing.assert_array_equal(jes.x[:, 0], [0.2, np.nan])
+    assert jes.weight is sample.weight
+    np.testing.assert_array_equal(pileup.weight, [2, 2])
+    assert pileup.x is sample.x
+    assert not pileup.variations
+    again = as_sample(sample, name="ttbar")
+    np.testing.assert_array_equal(again.varied("jesUp").x, jes.x)
+
+
+@pytest.mark.parametrize(
+    ("variation", "message"),
+    [
+        (np.ones(3), r"ttbar.variations.jesUp.weight: must have the shape of the nominal, \(2,\)"),
+        ({"x": np.ones((2, 2))}, r"jesUp.x: must have the shape of the nominal, \(2, 1\)"),
+        ({"weight": [1, np.nan]}, "jesUp.weight: 1 of 2 values are NaN or infinite"),
+        ({"score": [1, 2]}, r"jesUp: holds x, weight or mass \(got score\)"),
+    ],
+)
+def test_variations_that_cannot_be_are_refused(variation: Any, message: str) -> None:
+    table = {"x": np.ones(2), "weight": np.ones(2), "variations": {"jesUp": variation}}
+    with pytest.raises(InputError, match=message):
+        as_sample(table, name="ttbar")

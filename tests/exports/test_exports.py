@@ -13,7 +13,7 @@ from gato_coffea.categories import EdgeCategories, MixtureCategories
 from gato_coffea.categories.templates import templates_from_samples
 from gato_coffea.config import parse_analysis
 from gato_coffea.errors import InputError, OutputError
-from gato_coffea.events.samples import Feature, Sample
+from gato_coffea.events.samples import Feature, Sample, Variation
 from gato_coffea.exports import (
     as_edges,
     channels,
@@ -85,7 +85,7 @@ def templates_of(analysis, seed=1):
             x=x[:, None],
             weight=weight,
             mass=mass if analysis.mass is not None else None,
-            variations=variations,
+            variations={name: Variation(weight=w) for name, w in variations.items()},
         )
     return templates_from_samples(samples, CATEGORIES, analysis)
 

@@ -303,7 +303,8 @@ BAD = np.array([0, 1, 2, np.nan, 4, np.inf, 6, 7, 8.0])
         ),
         (
             Sample(x=GOOD["x"], weight=np.ones(9), variations={"jesUp": np.ones(3)}),
-            "bkg.variations.jesUp: must have shape (9,) (got (3,))",
+            "bkg.variations.jesUp.weight: must have the shape of the nominal, (9,), for the same "
+            "events in the same order (got (3,))",
         ),
         (
             Sample(x=BAD[:, None], weight=np.ones(9)),

@@ -48,7 +48,7 @@ def test_columns_and_histograms_by_hand(events: ak.Array) -> None:
     np.testing.assert_array_equal(block["x"], [[0.1], [0.3], [0.6], [1.0], [0.7]])
     np.testing.assert_array_equal(block["weight"], [2, -4, 1, 6, 2])
     np.testing.assert_array_equal(block["mass"], [110, 125, 120, 180, 130])
-    np.testing.assert_array_equal(block["variations"]["wUp"], np.full(5, 2.0))
+    np.testing.assert_array_equal(block["variations"]["wUp"].weight, np.full(5, 2.0))
     h = output["histograms"]["score"]
     # the score of exactly 1 and the mass of exactly 180 lie in their last bins
     np.testing.assert_array_equal(h["p", "nominal", :].values(), [2, -4, 3, 6])
@@ -198,7 +198,7 @@ def test_spooled_columns_have_one_name_a_chunk(events: ak.Array, tmp_path: Path)
     sample = read_columns(block["path"])
     np.testing.assert_array_equal(sample.x, whole["columns"][0]["x"])
     np.testing.assert_array_equal(sample.fold, whole["columns"][0]["fold"])
-    np.testing.assert_array_equal(sample.variations["wUp"], np.full(6, 2.0))
+    np.testing.assert_array_equal(sample.varied("wUp").weight, np.full(6, 2.0))
 
 
 def test_no_events_at_all(events: ak.Array) -> None:

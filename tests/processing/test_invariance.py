@@ -43,8 +43,10 @@ def same(first: Processed, second: Processed) -> None:
         np.testing.assert_array_equal(sample.fold, other.fold)
         np.testing.assert_allclose(sample.weight, other.weight, rtol=RTOL)
         assert set(sample.variations) == set(other.variations)
-        for name, weight in sample.variations.items():
-            np.testing.assert_allclose(weight, other.variations[name], rtol=RTOL)
+        for name in sample.variations:
+            own, others = sample.varied(name), other.varied(name)
+            np.testing.assert_allclose(own.weight, others.weight, rtol=RTOL)
+            np.testing.assert_array_equal(own.x, others.x)
     for process, cells in (first.cells or {}).items():
         assert second.cells is not None
         np.testing.assert_array_equal(cells.key, second.cells[process].key)

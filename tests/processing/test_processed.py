@@ -48,7 +48,7 @@ def test_weights_are_scaled_exactly_once(small_run: Any) -> None:
         assert total.value == pytest.approx(sample.weight.sum(), rel=1e-12)
         assert total.variance == pytest.approx((sample.weight**2).sum(), rel=1e-12)
     up = result.histograms["score"]["sig", "pileupUp", :].sum().value
-    assert up == pytest.approx(sample.variations["pileupUp"].sum(), rel=1e-12)
+    assert up == pytest.approx(sample.varied("pileupUp").weight.sum(), rel=1e-12)
 
 
 def test_labels_in_the_order_of_the_analysis(small_run: Any) -> None:
@@ -239,7 +239,7 @@ def test_a_variation_that_one_dataset_lacks_is_its_nominal(two_eras: Any) -> Non
     result = merged(two_eras, Eras(two_eras, categories=CATEGORIES))
     sample = result.samples["bkg"]
     assert sample.weight.sum() == 420
-    assert sample.variations["eraUp"].sum() == 2 * 210 + 210
+    assert sample.varied("eraUp").weight.sum() == 2 * 210 + 210
     from_columns = templates_from_samples(result.samples, CATEGORIES, two_eras)
     for h in (*result.histograms.values(), result.templates, from_columns):
         assert h["bkg", "nominal", ...].sum(flow=True).value == 420
@@ -311,7 +311,7 @@ def test_a_variation_that_keeps_the_normalisation(
             assert total == pytest.approx(27 * 2000, rel=1e-12)
     shape = result.histograms["score"]["sig", :, :].values()
     assert shape[2] @ np.arange(40) > shape[0] @ np.arange(40) * 1.005
-    assert result.samples["sig"].variations["scaleUp"].sum() == pytest.approx(1000, rel=1e-12)
+    assert result.samples["sig"].varied("scaleUp").weight.sum() == pytest.approx(1000, rel=1e-12)
 
 
 def test_a_variation_far_from_nominal_is_pointed_out(
