@@ -6,8 +6,9 @@ lie on, and from a second pass over the events; one function fills them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Self
 
 import hist
 import numpy as np
@@ -20,6 +21,126 @@ from gato_coffea.events.samples import FloatArray, IntArray, Sample, bin_index
 
 EDGE_TOLERANCE = 1e-6
 """How far a category edge may lie from a fine edge, in units of the fine bin's width."""
+
+
+ALL = "all"
+"""What the one channel is called where the analysis names none."""
+
+
+class Contents(NamedTuple):
+    """Sums of weights and their variances, one a bin."""
+
+    values: FloatArray
+    variances: FloatArray
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Category histograms of every channel, read by the names of processes and variations.
+
+    A question about processes, categories or bins is one about the only channel: of several,
+    `of` picks one.
+
+    Attributes
+    ----------
+    histograms
+        By channel, in weighted storage. Axes ``process``, ``variation`` (nominal first),
+        ``category`` (``0 .. K - 1``, underflow for unassigned events) and the mass in GeV or the
+        first discriminant.
+    """
+
+    histograms: Mapping[str, hist.Hist[Any]]
+
+    @classmethod
+    def single(cls, histogram: hist.Hist[Any]) -> Self:
+        """The templates of an analysis without channels."""
+        return cls({ALL: histogram})
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels."""
+        return tuple(self.histograms)
+
+    def of(self, channel: str) -> Self:
+        """The templates of one channel alone.
+
+        Raises
+        ------
+        InputError
+            If there is no such channel.
+        """
+        if channel not in self.histograms:
+            raise InputError(
+                f"templates: there is no channel {channel!r} (allowed: {', '.join(self.channels)})"
+            )
+        return type(self)({channel: self.histograms[channel]})
+
+    @property
+    def histogram(self) -> hist.Hist[Any]:
+        """The histogram of the only channel.
+
+        Raises
+        ------
+        InputError
+            If there are several channels.
+        """
+        if len(self.histograms) != 1:
+            raise InputError(
+                f"templates: are of several channels ({', '.join(self.channels)}); pick one"
+            )
+        return next(iter(self.histograms.values()))
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of the processes, data last."""
+        return tuple(self.histogram.axes["process"])
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        """Names of the variations, nominal first."""
+        return tuple(self.histogram.axes["variation"])
+
+    @property
+    def n_categories(self) -> int:
+        """Number of categories ``K``."""
+        return int(self.histogram.axes["category"].size)
+
+    @property
+    def binned_in(self) -> str:
+        """Name of what the bins are of: the mass, or the first discriminant."""
+        return str(self.histogram.axes[-1].name)
+
+    @property
+    def edges(self) -> FloatArray:
+        """Edges of the bins, shape ``(bins + 1,)``."""
+        return np.asarray(self.histogram.axes[-1].edges, dtype=np.float64)
+
+    def contents(
+        self, processes: str | Sequence[str], category: int, *, variation: str = NOMINAL
+    ) -> Contents:
+        """Contents of the bins of a category, summed over processes; shape ``(bins,)``.
+
+        Raises
+        ------
+        InputError
+            If a process or the variation is unknown.
+        """
+        h = self.histogram
+        names = [processes] if isinstance(processes, str) else list(processes)
+        rows = positions(h, "process", names)
+        (column,) = positions(h, "variation", [variation])
+        view: Any = h.view(flow=False)[:, column, category]
+        return Contents(*(view[k][rows].sum(axis=0) for k in ("value", "variance")))
+
+    def variations_of(self, process: str) -> list[str]:
+        """Variations that a process has: the nominal one, and those that were filled."""
+        view: Any = self.histogram.view(flow=True)
+        (row,) = positions(self.histogram, "process", [process])
+        return [
+            name
+            for i, name in enumerate(self.variations)
+            if name == NOMINAL or view["variance"][row, i].any()
+        ]
 
 
 class _HasHistograms(Protocol):
@@ -84,11 +205,11 @@ def fill_templates(
     InputError
         If a label is not on its axis, or the templates need a mass that the sample lacks.
     """
-    axis = templates.axes[3]
+    axis = templates.axes[-1]
     in_score = axis.name == categories.features[0].name
     variations = [NOMINAL, *sample.variations]
-    _check_labels(templates, 0, [process])
-    _check_labels(templates, 1, variations)
+    positions(templates, "process", [process])
+    positions(templates, "variation", variations)
     nominal = categories.assign(sample.x)
     for variation in variations:
         events = sample.varied(variation)
@@ -102,7 +223,7 @@ def fill_templates(
 
 def templates_from_samples(
     samples: Mapping[str, Sample], categories: Categories, analysis: Analysis
-) -> hist.Hist[Any]:
+) -> Templates:
     """Templates from the events of each process.
 
     Parameters
@@ -121,12 +242,12 @@ def templates_from_samples(
     templates = empty_templates(analysis, categories.n_categories)
     for process, sample in samples.items():
         fill_templates(templates, sample, process=process, categories=categories)
-    return templates
+    return Templates.single(templates)
 
 
 def templates_from_histograms(
     processed: _HasHistograms, categories: Categories, analysis: Analysis
-) -> hist.Hist[Any]:
+) -> Templates:
     """Templates from fine histograms, without going back to the events.
 
     Parameters
@@ -153,12 +274,9 @@ def templates_from_histograms(
             "use kind edges, keep columns, or make a second pass"
         )
     fine = _fine_histogram(processed.histograms, analysis)
-    n_features = len(categories.features)
-    table = _category_table(categories, fine.axes[2 : 2 + n_features])
+    table = _category_table(categories, [fine.axes[f.name] for f in categories.features])
     templates = empty_templates(analysis, categories.n_categories)
-    _check_labels(templates, 0, fine.axes[0])
-    _check_labels(templates, 1, fine.axes[1])
-    target = [_positions(templates, i, fine.axes[i]) for i in (0, 1)]
+    target = [positions(templates, name, fine.axes[name]) for name in ("process", "variation")]
     source: Any = fine.view(flow=True)
     result: Any = templates.view(flow=True)
     for name in ("value", "variance"):
@@ -166,7 +284,7 @@ def templates_from_histograms(
         result[name][np.ix_(*target)] = _sum_categories(
             contents, table, categories.n_categories, in_score=analysis.mass is None
         )
-    return templates
+    return Templates.single(templates)
 
 
 def check_categories(categories: Categories, analysis: Analysis) -> None:
@@ -177,19 +295,20 @@ def check_categories(categories: Categories, analysis: Analysis) -> None:
         raise InputError(f"categories: made for discriminants {names} (the analysis has {wanted})")
 
 
-def _check_labels(templates: hist.Hist[Any], axis: int, labels: Any) -> None:
-    """A label unknown to the axis would vanish into its flow bin without a word."""
-    known = list(templates.axes[axis])
+def positions(histogram: hist.Hist[Any], axis: str, labels: Iterable[str]) -> list[int]:
+    """Where labels stand on an axis of names.
+
+    Raises
+    ------
+    InputError
+        If one is not there: it would vanish into the flow bin without a word.
+    """
+    known = list(histogram.axes[axis])
     for label in labels:
         if label not in known:
             raise InputError(
-                f"templates: unknown {templates.axes[axis].name} (got {label!r}; "
-                f"allowed: {', '.join(known)})"
+                f"templates: unknown {axis} (got {label!r}; allowed: {', '.join(known)})"
             )
-
-
-def _positions(templates: hist.Hist[Any], axis: int, labels: Any) -> list[int]:
-    known = list(templates.axes[axis])
     return [known.index(label) for label in labels]
 
 

@@ -6,12 +6,11 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import hist
+from typing import TYPE_CHECKING
 
 from gato_coffea.categories import Categories, EdgeCategories
 from gato_coffea.categories.formats import write_root, write_uhi
+from gato_coffea.categories.templates import Templates
 from gato_coffea.config import Analysis
 from gato_coffea.exports.checks import disagreements
 from gato_coffea.exports.comments import model_comments
@@ -36,7 +35,7 @@ N_CELLS = 200
 
 
 def write_exports(
-    templates: hist.Hist[Any],
+    templates: Templates,
     categories: Categories,
     analysis: Analysis,
     folder: str | Path,
@@ -58,7 +57,7 @@ def write_exports(
     Parameters
     ----------
     templates
-        Axes process, variation, category and mass or discriminant.
+        Templates of one channel.
     categories, analysis
         What the templates were made with.
     folder
@@ -101,7 +100,7 @@ def write_exports(
     models = {"counting": channels(templates, analysis, fits=fits)}
     if analysis.mass is not None:
         models["shape"] = channels(templates, analysis, shape=True, fits=fits)
-    names = [own_name(analysis, category) for category in range(len(templates.axes[2]))]
+    names = [own_name(analysis, category) for category in range(templates.n_categories)]
     warnings = {name: disagreements(m, names=names) for name, m in models.items()}
     if result is not None:
         evaluation = evaluate(models, result, combination=analysis.optimise.combination)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import hist
 import numpy as np
 
 from gato_coffea.categories.axes import MASS, NOMINAL
-from gato_coffea.categories.formats import variations_of
+from gato_coffea.categories.templates import Templates
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
@@ -68,7 +66,7 @@ class Channel:
 
 
 def channels(
-    templates: hist.Hist[Any],
+    templates: Templates,
     analysis: Analysis,
     *,
     shape: bool = False,
@@ -85,7 +83,7 @@ def channels(
     Parameters
     ----------
     templates
-        Axes process, variation, category and mass or discriminant.
+        Templates of one channel.
     analysis
         Says which processes are signal, background and data, and what is blinded.
     shape
@@ -104,7 +102,7 @@ def channels(
         If fits are for other categories, no category has a signal beside a background, the window
         cuts a bin, or a signal is derived from data that are blinded.
     """
-    n = len(templates.axes[2])
+    n = templates.n_categories
     if fits is not None and [f.category for f in fits] != list(range(n)):
         raise InputError(
             f"exports: need one sideband fit for each of {n} categories (got {len(fits)} fits)"
@@ -167,7 +165,7 @@ def refuse_poor_fits(fits: Sequence[CategoryFit], *, accepted: Sequence[int]) ->
 class _Source:
     """Templates of one category: its bins, in the window or all, apart or as one."""
 
-    templates: hist.Hist[Any]
+    templates: Templates
     analysis: Analysis
     category: int
     shape: bool
@@ -176,13 +174,13 @@ class _Source:
     @property
     def fine_edges(self) -> FloatArray:
         """Edges of the template's bins."""
-        return np.asarray(self.templates.axes[3].edges, dtype=np.float64)
+        return self.templates.edges
 
     @property
     def bins(self) -> slice:
         """The template's bins that are used."""
         mass = self.analysis.mass
-        if not self.window or mass is None or self.templates.axes[3].name != MASS:
+        if not self.window or mass is None or self.templates.binned_in != MASS:
             return slice(None)
         return slice(
             *(edge_index(e, self.fine_edges, place="mass.window_gev") for e in mass.window_gev)
@@ -197,17 +195,15 @@ class _Source:
 
     def contents(self, process: str, variation: str = NOMINAL) -> tuple[FloatArray, FloatArray]:
         """Yields and variances in the bins of the channel."""
-        axes = self.templates.axes
-        at = [list(axes[i]).index(v) for i, v in ((0, process), (1, variation))]
-        view: Any = self.templates.view(flow=False)[at[0], at[1], self.category]
-        value, variance = (view[name][self.bins] for name in ("value", "variance"))
+        found = self.templates.contents(process, self.category, variation=variation)
+        value, variance = (part[self.bins] for part in found)
         if self.shape:
-            return value.copy(), variance.copy()
+            return value, variance
         return value.sum(keepdims=True), variance.sum(keepdims=True)
 
     def process(self, name: str) -> Process:
         """A process as the templates hold it, negative bins included."""
-        found = variations_of(self.templates, name)
+        found = self.templates.variations_of(name)
         sources = [v.removesuffix("Up") for v in found if v.endswith("Up")]
         values, variances = self.contents(name)
         return Process(

@@ -18,8 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gato_coffea.categories.axes import MASS
+from gato_coffea.categories.templates import Contents
 from gato_coffea.errors import InputError
-from gato_coffea.plots.contents import Contents, Stack, scale_label
+from gato_coffea.plots.contents import Stack, scale_label
 from gato_coffea.plots.significance import draw_comparison, draw_yield_and_uncertainty
 from gato_coffea.plots.stacks import draw_stack_on
 from gato_coffea.plots.style import Style, save_as, styled

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.categories.axes import MASS, NOMINAL
+from gato_coffea.categories.templates import Contents
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import Feature, FloatArray
 from gato_coffea.plots.style import FILLS
@@ -20,13 +21,6 @@ OTHER = "Other"
 EDGE_TOLERANCE = 1e-6
 MAX_SCALE = 1000.0
 PROMINENT = 0.2
-
-
-class Contents(NamedTuple):
-    """Sums of weights and their variances, one a bin."""
-
-    values: FloatArray
-    variances: FloatArray
 
 
 class Interval(NamedTuple):

@@ -6,14 +6,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import hist
 import numpy as np
 from matplotlib.figure import Figure
 
 from gato_coffea.categories import MixtureCategories
 from gato_coffea.categories.axes import MASS
+from gato_coffea.categories.templates import Templates
 from gato_coffea.config import Analysis
 from gato_coffea.optimisation.result import Result
 from gato_coffea.plots.animation import animate_boundaries
@@ -56,7 +55,7 @@ def draw_run(
     analysis: Analysis,
     histograms: Histograms,
     results: Mapping[int, Result],
-    templates: Mapping[int, hist.Hist[Any]],
+    templates: Mapping[int, Templates],
     fits: Mapping[int, Sequence[CategoryFit]],
     use: int,
     animate: bool = True,
@@ -124,7 +123,7 @@ def run_figures(
     analysis: Analysis,
     histograms: Histograms,
     results: Mapping[int, Result],
-    templates: Mapping[int, hist.Hist[Any]],
+    templates: Mapping[int, Templates],
     fits: Mapping[int, Sequence[CategoryFit]],
     use: int,
 ) -> Named:
@@ -248,7 +247,7 @@ def _one_dimensional(
         yield f"components_{asked}", draw_components(components, style)
 
 
-def _yields(asked: int, templates: hist.Hist[Any], analysis: Analysis, style: Style) -> Named:
+def _yields(asked: int, templates: Templates, analysis: Analysis, style: Style) -> Named:
     stack = category_stack(templates, analysis, data=shown_data(analysis))
     mass = analysis.mass
     figure = draw_stack(

@@ -12,10 +12,11 @@ from scipy.ndimage import binary_closing, binary_fill_holes
 
 from gato_coffea.categories import Categories
 from gato_coffea.categories.axes import MASS
+from gato_coffea.categories.templates import Contents, Templates
 from gato_coffea.config import Analysis
 from gato_coffea.events.samples import Feature, FloatArray
 from gato_coffea.optimisation.result import Yields
-from gato_coffea.plots.contents import Contents, Interval, Stack, process_contents, stack_of
+from gato_coffea.plots.contents import Interval, Stack, stack_of
 from gato_coffea.plots.spectra import Curve, Spectrum
 from gato_coffea.sidebands import CategoryFit
 
@@ -93,7 +94,7 @@ def optimised_stack(
 
 
 def category_stack(
-    templates: hist.Hist[Any],
+    templates: Templates,
     analysis: Analysis,
     *,
     data: Sequence[str] = (),
@@ -102,7 +103,7 @@ def category_stack(
 ) -> Stack:
     """Yields by category, in unit bins around the category's number."""
     stack = stack_of(
-        templates,
+        templates.histogram,
         axis="category",
         backgrounds=analysis.backgrounds,
         signals=analysis.optimise.signals if signals is None else signals,
@@ -156,15 +157,14 @@ def occupancy(histograms: Histograms, categories: Categories) -> npt.NDArray[np.
     return np.asarray(binary_fill_holes(closed))
 
 
-def spectrum_of(templates: hist.Hist[Any], fit: CategoryFit, analysis: Analysis) -> Spectrum:
+def spectrum_of(templates: Templates, fit: CategoryFit, analysis: Analysis) -> Spectrum:
     """The mass spectrum of one category with its sideband fit."""
     mass = analysis.mass
     assert mass is not None
-    one: Any = templates[{"category": fit.category}]
-    edges = np.asarray(templates.axes[MASS].edges, dtype=np.float64)
+    edges = templates.edges
     from_data = fit.source == "data"
     processes = analysis.data_processes if from_data else analysis.backgrounds
-    parts = [process_contents(one, p, axis=MASS) for p in processes]
+    points = templates.contents(processes, fit.category)
     width = float(np.diff(edges).mean())
     x = np.linspace(edges[0], edges[-1], 241)
     curve = None
@@ -179,14 +179,14 @@ def spectrum_of(templates: hist.Hist[Any], fit: CategoryFit, analysis: Analysis)
         )
     return Spectrum(
         edges=edges,
-        points=Contents(*(sum(part) for part in zip(*parts, strict=True))),
+        points=points,
         points_label="Data" if from_data else "Background simulation",
         window=mass.window_gev,
         fitted=mass.sidebands,
         blinded=from_data and mass.blinded,
         curve=curve,
-        resonant={p: process_contents(one, p, axis=MASS) for p in analysis.resonant},
-        signals={p: process_contents(one, p, axis=MASS) for p in analysis.optimise.signals},
+        resonant={p: templates.contents(p, fit.category) for p in analysis.resonant},
+        signals={p: templates.contents(p, fit.category) for p in analysis.optimise.signals},
         label=mass.label,
         text=fit_text(fit),
     )

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gato_coffea.categories.templates import Contents
 from gato_coffea.events.samples import FloatArray
-from gato_coffea.plots.contents import Contents, round_scale, scale_label
+from gato_coffea.plots.contents import round_scale, scale_label
 from gato_coffea.plots.style import (
     DASHES,
     FILLS,

@@ -12,7 +12,7 @@ import hist
 import numpy as np
 
 from gato_coffea.categories.axes import NOMINAL, variation_labels
-from gato_coffea.categories.templates import empty_templates
+from gato_coffea.categories.templates import Templates, empty_templates
 from gato_coffea.config import Analysis
 from gato_coffea.datasets import normalisation
 from gato_coffea.datasets.soundness import check_ranges, remarks
@@ -57,7 +57,7 @@ class Processed:
     histograms: Mapping[str, hist.Hist[Any]]
     samples: Mapping[str, Sample] | None
     cells: Mapping[str, Cells] | None
-    templates: hist.Hist[Any] | None = None
+    templates: Templates | None = None
     cutflow: Cutflow = field(default_factory=dict)
     sumw: Mapping[str, float] = field(default_factory=dict)
     n_events: Mapping[str, int] = field(default_factory=dict)
@@ -382,13 +382,13 @@ def _histograms(merger: _Merger) -> dict[str, hist.Hist[Any]]:
     return result
 
 
-def _templates(merger: _Merger) -> hist.Hist[Any] | None:
+def _templates(merger: _Merger) -> Templates | None:
     parts = [part["templates"] for part in merger.output.values() if "templates" in part]
     if not parts:
         return None
     merged = empty_templates(merger.analysis, parts[0].axes["category"].size)
     merger.add(merged, "templates")
-    return merged
+    return Templates.single(merged)
 
 
 def _cutflow(

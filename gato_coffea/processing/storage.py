@@ -15,7 +15,7 @@ import hist
 import numpy as np
 
 from gato_coffea.categories.axes import variation_labels
-from gato_coffea.categories.templates import empty_templates
+from gato_coffea.categories.templates import Templates, empty_templates
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError, OutputError
 from gato_coffea.events.columns import read_arrays, read_columns, write_columns
@@ -90,7 +90,7 @@ def save_processed(processed: Processed, directory: Path) -> None:
     _require_own(directory)
     histograms = dict(processed.histograms)
     if processed.templates is not None:
-        histograms[TEMPLATES] = processed.templates
+        histograms[TEMPLATES] = processed.templates.histogram
     with replacing_folder(directory) as aside:
         np.savez(aside / "histograms.npz", allow_pickle=False, **_contents(histograms))
         save_coffea(histograms, aside / "histograms.coffea")
@@ -104,7 +104,7 @@ def save_processed(processed: Processed, directory: Path) -> None:
             "histograms": list(processed.histograms),
             "n_categories": None
             if processed.templates is None
-            else processed.templates.axes["category"].size,
+            else processed.templates.n_categories,
             "columns": None if processed.samples is None else list(processed.samples),
             "cells": None if processed.cells is None else list(processed.cells),
             **{key: getattr(processed, key) for key in COUNTS},
@@ -134,7 +134,9 @@ def load_processed(directory: Path, analysis: Analysis) -> dict[str, Any]:
         histograms = _read_histograms(directory / "histograms.npz", content, analysis)
         cells, columns = content["cells"], content["columns"]
         return {
-            "templates": histograms.pop(TEMPLATES, None),
+            "templates": Templates.single(histograms.pop(TEMPLATES))
+            if TEMPLATES in histograms
+            else None,
             "histograms": histograms,
             "samples": _read_samples(directory / "columns", columns),
             "cells": None

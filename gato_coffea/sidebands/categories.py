@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import hist
 import numpy as np
 
-from gato_coffea.categories.axes import MASS, NOMINAL
+from gato_coffea.categories.axes import MASS
+from gato_coffea.categories.templates import Templates
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
@@ -107,7 +107,7 @@ class CategoryFit:
         }
 
 
-def fit_categories(templates: hist.Hist[Any], analysis: Analysis) -> list[CategoryFit]:
+def fit_categories(templates: Templates, analysis: Analysis) -> list[CategoryFit]:
     """Fit the mass sidebands of every category.
 
     Data are fitted where the analysis has data, less what simulation expects of resonant
@@ -118,7 +118,7 @@ def fit_categories(templates: hist.Hist[Any], analysis: Analysis) -> list[Catego
     Parameters
     ----------
     templates
-        Axes process, variation, category, mass.
+        Templates of one channel, binned in the mass.
     analysis
         Says the sidebands, the window, the functions and the resonant backgrounds.
 
@@ -130,19 +130,20 @@ def fit_categories(templates: hist.Hist[Any], analysis: Analysis) -> list[Catego
     mass = analysis.mass
     if mass is None:
         raise InputError("sidebands: the analysis has no mass section")
-    axis = templates.axes[3]
-    if axis.name != MASS:
-        raise InputError(f"sidebands: templates are not binned in mass (got {axis.name!r})")
-    edges = np.asarray(axis.edges, dtype=np.float64)
+    if templates.binned_in != MASS:
+        raise InputError(
+            f"sidebands: templates are not binned in mass (got {templates.binned_in!r})"
+        )
+    edges = templates.edges
     window = slice(*(edge_index(e, edges, place="mass.window_gev") for e in mass.window_gev))
     return [
         _category(templates, analysis, category, edges=edges, window=window)
-        for category in range(len(templates.axes[2]))
+        for category in range(templates.n_categories)
     ]
 
 
 def _category(
-    templates: hist.Hist[Any],
+    templates: Templates,
     analysis: Analysis,
     category: int,
     *,
@@ -153,8 +154,8 @@ def _category(
     assert mass is not None
     has_data = bool(analysis.data_processes)
     found = analysis.data_processes if has_data else analysis.continuum
-    sumw, sumw2 = _contents(templates, found, category)
-    peaking = {name: _contents(templates, [name], category) for name in analysis.resonant}
+    sumw, sumw2 = templates.contents(found, category)
+    peaking = {name: templates.contents(name, category) for name in analysis.resonant}
     fitted = [sumw, sumw2]
     if has_data:
         for resonant, resonant2 in peaking.values():
@@ -177,7 +178,7 @@ def _category(
     show = not has_data or not mass.blinded
     inside = float(sumw[window].sum())
     signals = {
-        name: float(_contents(templates, [name], category)[0][window].sum())
+        name: float(templates.contents(name, category)[0][window].sum())
         for name in analysis.optimise.signals
     }
     if has_data and show:
@@ -220,7 +221,7 @@ def shares(yields: Sequence[float]) -> FloatArray:
 
 
 def _leakage(
-    templates: hist.Hist[Any],
+    templates: Templates,
     analysis: Analysis,
     category: int,
     *,
@@ -235,7 +236,7 @@ def _leakage(
     for name in (*analysis.optimise.signals, *analysis.resonant):
         if name in analysis.from_data:  # its weights are made for the window or the sidebands
             continue
-        contents = _contents(templates, [name], category)
+        contents = templates.contents(name, category)
         inside = float(sideband_data(*contents, edges, sidebands=mass.sidebands).sumw.sum())
         if fitted_yield <= 0 or inside <= MAX_LEAKAGE * fitted_yield:
             continue
@@ -253,7 +254,7 @@ def _leakage(
 
 
 def _incompatible(
-    templates: hist.Hist[Any],
+    templates: Templates,
     analysis: Analysis,
     category: int,
     *,
@@ -267,7 +268,7 @@ def _incompatible(
     for name in analysis.continuum:
         if name in analysis.from_data:  # its weights are made for the window or the sidebands
             continue
-        sumw, sumw2 = _contents(templates, [name], category)
+        sumw, sumw2 = templates.contents(name, category)
         found, variance = float(sumw[window].sum()), float(sumw2[window].sum())
         if variance == 0:
             continue
@@ -295,14 +296,3 @@ def _incompatible(
                 f"({deviation:+.1f} standard deviations){advice if deviation > 0 else ''}"
             )
     return notes
-
-
-def _contents(
-    templates: hist.Hist[Any], processes: Sequence[str], category: int
-) -> tuple[FloatArray, FloatArray]:
-    """Sums of weights and of squared weights in the mass bins of a category."""
-    known = list(templates.axes[0])
-    nominal = list(templates.axes[1]).index(NOMINAL)
-    view: Any = templates.view(flow=False)[:, nominal, category]
-    at = [known.index(name) for name in processes if name in known]
-    return view["value"][at].sum(axis=0), view["variance"][at].sum(axis=0)

@@ -36,9 +36,8 @@ PLOT_LIST = "plots.json"
 """Names of the plots, in an order in which they can be read."""
 
 if TYPE_CHECKING:
-    from hist import Hist
-
     from gato_coffea.categories import Categories
+    from gato_coffea.categories.templates import Templates
     from gato_coffea.optimisation.result import Result
     from gato_coffea.processing.processed import Processed
     from gato_coffea.sidebands import CategoryFit
@@ -241,7 +240,7 @@ def run_categorise(job: Job) -> None:
     _write_templates(templates, folder)
 
 
-def _templates(job: Job, categories: Categories) -> tuple[Hist[Any], str]:
+def _templates(job: Job, categories: Categories) -> tuple[Templates, str]:
     """Templates, and what they were made from.
 
     That is the columns, or the fine histograms where the categories' edges lie on their bins. The
@@ -273,20 +272,21 @@ def read_template_source(job: Job) -> str:
     return source
 
 
-def load_templates(job: Job) -> Hist[Any]:
+def load_templates(job: Job) -> Templates:
     """The templates that the stage ``categorise`` has written."""
     from gato_coffea.exports import read_uhi
 
     return read_uhi(job.folder("templates") / "templates.json")
 
 
-def _write_templates(templates: Hist[Any], folder: Path) -> None:
+def _write_templates(templates: Templates, folder: Path) -> None:
     from coffea.util import save
 
     from gato_coffea.exports import write_root, write_uhi
 
     with replacing(folder / "templates.coffea") as aside:
-        save(templates, aside)
+        several = len(templates.channels) > 1
+        save(dict(templates.histograms) if several else templates.histogram, aside)
     write_uhi(templates, folder / "templates.json")
     write_root(templates, folder / "templates.root")
 

@@ -10,6 +10,7 @@ import pytest
 from gato_coffea.categories import EdgeCategories, MixtureCategories
 from gato_coffea.categories.axes import NOMINAL, discriminant_axis, fill_values, mass_axis
 from gato_coffea.categories.templates import (
+    Templates,
     empty_templates,
     fill_templates,
     templates_from_histograms,
@@ -113,8 +114,8 @@ CASES = [
 def test_columns_and_fine_histograms_give_the_same_templates(case):
     analysis = analysis_of(**case)
     samples, categories = samples_of(analysis), edges_of(analysis)
-    columns = templates_from_samples(samples, categories, analysis)
-    fine = templates_from_histograms(fine_of(analysis, samples), categories, analysis)
+    columns = templates_from_samples(samples, categories, analysis).histogram
+    fine = templates_from_histograms(fine_of(analysis, samples), categories, analysis).histogram
     assert columns.axes == fine.axes
     a, b = columns.view(flow=True), fine.view(flow=True)
     # Sums of the same numbers in another order: 1e-12 of the sum of their absolute values.
@@ -128,7 +129,7 @@ def test_columns_and_fine_histograms_give_the_same_templates(case):
 def test_any_split_into_chunks_gives_the_same_templates(case):
     analysis = analysis_of(**case)
     samples, categories = samples_of(analysis), edges_of(analysis)
-    whole = templates_from_samples(samples, categories, analysis)
+    whole = templates_from_samples(samples, categories, analysis).histogram
     total = empty_templates(analysis, categories.n_categories)
     for process, sample in samples.items():
         for start, stop in ((1500, 2000), (0, 7), (7, 1500)):
@@ -152,7 +153,7 @@ def test_templates_by_hand():
         weight=np.array([1.0, 2.0, 3.0, 4.0, -5.0, 7.0]),
         mass=np.array([100.0, 102.5, 180.0, 110.0, 100.1, 181.0]),
     )
-    h = templates_from_samples({"bkg": sample}, categories, analysis)
+    h = templates_from_samples({"bkg": sample}, categories, analysis).histogram
     assert [a.name for a in h.axes] == ["process", "variation", "category", "mass"]
     assert list(h.axes["variation"]) == ["nominal", "puDown", "puUp"]
     assert list(h.axes["process"]) == ["sig", "bkg", "obs"]
@@ -166,6 +167,42 @@ def test_templates_by_hand():
     assert h["sig", sum, sum, sum].value == 0.0
 
 
+def test_templates_are_read_by_name():
+    analysis = analysis_of(mass=True)
+    samples, categories = samples_of(analysis), edges_of(analysis)
+    templates = templates_from_samples(samples, categories, analysis)
+    h = templates.histogram
+    assert templates.channels == ("all",)
+    assert templates.processes == ("sig", "bkg", "obs")
+    assert templates.variations == ("nominal", "puDown", "puUp")
+    assert templates.binned_in == "mass"
+    np.testing.assert_array_equal(templates.edges, np.linspace(100, 180, 17))
+    assert templates.n_categories == 4
+    one = templates.contents("bkg", 2, variation="puUp")
+    np.testing.assert_array_equal(one.values, h["bkg", "puUp", 2, :].values())
+    np.testing.assert_array_equal(one.variances, h["bkg", "puUp", 2, :].variances())
+    both = templates.contents(["sig", "bkg"], 1)
+    total = h["sig", "nominal", 1, :].values() + h["bkg", "nominal", 1, :].values()
+    np.testing.assert_array_equal(both.values, total)
+    assert templates.variations_of("obs") == ["nominal"]
+    assert templates.variations_of("sig") == ["nominal", "puDown", "puUp"]
+    with pytest.raises(InputError, match=r"unknown process .got 'zjets'; allowed: sig, bkg, obs"):
+        templates.contents("zjets", 0)
+    with pytest.raises(InputError, match=r"unknown variation .got 'jesUp'"):
+        templates.contents("sig", 0, variation="jesUp")
+
+
+def test_templates_of_several_channels_are_picked_by_name():
+    h = empty_templates(analysis_of(), 2)
+    templates = Templates({"resolved": h, "boosted": h})
+    assert templates.of("boosted").channels == ("boosted",)
+    assert templates.of("boosted").n_categories == 2
+    with pytest.raises(InputError, match=r"are of several channels \(resolved, boosted\)"):
+        _ = templates.histogram
+    with pytest.raises(InputError, match=r"no channel 'x' \(allowed: resolved, boosted\)"):
+        templates.of("x")
+
+
 def test_gaussian_categories_fill_templates():
     analysis = analysis_of()
     categories = MixtureCategories(
@@ -176,7 +213,7 @@ def test_gaussian_categories_fill_templates():
         log_weights=np.zeros(2),
     )
     samples = samples_of(analysis)
-    h = templates_from_samples(samples, categories, analysis)
+    h = templates_from_samples(samples, categories, analysis).histogram
     inside = categories.assign(samples["sig"].x) >= 0
     expected = samples["sig"].weight[inside].sum()
     assert h["sig", "nominal", :, :].values().sum() == pytest.approx(expected, rel=1e-12)
@@ -228,9 +265,9 @@ def test_second_pass_columns_and_histograms_agree_on_ntuples(make_analysis):
     )
     first = process(analysis, chunksize=150, progress=False)
     second = process(analysis, chunksize=90, progress=False, categories=categories)
-    columns = templates_from_samples(first.samples, categories, analysis)
+    columns = templates_from_samples(first.samples, categories, analysis).histogram
     routes = [second.templates, templates_from_histograms(first, categories, analysis)]
-    for templates in routes:
+    for templates in (route.histogram for route in routes):
         assert templates.axes == columns.axes
         a, b = columns.view(flow=True), templates.view(flow=True)
         np.testing.assert_allclose(a["value"], b["value"], rtol=1e-12, atol=1e-10)

@@ -95,7 +95,7 @@ def test_few_entries_of_a_fit_are_told(tmp_path):
 def test_a_warning_stands_in_the_card_of_its_own_model(tmp_path):
     analysis = analysis_of()
     templates = templates_of(analysis)
-    templates.view()["value"][list(templates.axes[0]).index("ggH")] *= 0.02
+    templates.histogram.view()["value"][templates.processes.index("ggH")] *= 0.02
     fits = fit_categories(templates, analysis)
     z = Significance(99.0, {"ggH": 99.0}, 0.1)
     ones, names = np.ones((2, 2)), ("ggH", "dy")

@@ -100,7 +100,7 @@ def test_root_file_holds_every_template_exactly(tmp_path):
             for n in ("sig", "sig_puUp", "sig_puDown", "b1", "b1_puUp", "b1_puDown", "b2", "obs")
         }
         found = file["category1/b1_puUp"]
-        wanted = templates["b1", "puUp", 1, :]
+        wanted = templates.histogram["b1", "puUp", 1, :]
         np.testing.assert_array_equal(found.values(flow=True), wanted.values(flow=True))
         np.testing.assert_array_equal(found.variances(flow=True), wanted.variances(flow=True))
         np.testing.assert_array_equal(found.axis().edges(), wanted.axes[0].edges)
@@ -275,7 +275,7 @@ def test_counting_channels_hold_the_window():
     assert (first.name, second.name) == ("test_category0", "test_category1")
     assert [p.name for p in first.processes] == ["sig", "b1", "b2"]
     sig, b1, b2 = second.processes
-    window = templates["b1", "nominal", 1, 120j:130j]
+    window = templates.histogram["b1", "nominal", 1, 120j:130j]
     assert b1.values == [window.values().sum()]
     assert b1.errors == [np.sqrt(window.variances().sum())]
     assert b1.shapes["pu"][0] == pytest.approx(1.1 * b1.values)
@@ -295,7 +295,7 @@ def test_data_in_the_window_stay_blind():
     assert not hidden.is_data
     opened = channels(templates, analysis_of(data=True, blinded=False))[0]
     assert opened.is_data
-    assert opened.observed == templates["obs", "nominal", 0, 120j:130j].values().sum()
+    assert opened.observed == templates.histogram["obs", "nominal", 0, 120j:130j].values().sum()
     by_score = analysis_of(data=True, mass=False).model_copy(update={"blind": {"score": 0.8}})
     assert not channels(templates_of(by_score), by_score)[0].is_data
     fits = fit_categories(templates, blind)
@@ -437,7 +437,7 @@ def test_rates_are_the_integrals_of_templates_with_negative_weights(seed, fitted
         at = slice(120j, 130j) if fitted or not shape else slice(None)
 
         def integral(name, category=category, at=at):
-            return templates[name, "nominal", category, at].values().sum()
+            return templates.histogram[name, "nominal", category, at].values().sum()
 
         wanted = {"sig": integral("sig")}
         if fitted:
@@ -458,7 +458,7 @@ def test_rates_are_the_integrals_of_templates_with_negative_weights(seed, fitted
 def test_bins_of_a_shape_have_enough_background():
     analysis = analysis_of()
     templates = templates_of(analysis)
-    view = templates.view()
+    view = templates.histogram.view()
     view["value"][1:3, :, 2, 5:9] = 0.0
     view["variance"][1:3, :, 2, 5:9] = 0.0
     channel = channels(templates, analysis, shape=True)[2]
@@ -468,7 +468,7 @@ def test_bins_of_a_shape_have_enough_background():
     assert len(channel.edges) == len(channel.background) + 1 < 17
     assert channel.edges[[0, -1]].tolist() == [100, 180]
     for process in channel.processes:
-        whole = templates[process.name, "nominal", 2, :].values()
+        whole = templates.histogram[process.name, "nominal", 2, :].values()
         for low, high, value in zip(
             channel.edges, channel.edges[1:], process.values, strict=False
         ):
@@ -491,7 +491,7 @@ def test_the_shape_model_knows_as_much_of_mu_as_a_free_fit_of_all_masses(family,
     content["mass"]["functions"] = [family]
     analysis = parse_analysis(content, directory=Path())
     templates = templates_of(analysis)
-    view = templates.view()
+    view = templates.histogram.view()
     view["value"][0] *= 10
     if not data:
         view["value"][1:] = view["value"][1:].mean(axis=-1, keepdims=True)
@@ -505,7 +505,7 @@ def test_the_shape_model_knows_as_much_of_mu_as_a_free_fit_of_all_masses(family,
     slopes = np.stack([sig.values, *(0.5 * (up - down))])
     ours = information(nu, slopes, [0.0, *[1.0] * len(up)])
     fit = fits[2].fit
-    edges = templates.axes[3].edges
+    edges = templates.histogram.axes[3].edges
     at = np.stack([edges[:-1], edges[1:]], axis=1)
     value, gradient = fit._family.expected(fit.parameters, at)
     peak = np.zeros(16)
@@ -592,8 +592,8 @@ def test_combine_card_and_shapes_belong_together(tmp_path):
 def test_negative_and_empty_categories_are_reported(caplog):
     analysis = analysis_of()
     templates = templates_of(analysis)
-    view = templates.view()
-    b1 = templates["b1", "nominal", 1, 120j:130j].values().sum()
+    view = templates.histogram.view()
+    b1 = templates.histogram["b1", "nominal", 1, 120j:130j].values().sum()
     view["value"][1:, :, 0] = -0.5
     view["value"][2, :, 1] = -0.5
     model = channels(templates, analysis)

@@ -13,11 +13,11 @@ import pytest
 from matplotlib.patches import StepPatch
 from PIL import Image
 
+from gato_coffea.categories.templates import Contents
 from gato_coffea.errors import InputError, OutputError
 from gato_coffea.events.samples import Feature
 from gato_coffea.plots.contents import (
     OTHER,
-    Contents,
     Interval,
     Stack,
     coarse_edges,

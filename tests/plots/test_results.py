@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from gato_coffea.categories import EdgeCategories, MixtureCategories
+from gato_coffea.categories.templates import Contents
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import Feature
 from gato_coffea.optimisation.result import History, Result, Significance, Yardstick, Yields
@@ -23,7 +24,6 @@ from gato_coffea.plots.categories import (
     regions_of,
 )
 from gato_coffea.plots.contents import (
-    Contents,
     Stack,
 )
 from gato_coffea.plots.significance import draw_significance, scan_of

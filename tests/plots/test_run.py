@@ -257,7 +257,7 @@ def test_the_band_in_the_window_knows_how_far_functions_are_apart() -> None:
 def test_data_that_slipped_into_the_window_are_not_drawn() -> None:
     run = a_run(1, data=True)
     templates = run["templates"][3]
-    templates.fill("data", "nominal", np.full(5000, 2), np.full(5000, 125.0))
+    templates.histogram.fill("data", "nominal", np.full(5000, 2), np.full(5000, 125.0))
     spectrum = spectrum_of(templates, run["fits"][3][2], run["analysis"])
     assert spectrum.blinded
     ax = draw_spectrum(spectrum, Style()).axes[0]

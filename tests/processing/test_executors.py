@@ -45,10 +45,10 @@ def test_templates_of_a_second_pass(make_analysis: Any) -> None:
     result = run.process(analysis, categories=categories, progress=False, chunksize=100)
     assert result.samples is not None
     assert result.templates is not None
-    expected = templates_from_samples(result.samples, categories, analysis)
+    expected = templates_from_samples(result.samples, categories, analysis).histogram
     for name in ("value", "variance"):
         np.testing.assert_allclose(
-            result.templates.view(flow=True)[name],
+            result.templates.histogram.view(flow=True)[name],
             expected.view(flow=True)[name],
             rtol=1e-12,
             atol=1e-9,

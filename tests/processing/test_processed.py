@@ -53,7 +53,7 @@ def test_weights_are_scaled_exactly_once(small_run: Any) -> None:
 
 def test_labels_in_the_order_of_the_analysis(small_run: Any) -> None:
     _, result = small_run
-    for h in [*result.histograms.values(), result.templates]:
+    for h in [*result.histograms.values(), result.templates.histogram]:
         assert list(h.axes["process"]) == ["sig", "bkg", "data"]
         assert list(h.axes["variation"]) == ["nominal", "pileupDown", "pileupUp"]
     assert list(result.cutflow) == ["sig", "bkg", "data"]
@@ -87,7 +87,7 @@ def test_blinded_data_in_the_output(small_run: Any) -> None:
     mass = result.samples["data"].mass
     assert len(mass)
     assert not ((mass >= 120) & (mass <= 130)).any()
-    for h in (result.histograms["mass"], result.templates[:, :, sum, :]):
+    for h in (result.histograms["mass"], result.templates.histogram[:, :, sum, :]):
         assert h["data", "nominal", 120j:130j].sum().value == 0
         assert h["data", "nominal", :].sum().value == len(mass)
 
@@ -240,15 +240,16 @@ def test_a_variation_that_one_dataset_lacks_is_its_nominal(two_eras: Any) -> Non
     sample = result.samples["bkg"]
     assert sample.weight.sum() == 420
     assert sample.varied("eraUp").weight.sum() == 2 * 210 + 210
-    from_columns = templates_from_samples(result.samples, CATEGORIES, two_eras)
-    for h in (*result.histograms.values(), result.templates, from_columns):
+    from_columns = templates_from_samples(result.samples, CATEGORIES, two_eras).histogram
+    for h in (*result.histograms.values(), result.templates.histogram, from_columns):
         assert h["bkg", "nominal", ...].sum(flow=True).value == 420
         assert h["bkg", "eraUp", ...].sum(flow=True).value == 630
         # what no dataset of the process has stays empty, and so do data
         assert h["bkg", "eraDown", ...].sum(flow=True).value == 0
         assert h["data", "eraUp", ...].sum(flow=True).value == 0
     np.testing.assert_allclose(
-        result.templates.view(flow=True)["variance"], from_columns.view(flow=True)["variance"]
+        result.templates.histogram.view(flow=True)["variance"],
+        from_columns.view(flow=True)["variance"],
     )
 
 
@@ -303,7 +304,7 @@ def test_a_variation_that_keeps_the_normalisation(
     """All events are selected: every total is cross section times luminosity."""
     result = scaled_run(make_analysis, normalise=True)
     assert not [r for r in caplog.records if "times the nominal" in r.message]
-    for h in (result.histograms["score"], result.templates):
+    for h in (result.histograms["score"], result.templates.histogram):
         for variation in ("nominal", "scaleUp", "scaleDown"):
             total = h["sig", variation, ...].sum(flow=True).value
             assert total == pytest.approx(0.5 * 2000, rel=1e-12)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gato_coffea.categories import EdgeCategories
-from gato_coffea.categories.templates import empty_templates
+from gato_coffea.categories.templates import Templates, empty_templates
 from gato_coffea.config import parse_analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import Feature
@@ -51,13 +51,13 @@ def analysis_with(*, data, resonant=("ZH",), exports=None, **mass):
 
 def templates_of(analysis, *, data=None, peak=PEAK, weight=0.1):
     """One category; simulation of a tenth of an event each, as expected, without fluctuation."""
-    templates = empty_templates(analysis, 1)
+    templates = Templates.single(empty_templates(analysis, 1))
     contents = {"dy": CONTINUUM, "ZH": peak, "ggH": 0.25 * PEAK}
     for name, values in contents.items():
-        view = templates.view()[list(templates.axes[0]).index(name), 0, 0]
+        view = templates.histogram.view()[templates.processes.index(name), 0, 0]
         view["value"], view["variance"] = values, weight * values
     if data is not None:
-        view = templates.view()[list(templates.axes[0]).index("data"), 0, 0]
+        view = templates.histogram.view()[templates.processes.index("data"), 0, 0]
         view["value"], view["variance"] = data, data
     return templates
 
@@ -102,7 +102,7 @@ def test_much_of_a_peak_in_the_sidebands_is_told(data, resonant):
     templates = templates_of(analysis, data=observed, peak=peak)
     outside = np.delete(peak, np.arange(20, 30)).sum()
     if not resonant:  # the signal leaks instead
-        view = templates.view()[list(templates.axes[0]).index("ggH"), 0, 0]
+        view = templates.histogram.view()[templates.processes.index("ggH"), 0, 0]
         view["value"] = peak
     (fit,) = fit_categories(templates, analysis)
     told = [note for note in fit.notes if "events are expected in the sidebands" in note]
@@ -158,7 +158,7 @@ def kinked_templates(analysis):
     kinked = 1e3 * np.where(
         MIDDLE < 140, np.exp(-0.02 * (MIDDLE - 140)), np.exp(11.2 - 0.08 * MIDDLE)
     )
-    view = templates.view()[list(templates.axes[0]).index("dy"), 0, 0]
+    view = templates.histogram.view()[templates.processes.index("dy"), 0, 0]
     view["value"], view["variance"] = kinked, 0.1 * kinked
     return templates
 
@@ -222,7 +222,7 @@ def test_falling_backgrounds_are_compatible_with_their_own_sidebands():
         templates = templates_of(analysis)
         shape = CONTINUUM / CONTINUUM.sum()
         for name in ("dy", "ZH"):
-            view = templates.view()[list(templates.axes[0]).index(name), 0, 0]
+            view = templates.histogram.view()[templates.processes.index(name), 0, 0]
             counts = rng.poisson(events * shape)
             view["value"], view["variance"] = weight * counts, weight**2 * counts
         told += sum(len(fit.notes) for fit in fit_categories(templates, analysis))

@@ -10,7 +10,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import minimize
 
-from gato_coffea.categories.templates import empty_templates
+from gato_coffea.categories.templates import Templates, empty_templates
 from gato_coffea.config import parse_analysis
 from gato_coffea.errors import ConfigError, InputError
 from gato_coffea.sidebands import (
@@ -319,13 +319,15 @@ def analysis_with(*, data, **mass):
 
 def templates_for(analysis):
     rng = np.random.default_rng(11)
-    templates = empty_templates(analysis, 2)
+    templates = Templates.single(empty_templates(analysis, 2))
     for process, mean in (("b1", 3000), ("b2", 1000), ("obs", 4000), ("sig", 50)):
-        if process in templates.axes[0]:
+        if process in templates.processes:
             slope = 1e-9 if process == "sig" else SLOPE
             for category in (0, 1):
                 sumw, sumw2 = toy(rng, mean / (1 + category), slope=slope)
-                view = templates.view()[list(templates.axes[0]).index(process), 0, category]
+                view = templates.histogram.view()[
+                    list(templates.histogram.axes[0]).index(process), 0, category
+                ]
                 view["value"], view["variance"] = sumw, sumw2
     return templates
 
@@ -343,12 +345,12 @@ def test_categories_fit_data_and_keep_the_window_blind():
         assert abs(f.fit.window_yield - truth) < 4 * f.fit.window_error
         assert f.error >= f.fit.window_error
         assert f.spread > 0
-        sig = templates["sig", "nominal", f.category, 120j:130j].values().sum()
+        sig = templates.histogram["sig", "nominal", f.category, 120j:130j].values().sum()
         assert f.signals == {"sig": sig}
     text = json.dumps([f.to_dict() for f in fits], allow_nan=False)
     assert "observed" in text
     shown = fit_categories(templates, analysis_with(data=True, blinded=False))
-    assert shown[0].observed == templates["obs", "nominal", 0, 120j:130j].values().sum()
+    assert shown[0].observed == templates.histogram["obs", "nominal", 0, 120j:130j].values().sum()
     assert shown[0].observed_error == np.sqrt(shown[0].observed)
 
 
@@ -357,7 +359,7 @@ def test_categories_without_data_fit_the_backgrounds():
     templates = templates_for(analysis)
     first = fit_categories(templates, analysis)[0]
     assert first.source == "background"
-    both = [templates[b, "nominal", 0, 120j:130j].values().sum() for b in ("b1", "b2")]
+    both = [templates.histogram[b, "nominal", 0, 120j:130j].values().sum() for b in ("b1", "b2")]
     assert first.observed == sum(both)
     assert first.estimate.alternatives == ()
     assert first.spread is None

@@ -139,7 +139,7 @@ def test_exports_hold_the_yields_of_the_templates(name: str, tmp_path: Path) -> 
     window = slice(None) if mass is None else slice(*(1j * m for m in mass.window_gev))
 
     def integral(process: str, category: int) -> float:
-        return float(templates[process, "nominal", category, window].values().sum())
+        return float(templates.histogram[process, "nominal", category, window].values().sum())
 
     for model in ("counting", *(() if mass is None else ("shape",))):
         with uproot.open(tmp_path / "exports" / model / "shapes.root") as file:

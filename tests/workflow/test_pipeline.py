@@ -174,7 +174,9 @@ def test_templates_of_categories_of_cells_are_those_of_events(
     found = stages.load_templates(cells)
     for part in ("value", "variance"):
         np.testing.assert_allclose(
-            found.view(flow=True)[part], expected.view(flow=True)[part], rtol=1e-12
+            found.histogram.view(flow=True)[part],
+            expected.histogram.view(flow=True)[part],
+            rtol=1e-12,
         )
 
 
@@ -186,7 +188,7 @@ def test_the_whole_chain_without_columns(folder: Path) -> None:
     assert any("sums over cells of a fine grid" in note for note in result.notes)
     templates = stages.load_templates(whole)
     yields = stages.load_results(whole)[stages.used_count(whole)].yields
-    total = templates["bkg", "nominal", :, :].project("category").values()
+    total = templates.histogram["bkg", "nominal", :, :].project("category").values()
     np.testing.assert_allclose(total, yields.sumw[1], rtol=1e-9)  # in one dimension edges agree
     assert not (whole.folder("process") / "columns").exists()
     assert ran(run_all(whole)) == []
@@ -371,9 +373,9 @@ def test_missing_input_is_told_before_anything_is_written(folder: Path) -> None:
 def test_second_pass_gives_the_same_templates(folder: Path) -> None:
     for stage in ("process", "optimise", "categorise"):
         run_stage(job(folder), stage)
-    from_columns = stages.load_templates(job(folder))
+    from_columns = stages.load_templates(job(folder)).histogram
     run_stage(job(folder, second_pass=True), "categorise")
-    again = stages.load_templates(job(folder))
+    again = stages.load_templates(job(folder)).histogram
     np.testing.assert_allclose(again.values(flow=True), from_columns.values(flow=True), rtol=1e-12)
     with uproot.open(folder / "results/templates/templates.root") as file:
         stored = file["category1/sig"].to_hist()
