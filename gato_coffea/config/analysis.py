@@ -8,66 +8,20 @@ of a branch or ``py:NAME``, the function ``NAME(events)`` of ``analysis.py``.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from gato_coffea.config.sections import (
-    AUTO_COUNTS,
-    MAX_DISCRIMINANTS,
-    MAX_FOLDS,
-    Constraints,
-    Dataset,
-    Discriminant,
-    Exports,
-    Flag,
-    Mass,
-    Name,
-    Number,
-    Optimisation,
-    Plots,
-    Positive,
-    ProcessSettings,
-    Section,
-    SumOfWeights,
-    Weight,
-    check_datasets,
-    product_names,
-)
-from gato_coffea.config.sizes import check_sizes
-from gato_coffea.config.text import problem_of, read_yaml
-from gato_coffea.errors import ConfigError
-
-__all__ = [
-    "AUTO_COUNTS",
-    "MAX_DISCRIMINANTS",
-    "MAX_FOLDS",
-    "Analysis",
-    "Constraints",
-    "Dataset",
-    "Discriminant",
-    "Exports",
-    "Mass",
-    "Optimisation",
-    "Plots",
-    "ProcessSettings",
-    "SumOfWeights",
-    "Weight",
-    "function_name",
-    "load_functions",
-    "parse_analysis",
-    "read_analysis",
-]
-
-FUNCTION_PREFIX = "py:"
-OBSERVATION = "data_obs"
-"""What combine calls the histogram of collision data."""
+from gato_coffea.config.consistency import check_consistency
+from gato_coffea.config.datasets import Dataset, ProcessSettings
+from gato_coffea.config.fields import Flag, Name, Number, OneOrMore, Positive, Section, about
+from gato_coffea.config.observables import Discriminant, Mass
+from gato_coffea.config.outputs import Exports, Plots
+from gato_coffea.config.settings import Optimisation
+from gato_coffea.config.weights import Weight
 
 
 class Analysis(Section):
@@ -77,33 +31,139 @@ class Analysis(Section):
     environment variables as ``$NAME``.
     """
 
-    name: Name
-    title: str | None = None
-    schema_: Literal["base", "nanoaod", "physlite", "delphes", "treemaker"] = Field(
-        default="base", alias="schema"
+    name: Annotated[Name, about("Name of the analysis, in results and files.", example="mine")]
+    title: Annotated[
+        str | None, about("Title of the report; without it the name.", example="H to tau tau")
+    ] = None
+    schema_: Annotated[
+        Literal["base", "nanoaod", "physlite", "delphes", "treemaker"],
+        about(
+            "Schema of coffea that the events are read with; base is for flat ntuples.",
+            example="nanoaod",
+        ),
+    ] = Field(default="base", alias="schema")
+    tree: Annotated[
+        str, about("Tree of the events, with its directory.", example="nominal/Events")
+    ] = "Events"
+    luminosity_per_fb: Annotated[
+        Positive | None,
+        about(
+            "Integrated luminosity; needed where a dataset has a cross section.",
+            example=59.8,
+            unit="1/fb",
+        ),
+    ] = None
+    datasets: Annotated[
+        Mapping[Name, Dataset],
+        about(
+            "Files, cross section and process of every dataset, by its name.",
+            example={"ggH": {"files": "ggH/*.root", "process": "ggH", "data": True}},
+            min_length=1,
+        ),
+    ]
+    process_settings: Annotated[
+        Mapping[Name, ProcessSettings],
+        about("What is said of single processes.", example={"ZH": {"resonant": True}}),
+    ] = Field(default_factory=dict, alias="processes")
+    weight: Annotated[
+        Weight, about("The weight of simulated events.", example={"nominal": "genWeight"})
+    ] = Weight()
+    selection: Annotated[
+        str | tuple[str, ...] | None,
+        about(
+            "Requirements that events pass: branches of true and false, or py:NAME; in a list in "
+            "the order of the cut flow.",
+            example=["trigger", "py:two_photons"],
+        ),
+    ] = None
+    discriminants: Annotated[
+        tuple[Discriminant, ...],
+        about(
+            "The classifier scores in which categories are found.",
+            example=[{"name": "score", "range": [0, 1]}],
+            min_length=1,
+        ),
+    ]
+    mass: Annotated[
+        Mass | None,
+        about(
+            "The mass, its signal window and sidebands; without it the significance is that of "
+            "all events.",
+            example={
+                "source": "mass",
+                "unit": "GeV",
+                "range_gev": [100, 180],
+                "window_gev": [122, 128],
+            },
+        ),
+    ] = None
+    histograms_2d: Annotated[
+        Flag,
+        about("Whether fine histograms of two discriminants are kept too.", example=True),
+    ] = False
+    keep_columns: Annotated[
+        Flag,
+        about(
+            "Whether events are kept as columns; false keeps sums over the cells of a fine grid, "
+            "whose size does not grow with the number of events.",
+            example=False,
+        ),
+    ] = True
+    blind: Annotated[
+        Mapping[Name, Number],
+        about(
+            "Discriminants, and the value from which on data reach no output; without a mass.",
+            example={"score": 0.8},
+        ),
+    ] = Field(default_factory=dict)
+    unblind: Annotated[
+        Flag,
+        about("Open the signal window and the scores that blind names.", example=True),
+    ] = False
+    event_id: Annotated[
+        tuple[str, ...] | None,
+        about(
+            "Branches that identify an event, from which its fold is made. Without it run, "
+            "luminosityBlock and event where they are, else file and entry.",
+            example=["run", "event"],
+        ),
+    ] = None
+    max_invalid_fraction: Annotated[
+        Number,
+        about(
+            "Largest fraction of a dataset's events with a score or mass that is NaN or infinite.",
+            example=0.001,
+            ge=0,
+            le=1,
+        ),
+    ] = 0.01
+    optimise: Annotated[
+        Optimisation,
+        about("What to optimise and how.", example={"signals": ["ggH"], "n_categories": [3, 5]}),
+    ]
+    exports: Annotated[Exports, about("What is exported.", example={"accept_poor_fits": [2]})] = (
+        Exports()
     )
-    tree: str = "Events"
-    luminosity_per_fb: Positive | None = None
-    datasets: Mapping[Name, Dataset] = Field(min_length=1)
-    process_settings: Mapping[Name, ProcessSettings] = Field(
-        default_factory=dict, alias="processes"
+    plots: Annotated[Plots, about("How plots look.", example={"style": "CMS"})] = Plots()
+    ntuples: Annotated[
+        str | None,
+        about(
+            "A toy (1d, three-class, diphoton), or a Python file with a function "
+            "prepare(directory), that makes the files on first use.",
+            example="prepare.py",
+        ),
+    ] = None
+    depends_on: Annotated[
+        OneOrMore,
+        about(
+            "What results depend on beside the file: files that analysis.py reads, and "
+            "environment variables as $NAME.",
+            example=["sf.json", "$ERA"],
+        ),
+    ] = ()
+    directory: Annotated[Path, about("Folder of the analysis file; not a key of it.")] = Field(
+        default=Path(), exclude=True
     )
-    weight: Weight = Weight()
-    selection: str | tuple[str, ...] | None = None
-    discriminants: tuple[Discriminant, ...] = Field(min_length=1)
-    mass: Mass | None = None
-    histograms_2d: Flag = False
-    keep_columns: Flag = True
-    blind: Mapping[Name, Number] = Field(default_factory=dict)
-    unblind: Flag = False
-    event_id: tuple[str, ...] | None = None
-    max_invalid_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.01
-    optimise: Optimisation
-    exports: Exports = Exports()
-    plots: Plots = Plots()
-    ntuples: str | None = None
-    depends_on: tuple[str, ...] = ()
-    directory: Path = Field(default=Path(), exclude=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -119,147 +179,10 @@ class Analysis(Section):
         """Coffea's classes are named too, as NanoAODSchema."""
         return value.lower().removesuffix("schema") if isinstance(value, str) else value
 
-    @field_validator("depends_on", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = [d.name for d in self.discriminants]
-        if len(set(names)) != len(names):
-            raise ValueError(f"discriminants: names must differ (got {names})")
-        if len(names) > MAX_DISCRIMINANTS:
-            raise ValueError(
-                f"discriminants: at most {MAX_DISCRIMINANTS} can be optimised together (got "
-                f"{len(names)}); combine them in a classifier first"
-            )
-        if self.mass is not None and "mass" in names:
-            raise ValueError("discriminants: name 'mass' is taken by the mass section")
-        check_sizes(
-            product_names(names, mass=self.mass is not None, two_dimensional=self.histograms_2d),
-            {d.name: d.bins for d in self.discriminants}
-            | ({} if self.mass is None else {"mass": self.mass.bins}),
-            processes=len(self.all_processes),
-            variations=len(self.weight.variations),
-        )
-        if self.luminosity_per_fb is None and any(
-            d.cross_section_pb is not None for d in self.datasets.values()
-        ):
-            raise ValueError("luminosity_per_fb is missing; datasets have a cross_section_pb")
-        for key, dataset in self.datasets.items():
-            if dataset.cross_section_pb is not None and dataset.sum_of_weights is None:
-                raise ValueError(
-                    f"datasets.{key}.sum_of_weights is missing; give branch, tree with entry, or "
-                    "count_events: true"
-                )
-        check_datasets(self.datasets)
-        self._check_blinding()
-        self._check_variations()
-        self._check_processes()
-        bins = self.optimise.bins_per_discriminant
-        if bins is not None and len(bins) != len(self.discriminants):
-            raise ValueError(
-                f"optimise.bins_per_discriminant: needs {len(self.discriminants)} numbers "
-                f"(got {list(bins)})"
-            )
-        self._check_counts()
-        if self.mass is None and self.optimise.mass_window:
-            raise ValueError("optimise.mass_window needs a mass section")
-        derived = [p for p in self.optimise.signals if p in self.from_data]
-        if self.mass is not None and self.optimise.mass_window is None and derived:
-            raise ValueError(
-                f"optimise.mass_window: is missing; {derived[0]} is derived from data: say false "
-                "if its weights at all masses sum to the yield in the window, true if those in "
-                "the window do"
-            )
-        if self.mass is None and self.exports.accept_poor_fits:
-            raise ValueError(
-                "exports.accept_poor_fits needs a mass section, whose fits it accepts"
-            )
+        check_consistency(self)
         return self
-
-    def _check_counts(self) -> None:
-        settings, counts = self.optimise, self.optimise.counts
-        if settings.use is not None and settings.use not in counts:
-            raise ValueError(
-                f"optimise.use: is none of the numbers of categories (got {settings.use}; "
-                f"allowed: {', '.join(map(str, counts))})"
-            )
-        if self.keep_columns and max(counts) > settings.max_points:
-            raise ValueError(
-                f"optimise.n_categories: {max(counts)} categories need as many points to train "
-                f"on (optimise.max_points is {settings.max_points})"
-            )
-
-    def _check_blinding(self) -> None:
-        if self.blind and self.mass is not None:
-            raise ValueError(
-                "blind: with a mass section data are hidden in its window (mass.blinded); fits of "
-                "the sidebands need the data at every score"
-            )
-        ranges = {d.name: d.range for d in self.discriminants}
-        for name, value in self.blind.items():
-            if name not in ranges:
-                raise ValueError(
-                    f"blind.{name}: is no discriminant (allowed: {', '.join(ranges)})"
-                )
-            low, high = ranges[name]
-            if not low < value < high:
-                raise ValueError(
-                    f"blind.{name}: must lie inside the range {[low, high]} (got {value:g})"
-                )
-
-    def _check_processes(self) -> None:
-        simulated = self.processes
-        for label in self.data_processes:
-            if label in simulated:
-                raise ValueError(f"datasets: process {label!r} is both data and simulation")
-        if OBSERVATION in simulated:
-            raise ValueError(
-                f"datasets: process {OBSERVATION!r} is the name of the observation in a combine "
-                "card; call a simulated process otherwise"
-            )
-        for key in ("signals", "backgrounds"):
-            for label in getattr(self.optimise, key) or ():
-                if label not in simulated:
-                    raise ValueError(
-                        f"optimise.{key}: is no simulated process of the datasets (got "
-                        f"{label!r}; allowed: {', '.join(simulated)})"
-                    )
-        if not self.backgrounds:
-            raise ValueError("optimise.backgrounds: no process is left as background")
-        both = set(self.optimise.signals) & set(self.backgrounds)
-        if both:
-            raise ValueError(f"optimise: {sorted(both)} is both signal and background")
-        self._check_resonant()
-
-    def _check_resonant(self) -> None:
-        for label, settings in self.process_settings.items():
-            if label not in self.processes:
-                raise ValueError(
-                    f"processes.{label}: is no simulated process of the datasets (got "
-                    f"{label!r}; allowed: {', '.join(self.processes)})"
-                )
-            if not settings.resonant:
-                continue
-            if self.mass is None:
-                raise ValueError(f"processes.{label}.resonant: needs a mass section")
-            if label in self.optimise.signals:
-                raise ValueError(
-                    f"processes.{label}.resonant: is a signal, which peaks in any case; only a "
-                    "background is declared resonant"
-                )
-            if label not in self.backgrounds:
-                raise ValueError(
-                    f"processes.{label}.resonant: is not among optimise.backgrounds (got "
-                    f"{label!r}; allowed: {', '.join(self.backgrounds)})"
-                )
-        if not self.continuum and not self.data_processes:
-            raise ValueError(
-                "processes: every background is resonant, and without data the sidebands need "
-                "one that is not"
-            )
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -270,26 +193,6 @@ class Analysis(Section):
     def data_processes(self) -> tuple[str, ...]:
         """Names of the processes that are collision data."""
         return tuple(dict.fromkeys(d.process for d in self.datasets.values() if d.data))
-
-    def _check_variations(self) -> None:
-        variations = self.weight.variations
-        for name, variation in variations.items():
-            stem, ending = (name[:-2], "Down") if name.endswith("Up") else (name[:-4], "Up")
-            if stem + ending not in variations:
-                raise ValueError(
-                    f"weight.variations: {name!r} needs its opposite {stem + ending!r}; without "
-                    "it nothing would be made of it"
-                )
-            if not variation.sources:
-                raise ValueError(f"weight.variations.{name}: needs at least one source")
-        named = [name for name, v in self.weight.variations.items() if v.normalise]
-        for key, dataset in self.datasets.items():
-            way = dataset.sum_of_weights
-            if named and not self.is_from_data(key) and (way is None or way.tree is not None):
-                raise ValueError(
-                    f"weight.variations.{named[0]}.normalise: needs the sum of weights of every "
-                    f"event; datasets.{key} has no sum_of_weights with branch or count_events"
-                )
 
     def is_from_data(self, dataset: str) -> bool:
         """Whether the events of a dataset are collision data, whatever they are used for."""
@@ -378,121 +281,3 @@ class Analysis(Section):
         if self.module_path.is_file():
             digest.update(self.module_path.read_bytes())
         return digest.hexdigest()
-
-
-def function_name(source: str) -> str | None:
-    """Name of the function that a source refers to, or None for a branch.
-
-    >>> function_name("py:dimuon_mass"), function_name("score")
-    ('dimuon_mass', None)
-    """
-    return source.removeprefix(FUNCTION_PREFIX) if source.startswith(FUNCTION_PREFIX) else None
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Modules of a folder can be imported in the block, and are forgotten when it ends.
-
-    Another analysis may then have a module of the same name, and functions travel to workers
-    together with the modules that they use, as those cannot be imported there.
-    """
-    place, before = str(folder.resolve()), set(sys.modules)
-    sys.path.insert(0, place)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(place)
-        for name in set(sys.modules) - before:
-            file = getattr(sys.modules[name], "__file__", None)
-            if file is not None and Path(file).is_relative_to(place):
-                del sys.modules[name]
-
-
-def load_functions(analysis: Analysis) -> dict[str, Callable[..., Any]]:
-    """Functions of ``analysis.py`` that the analysis file refers to, by name.
-
-    It may import modules beside it, at its top.
-
-    Raises
-    ------
-    ConfigError
-        If the module is missing, does not import, or has no such function.
-    """
-    wanted = {
-        name: key
-        for key, source in analysis.sources().items()
-        if (name := function_name(source)) is not None
-    }
-    if not wanted:
-        return {}
-    path = analysis.module_path
-    if not path.is_file():
-        key = next(iter(wanted.values()))
-        raise ConfigError(f"{path}: file is missing, and {key} refers to a function of it")
-    spec = importlib.util.spec_from_file_location(f"gato_coffea_analysis_{analysis.name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        with _importable(path.parent):
-            spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's module raises is told as one line
-        raise ConfigError(f"{path}: does not import ({type(error).__name__}: {error})") from error
-    found = {}
-    for name, key in wanted.items():
-        function = getattr(module, name, None)
-        if not callable(function):
-            raise ConfigError(f"{path}: has no function {name!r}, which {key} refers to")
-        found[name] = function
-    return found
-
-
-def parse_analysis(content: Any, *, directory: Path, place: str = "analysis") -> Analysis:
-    """Check the content of an analysis file.
-
-    Parameters
-    ----------
-    content
-        What the YAML holds.
-    directory
-        Folder that relative paths and ``analysis.py`` are looked for in.
-    place
-        What an error message calls the file.
-
-    Raises
-    ------
-    ConfigError
-        With the first thing that is wrong.
-    """
-    if not isinstance(content, Mapping):
-        raise ConfigError(f"{place}: must be a mapping of keys (got {type(content).__name__})")
-    try:
-        return Analysis.model_validate({**content, "directory": directory})
-    except ValidationError as error:
-        told = problem_of(error, model=Analysis, content=content)
-        raise ConfigError(f"{place}: {told}") from None
-
-
-def read_analysis(path: str | Path) -> Analysis:
-    """Read ``analysis.yaml``, or the one in a folder, into a checked value.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, is not YAML, or says something that cannot be.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "analysis.yaml"
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such analysis file")
-    try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not valid YAML ({error})") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    return parse_analysis(content, directory=path.parent, place=str(path))

@@ -12,9 +12,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gato_coffea.categories import Categories
-from gato_coffea.config import MAX_FOLDS, Constraints
+from gato_coffea.config import Constraints
 from gato_coffea.config.patience import told_if_long
-from gato_coffea.config.sections import MAX_EPOCHS, MAX_RESTARTS
+from gato_coffea.config.settings import MAX_EPOCHS, MAX_FOLDS, MAX_RESTARTS
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Cells, Feature, Points, points_from_cells
 from gato_coffea.optimisation.baselines import better_yardsticks, many_categories, yardsticks

@@ -12,7 +12,7 @@ import hist
 
 from gato_coffea.categories.axes import MASS, Axis, discriminant_axis, mass_axis
 from gato_coffea.config import Analysis, Discriminant, Mass
-from gato_coffea.config.sections import product_names
+from gato_coffea.config.observables import product_names
 from gato_coffea.config.sizes import check_sizes
 from gato_coffea.errors import ConfigError
 from gato_coffea.events.samples import Feature, Grid

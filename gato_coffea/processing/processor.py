@@ -13,7 +13,7 @@ from coffea.processor import ProcessorABC
 from gato_coffea.categories import Categories
 from gato_coffea.categories.templates import check_categories, empty_templates
 from gato_coffea.config import Analysis, Dataset, SumOfWeights, function_name, load_functions
-from gato_coffea.config.sections import Factors
+from gato_coffea.config.weights import Factors
 from gato_coffea.datasets import sum_of_tree
 from gato_coffea.errors import ConfigError
 from gato_coffea.processing.chunk import FIRST_STEP, LAST_STEP, collect

@@ -20,7 +20,7 @@ WRONG: dict[str, list[Any]] = {
     "mass.sidebands_gev": [[], [[100]], 5, [[100, INF]]],
     "optimise.n_categories": ["many", [0], 0, [], [[2, 3]], 2.5, True, [2, "x"]],
     "optimise.signals": [[], "sig", 5, [5]],
-    "optimise.folds": [1, 1000, "x"],
+    "optimise.folds": [0, 1000, "x"],
     "optimise.constraints": [5, {"min_effective": -1}, {"max_rel_unc": 0}],
     "optimise.systematic": [1, -0.1],
     "datasets": [{}, 5, [1], {"a b": {}}, {1: {}}, {"x": 5}],

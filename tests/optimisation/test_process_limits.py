@@ -8,7 +8,7 @@ from scipy.special import expit
 
 import gato_coffea
 from gato_coffea.config import Constraints
-from gato_coffea.config.sections import Constraints as Section
+from gato_coffea.config.settings import Constraints as Section
 from gato_coffea.errors import OptimisationError
 
 FEATURE = gato_coffea.Feature("score", 0.0, 1.0, "logit")

@@ -13,7 +13,7 @@ from gato_coffea.categories import EdgeCategories, MixtureCategories
 from gato_coffea.categories.axes import discriminant_axis, fill_values, mass_axis
 from gato_coffea.categories.templates import templates_from_samples
 from gato_coffea.config import Analysis, parse_analysis
-from gato_coffea.config.sections import Plots
+from gato_coffea.config.outputs import Plots
 from gato_coffea.events.samples import Feature, Sample
 from gato_coffea.optimisation.result import History, Result, Significance, Yields
 from gato_coffea.plots import draw_run, run_figures

@@ -1,0 +1,326 @@
+"""Every setting of an optimisation: its default, limits, unit and meaning, said here alone.
+
+The section ``optimise`` of an analysis file, the arguments of `gato_coffea.optimise`, the options
+of ``gato-coffea optimise``, the keys of the stages and the key reference are made from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Required, Self, TypedDict
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gato_coffea.config.fields import (
+    Count,
+    Flag,
+    NotNegative,
+    Number,
+    Positive,
+    Spoken,
+    Whole,
+    about,
+    is_list,
+)
+from gato_coffea.config.text import shown
+
+AUTO_COUNTS = (2, 3, 5, 8, 12, 20)
+"""Numbers of categories that are tried where the number is to be found."""
+
+DEFAULT_COUNT = 5
+"""Number of categories where none is given: few enough to be fitted one by one."""
+
+MAX_FOLDS = 20
+"""Each fold is a training of its own; more of them change no held-out figure by its spread."""
+
+MAX_RESTARTS = 100
+"""The best of so many trainings is found among far fewer; each takes memory and time."""
+
+MAX_EPOCHS = 100_000
+"""A training has come to rest after some hundreds; more of them change nothing but the time."""
+
+MIN_POINTS = 100
+"""Fewer weighted points than this show no shape in a few dimensions."""
+
+Combination = Literal["geometric", "quadrature", "sum"]
+Method = Literal["gato", "exact", "lloyd"]
+Kind = Literal["mixture", "edges"]
+
+
+def _whole_numbers(value: Any) -> tuple[int, ...] | None:
+    """Numbers above zero in a list, as a tuple; None where something else stands there."""
+    if not is_list(value) or not value:
+        return None
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in value)
+    return tuple(value) if whole else None
+
+
+def _counts(value: Any) -> Any:
+    """Numbers of categories, each once; a single one stands for a list of it."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    found = _whole_numbers([value] if isinstance(value, int) else value)
+    if found is None:
+        raise ValueError(f"must be whole numbers above zero, or auto (got {shown(value)})")
+    return tuple(dict.fromkeys(found))
+
+
+def _bins(value: Any) -> Any:
+    found = _whole_numbers(value)
+    if value is not None and found is None:
+        raise ValueError(f"must be whole numbers above zero (got {shown(value)})")
+    return found
+
+
+def _processes(value: Any) -> Any:
+    if value is not None and not is_list(value):
+        raise ValueError(f"must be a list of processes (got {shown(value)})")
+    return value
+
+
+Processes = Annotated[tuple[str, ...], BeforeValidator(_processes)]
+
+
+class ProcessConstraints(Spoken):
+    """What every category must hold of one background process."""
+
+    min_effective: Annotated[
+        NotNegative,
+        about(
+            "Effective entries (sum of weights squared over sum of squared weights) of this "
+            "process that every category must hold.",
+            example=5,
+        ),
+    ]
+
+
+class Constraints(Spoken):
+    """What every category must satisfy, exactly, in the result.
+
+    Of the total background ``min_effective`` effective entries, ``min_background`` yield, and at
+    most ``max_rel_unc`` relative uncertainty; of single backgrounds what ``per_process`` says. A
+    background that it does not name needs ``min_effective_per_process``, if it has at least the
+    share ``exempt_below`` of the background and events so heavy that one more of them in the
+    category would break ``min_effective``.
+    """
+
+    min_effective: Annotated[
+        NotNegative,
+        about("Effective background entries that every category must hold.", example=20),
+    ] = 10.0
+    min_background: Annotated[
+        NotNegative,
+        about("Background yield that every category must hold.", example=1.5, unit="events"),
+    ] = 0.0
+    max_rel_unc: Annotated[
+        Positive | None,
+        about(
+            "Largest relative uncertainty of a category's background from finite simulation; 0.1 "
+            "is 10 %. Without it there is no limit.",
+            example=0.2,
+        ),
+    ] = None
+    per_process: Annotated[
+        Mapping[str, ProcessConstraints],
+        about(
+            "What every category must hold of single backgrounds, by process.",
+            example={"ttbar": {"min_effective": 5}},
+        ),
+    ] = Field(default_factory=dict)
+    min_effective_per_process: Annotated[
+        NotNegative,
+        about(
+            "Effective entries of each background that per_process does not name, wherever one "
+            "event more of it would break min_effective.",
+            example=1,
+        ),
+    ] = 1.0
+    exempt_below: Annotated[
+        Number,
+        about(
+            "Share of the background below which a process is exempt from "
+            "min_effective_per_process.",
+            example=0.05,
+            ge=0,
+            le=1,
+        ),
+    ] = 0.05
+
+
+class Settings(Spoken):
+    """Every setting that the analysis file, Python and the command line share."""
+
+    signals: Annotated[
+        Processes,
+        about("Processes that count as signal, each of its own.", example=["ggH"], min_length=1),
+    ]
+    backgrounds: Annotated[
+        Processes | None,
+        about(
+            "Processes that count as background. Without it all that are neither signal nor data.",
+            example=["continuum", "ttbar"],
+        ),
+    ] = None
+    n_categories: Annotated[
+        tuple[Count, ...] | Literal["auto"],
+        BeforeValidator(
+            _counts, json_schema_input_type=Count | tuple[Count, ...] | Literal["auto"]
+        ),
+        about(
+            "Number of categories, or a list of numbers that are all tried; auto tries "
+            f"{', '.join(map(str, AUTO_COUNTS))} and recommends the fewest whose held-out Z lies "
+            "within one spread of the best.",
+            example=[3, 5, 8],
+        ),
+    ] = (DEFAULT_COUNT,)
+    combination: Annotated[
+        Combination,
+        about("How the significances of several signals become one figure.", example="quadrature"),
+    ] = "geometric"
+    method: Annotated[
+        Method,
+        about(
+            "gato trains by gradient descent and needs TensorFlow; exact and lloyd partition a "
+            "fine grid.",
+            example="exact",
+        ),
+    ] = "gato"
+    kind: Annotated[
+        Kind,
+        about(
+            "What gato trains: a Gaussian mixture, or the edges of rectangular bins, up to "
+            "n_categories of them. With edges, exact cuts one discriminant into bins, where else "
+            "its categories are intervals of the ratio of signal to background.",
+            example="edges",
+        ),
+    ] = "mixture"
+    bins_per_discriminant: Annotated[
+        tuple[Count, ...] | None,
+        BeforeValidator(_bins, json_schema_input_type=tuple[Count, ...] | None),
+        about(
+            "Number of bins in each discriminant, for kind edges and method gato; then "
+            "n_categories is their product.",
+            example=[4, 4],
+        ),
+    ] = None
+    constraints: Annotated[
+        Constraints, about("What every category must satisfy.", example={"min_effective": 20})
+    ] = Constraints()
+    mc_uncertainty: Annotated[
+        Flag,
+        about(
+            "Whether the significance counts the background's uncertainty from finite "
+            "simulation, as exported models do. The figure without it stands beside it.",
+            example=False,
+        ),
+    ] = True
+    systematic: Annotated[
+        Number,
+        about(
+            "Relative systematic uncertainty of the background of each category.",
+            example=0.05,
+            ge=0,
+            lt=1,
+        ),
+    ] = 0.0
+    restarts: Annotated[
+        Whole, about("Independent trainings; the best is kept.", example=4, ge=1, le=MAX_RESTARTS)
+    ] = 2
+    folds: Annotated[
+        Whole,
+        about(
+            "Parts of the events, each of which is held out once; with 1 there is no "
+            "cross-validation, and Z is biased upwards.",
+            example=5,
+            ge=1,
+            le=MAX_FOLDS,
+        ),
+    ] = 5
+    epochs: Annotated[
+        Whole, about("Largest number of epochs of a training.", example=400, ge=1, le=MAX_EPOCHS)
+    ] = 250
+    seed: Annotated[
+        Whole, about("Seed of all random numbers: same seed, same result.", example=42, ge=0)
+    ] = 0
+    max_points: Annotated[
+        Whole,
+        about("Largest number of weighted points to train on.", example=8000, ge=MIN_POINTS),
+    ] = 4_000
+    smooth: Annotated[
+        Flag,
+        about(
+            "Train on densities estimated from the events instead of on the events' own "
+            "fluctuations. Yields and significances always come from the events.",
+            example=False,
+        ),
+    ] = True
+
+    @model_validator(mode="after")
+    def _rectangles(self) -> Self:
+        trained = self.kind == "edges" and self.method == "gato"
+        if self.bins_per_discriminant is not None and not trained:
+            raise ValueError(
+                "bins_per_discriminant needs kind: edges and method: gato "
+                f"(got {self.kind}, {self.method})"
+            )
+        return self
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of categories that are asked for."""
+        if self.bins_per_discriminant is not None:
+            return (math.prod(self.bins_per_discriminant),)
+        return AUTO_COUNTS if isinstance(self.n_categories, str) else self.n_categories
+
+    def arguments(self) -> dict[str, Any]:
+        """The settings as arguments of `gato_coffea.optimise`, by name."""
+        return {name: getattr(self, name) for name in Settings.model_fields}
+
+
+class SettingArguments(TypedDict, total=False):
+    """Types of the settings as arguments in Python, but for ``n_categories``.
+
+    That one stands in the overloads of `gato_coffea.optimise`: it says how many results there are.
+    """
+
+    signals: Required[Sequence[str]]
+    backgrounds: Sequence[str] | None
+    combination: Combination
+    method: Method
+    kind: Kind
+    bins_per_discriminant: Sequence[int] | None
+    constraints: Constraints | None
+    mc_uncertainty: bool
+    systematic: float
+    restarts: int
+    folds: int
+    epochs: int
+    seed: int
+    max_points: int
+    smooth: bool
+
+
+class Optimisation(Settings):
+    """The section ``optimise``: the settings, and what an analysis file says beside them.
+
+    With a mass section the significance is that of the signal window, as in the exported models.
+    """
+
+    use: Annotated[
+        Whole | None,
+        about(
+            "Number of categories, as asked, that templates are made with. Without it the "
+            "smallest whose held-out Z lies within one spread of the best.",
+            example=5,
+        ),
+    ] = None
+    mass_window: Annotated[
+        Flag | None,
+        about(
+            "Whether the significance is that of the signal window, with the background "
+            "extrapolated into it from the whole mass range; with a mass section it is, and "
+            "false asks for the significance of the whole mass range.",
+            example=False,
+        ),
+    ] = None
