@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gato_coffea.events.samples import FloatArray, IntArray
+from gato_coffea.rendering.rounding import amount
 
 MIN_EFFECTIVE_PER_BIN = 10.0
 """Effective background entries that a bin of a shape needs: what combine's ``autoMCStats 10``
@@ -62,7 +63,7 @@ def with_positive_yields(processes: Sequence[Process]) -> tuple[list[Process], l
         process = bad[0]
         kept.remove(process)
         hosts = [p for p in kept if not p.signal]
-        what = f"{process.name} has no positive yield ({process.rate:.4g})"
+        what = f"{process.name} has no positive yield ({amount(process.rate)})"
         if process.signal or not hosts:
             notes.append(f"{what}: left out")
             continue
@@ -135,7 +136,7 @@ def without_negative_bins(process: Process) -> tuple[Process, list[str]]:
     if (process.values < 0).any():
         notes.append(
             f"{process.name}: {int((process.values < 0).sum())} negative bins set to zero, the "
-            f"others scaled by {_scale(process.values):.4g} to keep its yield"
+            f"others scaled by {amount(_scale(process.values))} to keep its yield"
         )
     shapes = {}
     for source, (up, down) in process.shapes.items():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gato_coffea.exports.models import Channel
+from gato_coffea.rendering.rounding import amount, with_error
 
 MAX_PULL = 4.0
 """Standard deviations between expectation and observation: with ten categories, chance exceeds
@@ -58,8 +59,8 @@ def _totals(channel: Channel) -> list[str]:
     if abs(difference) <= max(MAX_PULL * error, MIN_DIFFERENCE * observed):
         return []
     return [
-        f"{channel.name}: {expected:.5g} +- {error:.2g} events are expected with signal, "
-        f"{observed:.5g} are observed ({difference / error:+.1f} standard deviations): is one "
+        f"{channel.name}: {with_error(expected, error)} events are expected with signal, "
+        f"{amount(observed)} are observed ({difference / error:+.1f} standard deviations): is one "
         "process counted twice, or one missing?"
     ]
 
@@ -73,7 +74,7 @@ def _variations(channel: Channel) -> list[str]:
                 if not 1 / MAX_VARIATION <= factor <= MAX_VARIATION:
                     found.append(
                         f"{channel.name}: {source}{side} changes {process.name} from "
-                        f"{process.rate:.4g} to {values.sum():.4g} events (a factor of "
-                        f"{factor:.3g})"
+                        f"{amount(process.rate)} to {amount(values.sum())} events (a factor of "
+                        f"{amount(factor, digits=3)})"
                     )
     return found

@@ -14,7 +14,9 @@ from iminuit import Minuit
 from gato_coffea.errors import install_hint, installed
 from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
 from gato_coffea.exports.workspaces import pyhf_workspace, signal_strengths
-from gato_coffea.optimisation.result import Significance, decimals
+from gato_coffea.optimisation.result import Significance
+from gato_coffea.rendering.rounding import NONE, decimals, rounded, with_error
+from gato_coffea.rendering.tables import Column, TextTable
 from gato_coffea.statistics.counting import (
     COMBINATIONS,
     Combination,
@@ -28,7 +30,16 @@ if TYPE_CHECKING:
 AGREEMENT = 0.01
 """Significances that differ by less are called equal; a factor nearer to 1 is not named."""
 
-COLUMNS = ("model", "statistics only", "background uncertain", "everything", "over quoted")
+COLUMNS = (
+    Column("model", "the figure that is quoted, and each exported model", is_text=True),
+    Column("statistics only", "with the yields known"),
+    Column("background uncertain", "with finite simulation, or the error of the sidebands' fit"),
+    Column("everything", "with all uncertainties of the model: what it gives as it is written"),
+    Column("over quoted", "everything, over the quoted held-out figure"),
+)
+
+RATIO_DECIMALS = 3
+"""Decimals of a ratio of significances: a tenth of the difference that is called equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +127,16 @@ class Evaluation:
         if ratio is None or found is None:
             missing = "the fit did not converge" if can_evaluate() else install_hint("pyhf")
             return f"{name}: was not evaluated ({missing})"
+        digits = decimals(self.quoted.spread)
         text = (
-            f"{name}: Z {found.combined:.4g}, {ratio:.3f} of the quoted {self.quoted.combined:.4g}"
+            f"{name}: Z {rounded(found.combined, digits)}, {rounded(ratio, RATIO_DECIMALS)} of "
+            f"the quoted {rounded(self.quoted.combined, digits)}"
         )
-        named = [f"{k} x {v:.3f}" for k, v in self.factors(name).items() if _differs(v)]
+        named = [
+            f"{k} x {rounded(v, RATIO_DECIMALS)}"
+            for k, v in self.factors(name).items()
+            if _differs(v)
+        ]
         return f"{text}: {', '.join(named)}" if named else text
 
     def strengths(self, name: str) -> str | None:
@@ -127,15 +144,17 @@ class Evaluation:
         found = self.models[name]
         if found.everything is None or found.others_free is None or found.common_strength is None:
             return None
+        digits = decimals(self.quoted.spread)
         each = (
-            f"{signal} {z:.4g} ({found.others_free[signal]:.4g} with the others free)"
+            f"{signal} {rounded(z, digits)} ({rounded(found.others_free[signal], digits)} with "
+            "the others free)"
             for signal, z in found.everything.per_signal.items()
             if signal in found.others_free
         )
         return (
             f"{name}: the {COMBINATIONS[self.combination]} of each signal's Z with the strengths "
             f"of the others fixed at one: {', '.join(each)}; one common strength of all signals: "
-            f"{found.common_strength:.4g}"
+            f"{rounded(found.common_strength, digits)}"
         )
 
     def warnings(self) -> list[str]:
@@ -160,25 +179,26 @@ class Evaluation:
         }
 
 
-def rows_of(content: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Rows of text under `COLUMNS`, from the JSON values of `Evaluation.to_dict`."""
-    quoted, none = content["quoted"], "-"
+def evaluation_table(content: Mapping[str, Any]) -> TextTable:
+    """Expected significance of the models beside the quoted one, from `Evaluation.to_dict`."""
+    quoted = content["quoted"]
     digits = decimals(quoted["spread"])
-    spread = "" if quoted["spread"] is None else f" +- {quoted['spread']:.{digits}f}"
 
     def figure(value: Mapping[str, Any] | None) -> str:
-        return none if value is None else f"{value['combined']:.{digits}f}"
+        return NONE if value is None else rounded(value["combined"], digits)
 
     known, training = figure(content["statistics"]), figure(content["training"])
+    headline = with_error(quoted["combined"], quoted["spread"])
     rows: list[tuple[str, ...]] = [
-        ("quoted, held out", none, none, f"{figure(quoted)}{spread}", none),
-        ("quoted, all events", known, none, training, none),
+        ("quoted, held out", NONE, NONE, headline, NONE),
+        ("quoted, all events", known, NONE, training, NONE),
     ]
     for name, model in content["models"].items():
         ratio = content["ratios"][name]
         cells = [figure(model[key]) for key in ("statistics", "background", "everything")]
-        rows.append((name, *cells, none if ratio is None else f"{ratio:.3f}"))
-    return rows
+        rows.append((name, *cells, rounded(ratio, RATIO_DECIMALS)))
+    title = "Expected significance Z of the exported models"
+    return TextTable(title=title, columns=COLUMNS, rows=rows)
 
 
 def _ratio(first: Significance, second: Significance) -> float:

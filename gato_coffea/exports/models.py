@@ -20,6 +20,7 @@ from gato_coffea.exports.bins import (
     with_positive_yields,
     without_negative_bins,
 )
+from gato_coffea.rendering.rounding import uncertainty, with_error
 from gato_coffea.sidebands.categories import CategoryFit, shares
 from gato_coffea.sidebands.fits import ACCEPTED_LEVEL, edge_index
 
@@ -154,8 +155,8 @@ def refuse_poor_fits(fits: Sequence[CategoryFit], *, accepted: Sequence[int]) ->
         if fit.category not in accepted:
             raise InputError(
                 f"exports: category {fit.category}: no function describes the sidebands (the "
-                f"best: {fit.fit.family}, p = {fit.fit.p_value or 0:.2g}; background "
-                f"{fit.estimate.window_yield:.4g} +- {fit.error:.2g}); change mass.range_gev, "
+                f"best: {fit.fit.family}, p = {uncertainty(fit.fit.p_value or 0.0)}; background "
+                f"{with_error(fit.estimate.window_yield, fit.error)}); change mass.range_gev, "
                 "mass.sidebands_gev or mass.functions, or take it as it is with exports: "
                 f"{{accept_poor_fits: {[f.category for f in poor]}}}"
             )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gato_coffea.config import AUTO_COUNTS
-from gato_coffea.optimisation.result import Result, decimals
+from gato_coffea.optimisation.result import Result
+from gato_coffea.rendering.rounding import decimals, rounded
 
 __all__ = ["AUTO_COUNTS", "Recommendation", "recommendation", "recommendation_of"]
 
@@ -56,8 +57,8 @@ def recommendation(
     told = chosen if chosen != best else max(fewer, key=lambda i: asked[i], default=best)
     paired = " of their difference" if known[told] is not None and told != best else ""
     digits = decimals(width[told])
-    z, z_best = (f"{held_out[i]:.{digits}f}" for i in (chosen, best))
-    one_spread = f"one spread{paired} ({width[told]:.{digits}f})"
+    z, z_best = (rounded(held_out[i], digits) for i in (chosen, best))
+    one_spread = f"one spread{paired} ({rounded(width[told], digits)})"
     if chosen == best:
         reason = (
             f"{asked[best]} categories: held-out Z {z} is the best, and no smaller number comes "

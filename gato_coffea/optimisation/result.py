@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 
 from gato_coffea.categories import Categories
 from gato_coffea.events.samples import FloatArray
+from gato_coffea.rendering.rounding import amount, decimals, rounded, with_error
+from gato_coffea.rendering.tables import together
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,11 @@ class RareProcess:
     def sentence(self) -> str:
         """What the figure means."""
         low, high = self.z_range
+        digits = decimals(high - low)
         return (
             f"one more event of {self.process} in category {self.category} would make Z "
-            f"{high:.3g} to {low:.3g}: the figure is no better known than this"
+            f"{rounded(high, digits)} to {rounded(low, digits)}: the figure is no better known "
+            "than this"
         )
 
 
@@ -128,46 +133,6 @@ class Yields:
             self._sum(self.sumw, self.backgrounds), self._sum(self.sumw2, self.backgrounds)
         )
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """A row of text for each category and one for their sum.
-
-        Category, yield of each signal and of the background, their ratio, and effective
-        background entries.
-        """
-        s, b = self.signal_stack, self.background
-        s = np.concatenate([s, s.sum(axis=1, keepdims=True)], axis=1)
-        b = np.append(b, b.sum())
-        entries = [f"{value:.0f}" for value in self.effective_background]
-        names = [*map(str, range(len(entries))), "all"]
-        return [
-            (
-                *(names[k], *map(amount, s[:, k]), amount(b[k])),
-                f"{s[:, k].sum() / b[k]:.3g}" if b[k] > 0 else "-",
-                entries[k] if k < len(entries) else "",
-            )
-            for k in range(len(names))
-        ]
-
-
-def amount(value: float) -> str:
-    """A yield with four digits; from a thousand to a hundred million, whole.
-
-    >>> amount(25891.4), amount(108.683), amount(0.0095), amount(3e9)
-    ('25891', '108.7', '0.0095', '3e+09')
-    """
-    return f"{value:.0f}" if 1e3 <= abs(value) < 1e8 else f"{value:.4g}"
-
-
-def decimals(spread: float | None) -> int:
-    """Decimals that show two digits of a spread; three where it is not known.
-
-    >>> decimals(0.0123), decimals(1.9), decimals(43.0), decimals(None)
-    (3, 1, 0, 3)
-    """
-    if spread is None or not 0 < spread < np.inf:
-        return 3
-    return int(np.clip(1 - np.floor(np.log10(spread)), 0, 9))
-
 
 def effective_entries(sumw: FloatArray, sumw2: FloatArray) -> FloatArray:
     """``sumw**2 / sumw2``; zero where nothing is, and where the sum of weights is negative."""
@@ -200,32 +165,6 @@ class History:
 
 MANY = "50 categories"
 """Name of the yardstick of very many categories."""
-
-MEANINGS = {
-    "training": "training: Z of the yields in the templates, which exported models are made of",
-    "extrapolated": "training: Z of all events, with the background extrapolated from all masses "
-    "to the window; templates and exported models have what is in the window, or its fit",
-    "exact": "exact: the best categories of the training, by dynamic programming in the order of "
-    "S/B; on held-out events others may be better",
-    MANY: f"{MANY}: as many, found like exact or lloyd; no upper limit, each is estimated",
-}
-"""What the names of figures mean."""
-
-
-def meanings(yardsticks: Iterable[str], *, extrapolated: bool = False) -> list[str]:
-    """A sentence for each figure whose name needs one.
-
-    ``extrapolated`` is `Yields.extrapolated` of the yields that the figures are of.
-    """
-    training = "extrapolated" if extrapolated else "training"
-    return [text for name, text in MEANINGS.items() if name in (training, *yardsticks)]
-
-
-def background_note(yields: Yields) -> str:
-    """What the background of a table of yields is, where a reader could take it for another."""
-    if not yields.extrapolated:
-        return ""
-    return "; background of all masses, extrapolated to the window by an exponential"
 
 
 @dataclass(frozen=True)
@@ -281,7 +220,7 @@ class Result:
         settings = self.categories.training
         known = ["finite simulation"] if settings.get("mc_uncertainty") else []
         if settings.get("systematic"):
-            known.append(f"{100 * settings['systematic']:.3g} % systematic")
+            known.append(f"{amount(100 * settings['systematic'], digits=3)} % systematic")
         return f" with {' and '.join(known)}" if known else ""
 
     def __str__(self) -> str:
@@ -291,40 +230,23 @@ class Result:
         """Where the figure would be with one more event of a rare process, in brackets."""
         if self.rare is None:
             return ""
-        return f" (from {self.rare.z_range[0]:.{digits}f}: one event of {self.rare.process})"
+        return f" (from {rounded(self.rare.z_range[0], digits)}: one event of {self.rare.process})"
 
     def table(self) -> str:
         """The significances and the yields of the categories as plain text, held-out first."""
-        y, digits = self.yields, decimals(self.held_out.spread)
-        spread = "" if self.held_out.spread is None else f" +- {self.held_out.spread:.{digits}f}"
-        lines = [
-            f"Z held-out {self.held_out.combined:.{digits}f}{spread}"
-            f"{self.reach(digits)}{self.included}, "
-            f"training {self.training.combined:.{digits}f}; "
-            f"{self.asked} categories asked, {self.n_categories} kept"
-        ]
-        counting = self.held_out.statistics_only, self.training.statistics_only
-        if self.included and None not in counting:
-            held_out, training = (f"{z:.{digits}f}" for z in counting)
-            lines.append(f"  statistics only: held-out {held_out}, training {training}")
-        for name, z in self.held_out.per_signal.items():
-            if len(self.held_out.per_signal) > 1:
-                lines.append(f"  {name}: held-out {z:.{digits}f}")
-        for name, yardstick in self.yardsticks.items():
-            figures = [f"training {yardstick.training.combined:.{digits}f}"]
-            if yardstick.held_out is not None:
-                figures.insert(0, f"held-out {yardstick.held_out.combined:.{digits}f}")
-            lines.append(f"  {name}: {', '.join(figures)}")
-        header = ["category", *y.signals, "background", "S/B", "effective background"]
-        if y.extrapolated:
-            lines.append(f"yields{background_note(y)}")
-        rows = [header, *y.rows()]
-        widths = [max(len(row[c]) for row in rows) for c in range(len(header))]
-        lines += [
-            "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows
-        ]
-        lines += meanings(self.yardsticks, extrapolated=y.extrapolated)
-        return "\n".join([*lines, *self.notes])
+        from gato_coffea.optimisation.result_tables import plain_text
+
+        return plain_text(self)
+
+    def __repr__(self) -> str:
+        z = with_error(self.held_out.combined, self.held_out.spread)
+        return f"Result({self.n_categories} categories, Z held-out {z})"
+
+    def _repr_html_(self) -> str:
+        from gato_coffea.optimisation.result_tables import category_table, significance_table
+
+        tables = (significance_table({self.asked: self}), category_table(self))
+        return together(tables) + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the categories and the history, as JSON values."""

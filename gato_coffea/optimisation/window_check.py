@@ -14,7 +14,8 @@ import numpy as np
 from gato_coffea.events.samples import FloatArray
 from gato_coffea.optimisation.evaluation import Sums, figures_of
 from gato_coffea.optimisation.problem import Problem
-from gato_coffea.optimisation.result import Significance, Yields, amount, decimals
+from gato_coffea.optimisation.result import Significance, Yields
+from gato_coffea.rendering.rounding import amount, decimals, rounded, with_error
 
 DEVIATIONS = 3.0
 """Difference in standard deviations above which it is none of chance."""
@@ -65,15 +66,15 @@ def window_note(
         return None
     parts = [
         f"category {k}: {amount(estimate[k])} estimated, "
-        f"{amount(estimate[k] + shift[k])} +- {amount(error[k])} counted"
+        f"{with_error(estimate[k] + shift[k], float(error[k]))} counted"
         for k in np.flatnonzero(off)
     ]
     z = quoted.combined * _ratio(problem, sums, off, shift, error)
     digits = decimals(quoted.spread)
     return (
         "mass window: the continuum, estimated by one exponential in each category, is not what "
-        f"simulation has there: {'; '.join(parts)}; Z with these as counted is {z:.{digits}f} "
-        f"instead of {quoted.combined:.{digits}f}"
+        f"simulation has there: {'; '.join(parts)}; Z with these as counted is "
+        f"{rounded(z, digits)} instead of {rounded(quoted.combined, digits)}"
     )
 
 

@@ -18,6 +18,7 @@ from gato_coffea.events.samples import Feature, FloatArray
 from gato_coffea.optimisation.result import Yields
 from gato_coffea.plots.contents import Interval, Stack, stack_of
 from gato_coffea.plots.spectra import Curve, Spectrum
+from gato_coffea.rendering.rounding import uncertainty, with_error
 from gato_coffea.sidebands import CategoryFit
 
 N_BINS = 40
@@ -222,10 +223,9 @@ def fit_text(fit: CategoryFit) -> tuple[str, ...]:
     """What stands beside a spectrum: category, prediction in the window, goodness of fit."""
     found = fit.fit
     error = fit.estimate.statistical
-    digits = max(0, min(4, 1 - int(np.floor(np.log10(error))))) if error > 0 else 1
-    line = f"Window: {found.window_yield:.{digits}f} ± {error:.{digits}f} (stat)"
-    if fit.spread is not None:
-        line += f" ± {fit.spread:.{digits}f} (function)"
-    quality = f"p = {found.p_value:.2g}" if found.p_value is not None else "no goodness of fit"
-    peaking = [f"{name}: {y:.{digits}f} ± {e:.{digits}f}" for name, (y, e) in fit.resonant.items()]
-    return f"Category {fit.category}", line, *peaking, f"{quality}, {found.status}"
+    window = with_error(found.window_yield, error, fit.spread, names=("stat", "function"))
+    quality = (
+        "no goodness of fit" if found.p_value is None else f"p = {uncertainty(found.p_value)}"
+    )
+    peaking = [f"{name}: {with_error(*pair)}" for name, pair in fit.resonant.items()]
+    return f"Category {fit.category}", f"Window: {window}", *peaking, f"{quality}, {found.status}"

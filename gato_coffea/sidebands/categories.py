@@ -14,6 +14,7 @@ from gato_coffea.categories.templates import Templates
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
+from gato_coffea.rendering.rounding import amount, uncertainty, with_error
 from gato_coffea.sidebands.estimates import BackgroundEstimate, fit_functions
 from gato_coffea.sidebands.fits import SidebandFit, edge_index, sideband_data
 
@@ -83,8 +84,8 @@ class CategoryFit:
         if not self.estimate.described:
             found.append(
                 f"no function describes the sidebands (the best: {self.fit.family}, p = "
-                f"{self.fit.p_value or 0:.2g}); the error covers what the functions tried and "
-                "exponentials near the window say"
+                f"{uncertainty(self.fit.p_value or 0.0)}); the error covers what the functions "
+                "tried and exponentials near the window say"
             )
         return [*found, *self.notes]
 
@@ -247,8 +248,8 @@ def _leakage(
         else:
             done = "it counts as background there, and makes the prediction too high"
         notes.append(
-            f"{name}: {inside:.4g} events are expected in the sidebands, "
-            f"{100 * inside / fitted_yield:.2g} % of what is fitted: {done}"
+            f"{name}: {amount(inside)} events are expected in the sidebands, "
+            f"{uncertainty(100 * inside / fitted_yield)} % of what is fitted: {done}"
         )
     return notes
 
@@ -291,8 +292,8 @@ def _incompatible(
         if abs(deviation) > INCOMPATIBLE:
             advice = f"; if it peaks there, say processes: {{{name}: {{resonant: true}}}}"
             notes.append(
-                f"{name}: simulation has {found:.4g} +- {np.sqrt(variance):.2g} in the window, "
-                f"where a fit of its own sidebands predicts {expected:.4g} +- {error:.2g} "
+                f"{name}: simulation has {with_error(found, np.sqrt(variance))} in the window, "
+                f"where a fit of its own sidebands predicts {with_error(expected, error)} "
                 f"({deviation:+.1f} standard deviations){advice if deviation > 0 else ''}"
             )
     return notes

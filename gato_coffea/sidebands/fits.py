@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
+from gato_coffea.rendering.rounding import uncertainty
 from gato_coffea.sidebands.families import Family, family_named
 from gato_coffea.sidebands.likelihood import (
     Minimum,
@@ -353,7 +354,7 @@ def _judged(fit: SidebandFit, minimum: Minimum, *, place: str) -> SidebandFit:
         notes.append(f"{', '.join(minimum.at_limit)} at the limit of its range")
     if fit.p_value is not None and fit.p_value <= ACCEPTED_LEVEL:
         status = "poor fit"
-        notes.append(f"goodness of fit p = {fit.p_value:.2g}")
+        notes.append(f"goodness of fit p = {uncertainty(fit.p_value)}")
     if fit.effective_entries < FEW_ENTRIES:
         status = "few entries"
         notes.append(f"only {fit.effective_entries:.1f} effective entries in the sidebands")

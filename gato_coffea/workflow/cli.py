@@ -344,40 +344,45 @@ def _run_stage(job: Job, stage: str) -> None:
 
 def _print_results(job: Job, stage: str, console: Console) -> None:
     """The tables of a stage, from the files that it has written."""
-    from gato_coffea.workflow import stages, tables
+    from gato_coffea.exports.evaluation import evaluation_table
+    from gato_coffea.processing.cutflow import cutflow_table
+    from gato_coffea.sidebands.tables import sideband_table
+    from gato_coffea.workflow import stages
+    from gato_coffea.workflow.tables import terminal_table, warning_box
 
     if stage == "process":
-        console.print(tables.cutflow_table(stages.read_cutflow(job)))
+        console.print(terminal_table(cutflow_table(stages.read_cutflow(job))))
     elif stage == "optimise":
         _print_optimised(stages.load_results(job), console, used=stages.used_count(job))
     elif stage == "categorise":
         console.print(f"templates from: {stages.read_template_source(job)}", soft_wrap=True)
     elif stage == "sidebands":
-        console.print(tables.sideband_table(stages.load_fits(job)))
+        console.print(terminal_table(sideband_table(stages.load_fits(job))))
     elif stage == "exports":
         content = stages.read_evaluation(job)
-        console.print(tables.evaluation_table(content))
+        console.print(terminal_table(evaluation_table(content)))
         for line in content["explanations"]:
             console.print(line, soft_wrap=True)
         if content["warnings"]:
-            console.print(tables.warning_box(content["warnings"]))
+            console.print(warning_box(content["warnings"]))
 
 
 def _print_optimised(
     results: Mapping[int, Result], console: Console, *, used: int | None = None
 ) -> None:
     from gato_coffea.optimisation.choice import recommendation_of
-    from gato_coffea.workflow.tables import category_table, note_lines, significance_table
+    from gato_coffea.optimisation.result_tables import category_table, significance_table
+    from gato_coffea.workflow.tables import note_lines, terminal_table
 
     notes, yields = note_lines(results), next(iter(results.values())).yields
     console.print(f"signals: {', '.join(yields.signals)}", soft_wrap=True)
     console.print(f"backgrounds: {', '.join(yields.backgrounds)}", soft_wrap=True)
-    console.print(significance_table(results, used=used))
+    console.print(terminal_table(significance_table(results, used=used)))
     if len(results) > 1:
         reason = recommendation_of(list(results.values())).reason
         console.print(f"recommended: {reason}", soft_wrap=True)
     for asked, result in results.items():
-        console.print(category_table(result))
+        console.print(terminal_table(category_table(result)))
         for note in notes[asked]:
             console.print(f"  {note}", soft_wrap=True)
     for note in notes[None]:

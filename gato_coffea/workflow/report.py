@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
-from gato_coffea.exports.evaluation import COLUMNS, rows_of
-from gato_coffea.optimisation.result import Result, Significance, background_note, meanings
+from gato_coffea.exports.evaluation import evaluation_table
+from gato_coffea.optimisation.result import Result
+from gato_coffea.optimisation.result_tables import category_table, headline, significance_table
+from gato_coffea.processing.cutflow import CutFlow, cutflow_table
+from gato_coffea.rendering.rounding import decimals, rounded
 from gato_coffea.sidebands import CategoryFit
+from gato_coffea.sidebands.tables import sideband_table
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 IMAGE_TYPES = {".png": "image/png", ".gif": "image/gif"}
@@ -53,21 +56,12 @@ class Picture:
     source: str
 
 
-@dataclass(frozen=True)
-class TableView:
-    """A table in the page: header and rows of text, ``marked`` the row to be emphasised."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    marked: int | None = None
-
-
 def render_report(
     *,
     analysis: Analysis,
     results: Mapping[int, Result],
     use: int,
-    cutflow: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
+    cutflow: CutFlow | None = None,
     fits: Sequence[CategoryFit] = (),
     evaluation: Mapping[str, Any] | None = None,
     plots: Sequence[Path] = (),
@@ -106,28 +100,26 @@ def render_report(
     )
     record, mass = provenance or {}, analysis.mass
     best = results[use]
+    digits = decimals(best.held_out.spread)
     return environment.from_string(TEMPLATE.read_text()).render(
         title=analysis.title or analysis.name,
         analysis=analysis,
         use=use,
         kept=best.n_categories,
-        headline=with_spread(best.held_out) + best.reach(3),
+        headline=headline(best),
         included=best.included,
-        counting=number(best.held_out.statistics_only or np.nan) if best.included else None,
-        meanings=meanings(best.yardsticks, extrapolated=best.yields.extrapolated),
-        background_note=background_note(best.yields),
-        training=f"{best.training.combined:.3f}",
+        counting=rounded(best.held_out.statistics_only, digits) if best.included else None,
+        training=rounded(best.training.combined, digits),
         blinded=blinded_text(analysis),
         notes=[(k, note) for k in sorted(results) for note in results[k].notes],
-        significances=significance_rows(results, use),
-        categories=category_rows(best),
-        cutflow=None if not cutflow else cutflow_rows(cutflow),
-        fits=None if not fits else fit_rows(fits),
-        exported=None if evaluation is None else TableView(COLUMNS, tuple(rows_of(evaluation))),
+        significances=significance_table(results, used=use),
+        categories=category_table(best),
+        cutflow=None if not cutflow else cutflow_table(cutflow),
+        fits=None if not fits else sideband_table(fits),
+        exported=None if evaluation is None else evaluation_table(evaluation),
         explanations=() if evaluation is None else evaluation["explanations"],
         warnings=() if evaluation is None else evaluation["warnings"],
-        simulated=any(fit.estimate.simulated for fit in fits),
-        fit_notes=[(f.category, note) for f in fits for note in (*f.fit.notes, *f.cautions)],
+        fit_notes=[(f.category, note) for f in fits for note in f.fit.notes],
         pictures=pictures(plots, None if mass is None else mass.range_gev),
         versions=record.get("versions", {}),
         seed=record.get("seed", analysis.optimise.seed),
@@ -145,142 +137,6 @@ def blinded_text(analysis: Analysis) -> str | None:
     return (
         " and ".join(f"at {labels[n]} ≥ {v:g}" for n, v in analysis.blinded_scores.items()) or None
     )
-
-
-def with_spread(value: Significance) -> str:
-    """A significance with its spread, where it has one."""
-    spread = "" if value.spread is None else f" ± {value.spread:.3f}"
-    return f"{value.combined:.3f}{spread}"
-
-
-def number(value: float) -> str:
-    """A yield with four significant digits, thousands separated; a dash where undefined.
-
-    >>> number(12345.678), number(0.123456), number(float("nan"))
-    ('12,346', '0.1235', '–')
-    """
-    if not np.isfinite(value):
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def with_error(value: float, error: float) -> str:
-    """A value and its error, to two digits of the error.
-
-    >>> with_error(1348.2, 22.48), with_error(0.12345, 0.0041)
-    ('1,348 ± 22', '0.1235 ± 0.0041')
-    """
-    if not (np.isfinite(value) and np.isfinite(error) and error > 0):
-        return number(value)
-    digits = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:,.{digits}f} ± {error:,.{digits}f}"
-
-
-def significance_rows(results: Mapping[int, Result], use: int) -> TableView:
-    """Held-out first, then each signal's, training, and the yardsticks held out."""
-    asked = sorted(results)
-    signals = list(results[asked[0]].held_out.per_signal)
-    names = list(dict.fromkeys(n for k in asked for n in results[k].yardsticks))
-    several = signals if len(signals) > 1 else []
-    counting = any(result.included for result in results.values())
-    only = ("Statistics only",) if counting else ()
-    signal_names = (f"Z {s}" for s in several)
-    header = ("Asked", "Kept", "Z held-out", *only, *signal_names, "Z training", *names)
-    rows = []
-    for k in asked:
-        result = results[k]
-        yardsticks = []
-        for name in names:
-            found = result.yardsticks.get(name)
-            if found is None:
-                yardsticks.append("–")
-            elif found.held_out is None:
-                yardsticks.append(f"{found.training.combined:.3f} (training)")
-            else:
-                yardsticks.append(f"{found.held_out.combined:.3f}")
-        per_signal = [f"{result.held_out.per_signal[s]:.3f}" for s in several]
-        rows.append(
-            (
-                str(k),
-                str(result.n_categories),
-                with_spread(result.held_out) + result.reach(3),
-                *([f"{result.held_out.statistics_only or np.nan:.3f}"] if counting else []),
-                *per_signal,
-                f"{result.training.combined:.3f}",
-                *yardsticks,
-            )
-        )
-    return TableView(header, tuple(rows), marked=asked.index(use))
-
-
-def category_rows(result: Result) -> TableView:
-    """Yields, S/B and effective background entries of every category, and the sums."""
-    yields = result.yields
-    s, b = yields.signal_stack, yields.background
-    error = np.sqrt(yields.background_sumw2)
-    rows = []
-    for k in range(len(b)):
-        total = float(s[:, k].sum())
-        ratio = f"{total / b[k]:.3g}" if b[k] > 0 else "–"
-        signals = [number(float(value)) for value in s[:, k]]
-        background = with_error(float(b[k]), float(error[k]))
-        entries = number(float(yields.effective_background[k]))
-        rows.append((str(k), *signals, background, ratio, entries))
-    sums = [number(float(value)) for value in s.sum(axis=1)]
-    total_error = float(np.sqrt(np.square(error).sum()))
-    total_background = float(b.sum())
-    last = with_error(total_background, total_error)
-    ratio = f"{float(s.sum()) / total_background:.3g}" if total_background > 0 else "–"
-    rows.append(("all", *sums, last, ratio, ""))
-    header = ("Category", *yields.signals, "Background", "S/B", "Effective entries")
-    return TableView(header, tuple(rows), marked=len(rows) - 1)
-
-
-def cutflow_rows(cutflow: Mapping[str, Mapping[str, Mapping[str, float]]]) -> TableView:
-    """Events, and weighted yields, of each process after each step."""
-    steps = list(dict.fromkeys(step for counts in cutflow.values() for step in counts))
-    rows = []
-    for process, counts in cutflow.items():
-        cells = []
-        for step in steps:
-            found = counts.get(step)
-            if found is None:
-                cells.append("–")
-            else:
-                weighted = number(float(found["weighted"]))
-                cells.append(f"{int(found['events']):,} ({weighted})")
-        rows.append((process, *cells))
-    return TableView(("Process", *steps), tuple(rows))
-
-
-def fit_rows(fits: Sequence[CategoryFit]) -> TableView:
-    """Function, prediction in the window with its errors, goodness of fit and status."""
-    header = (
-        *("Category", "Function", "Prediction in the window", "Function spread"),
-        *(("Resonant backgrounds",) if any(fit.resonant for fit in fits) else ()),
-        *("Observed", "Signal expected", "χ²/ndf", "p-value", "Effective entries", "Status"),
-    )
-    rows = []
-    for entry in fits:
-        fit = entry.fit
-        peaking = ", ".join(f"{name} {with_error(*pair)}" for name, pair in entry.resonant.items())
-        signal = ", ".join(f"{name} {number(value)}" for name, value in entry.signals.items())
-        rows.append(
-            (
-                str(entry.category),
-                f"{fit.family} to {entry.source}",
-                with_error(fit.window_yield, entry.estimate.statistical),
-                "–" if entry.spread is None else f"{entry.spread:.2g}",
-                *((peaking,) if peaking else ()),
-                "–" if entry.observed is None else number(entry.observed),
-                signal or "–",
-                f"{fit.chi2:.1f}/{fit.ndf}",
-                "–" if fit.p_value is None else f"{fit.p_value:.2g}",
-                number(fit.effective_entries),
-                fit.status,
-            )
-        )
-    return TableView(header, tuple(rows))
 
 
 def pictures(

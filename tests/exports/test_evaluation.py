@@ -11,7 +11,7 @@ from gato_coffea.categories import EdgeCategories
 from gato_coffea.events.samples import Feature
 from gato_coffea.exports.bins import Process
 from gato_coffea.exports.checks import disagreements
-from gato_coffea.exports.evaluation import evaluate, evaluate_model, rows_of
+from gato_coffea.exports.evaluation import evaluate, evaluate_model, evaluation_table
 from gato_coffea.exports.models import Channel
 from gato_coffea.exports.workspaces import pyhf_workspace
 from gato_coffea.optimisation.result import Result, Significance, Yields
@@ -168,8 +168,8 @@ def test_the_factors_explain_the_ratio():
     assert found.factors("counting")["all events"] == pytest.approx(1.1 / 0.9)
     assert "shape of the mass" in found.factors("shape")
     assert found.warnings() == [found.explanation("counting")]
-    rows = rows_of(found.to_dict())
-    assert rows[0] == ("quoted, held out", "-", "-", "0.900 +- 0.050", "-")
+    rows = evaluation_table(found.to_dict()).rows
+    assert rows[0] == ("quoted, held out", "-", "-", "0.900 ± 0.050", "-")
     assert rows[3][0] == "shape"
     assert rows[2][-1] == f"{found.ratio('counting'):.3f}"
 
@@ -180,7 +180,7 @@ def test_a_model_that_gives_what_is_quoted_needs_no_words():
     found = evaluate(models, result_of(held_out=z, training=z), combination="geometric")
     assert found.warnings() == []
     assert found.ratio("counting") == pytest.approx(1.0)
-    assert found.explanation("counting") == f"counting: Z {z:.4g}, 1.000 of the quoted {z:.4g}"
+    assert found.explanation("counting") == f"counting: Z {z:.3f}, 1.000 of the quoted {z:.3f}"
 
 
 def test_without_pyhf_it_is_said(monkeypatch):
@@ -193,7 +193,7 @@ def test_without_pyhf_it_is_said(monkeypatch):
         '(needs pyhf; install it with pip install "gato-coffea[exports]")'
     )
     assert found.warnings() == []
-    assert rows_of(found.to_dict())[2][2:] == ("-", "-", "-")
+    assert evaluation_table(found.to_dict()).rows[2][2:] == ("-", "-", "-")
     assert found.models["counting"].statistics.combined > 0
 
 
@@ -209,7 +209,7 @@ def test_an_event_that_is_counted_twice_is_told():
         is_data=True,
     )
     assert disagreements([channel], names=["category0"]) == [
-        "category0: 3819.7 +- 66 events are expected with signal, 3421 are observed (+6.0 "
+        "category0: 3820 ± 66 events are expected with signal, 3421 are observed (+6.0 "
         "standard deviations): is one process counted twice, or one missing?"
     ]
     assert disagreements([replace(channel, is_data=False)], names=["category0"]) == []

@@ -85,7 +85,8 @@ def test_effective_entries():
 
 def test_table():
     lines = str(result()).splitlines()
-    assert lines[0] == "Z held-out 1.500 +- 0.070, training 1.600; 3 categories asked, 2 kept"
+    expected = "Z held-out 1.500 ± 0.070, training 1.600; 3 categories requested, 2 after merging"
+    assert lines[0] == expected
     assert [line for line in lines[1:] if line.startswith("  ") and ":" in line] == [
         "  vbf: held-out 1.000",
         "  ggH: held-out 2.250",
@@ -93,15 +94,15 @@ def test_table():
         "  50 categories: training 1.900",
     ]
     assert lines[5].split() == [
-        "category", "vbf", "ggH", "background", "S/B", "effective", "background"
+        "category", "vbf", "ggH", "background", "S/B", "effective", "entries"
     ]  # fmt: skip
-    assert lines[6].split() == ["0", "0.5", "1", "120", "0.0125", "267"]
-    assert lines[7].split() == ["1", "4", "2", "10", "0.6", "20"]
-    assert lines[8].split() == ["all", "4.5", "3", "130", "0.0577"]
+    assert lines[6].split() == ["0", "0.5", "1", "120.0", "±", "7.3", "0.0125", "267"]
+    assert lines[7].split() == ["1", "4", "2", "10.0", "±", "2.2", "0.6", "20"]
+    assert lines[8].split() == ["all", "4.5", "3", "130.0", "±", "7.7", "0.0577"]
     assert lines[9].startswith("training: Z of the yields in the templates")
     assert [line.split(":")[0] for line in lines[9:12]] == ["training", "exact", "50 categories"]
     assert lines[12] == "one category was merged"
-    assert len({len(line) for line in lines[5:9]}) == 1  # columns are flush
+    assert len({len(line) for line in lines[5:8]}) == 1  # columns are flush
 
 
 def test_the_figure_by_statistics_only_stands_beside_that_with_everything():
@@ -113,7 +114,7 @@ def test_the_figure_by_statistics_only_stands_beside_that_with_everything():
     found = replace(found, categories=replace(found.categories, training=settings))
     lines = str(found).splitlines()
     assert lines[0].startswith(
-        "Z held-out 4.32 +- 0.40 with finite simulation and 10 % systematic, training 4.50;"
+        "Z held-out 4.32 ± 0.40 with finite simulation and 10 % systematic, training 4.50;"
     )
     assert lines[1] == "  statistics only: held-out 7.34, training 7.90"
     assert found.to_dict()["held_out"]["statistics_only"] == 7.34
@@ -121,8 +122,8 @@ def test_the_figure_by_statistics_only_stands_beside_that_with_everything():
 
 def test_figures_have_the_decimals_of_their_spread():
     told = {s: str(result(held_out=Significance(154.74, {"s": 1.0}, s))) for s in (1.83, 0.0123)}
-    assert told[1.83].startswith("Z held-out 154.7 +- 1.8, training 1.6;")
-    assert told[0.0123].startswith("Z held-out 154.740 +- 0.012, training 1.600;")
+    assert told[1.83].startswith("Z held-out 154.7 ± 1.8, training 1.6;")
+    assert told[0.0123].startswith("Z held-out 154.740 ± 0.012, training 1.600;")
 
 
 def test_table_without_background_or_spread():

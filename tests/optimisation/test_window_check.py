@@ -6,8 +6,8 @@ import pytest
 from gato_coffea import optimise
 from gato_coffea.config import Discriminant, Mass
 from gato_coffea.events.samples import Cells, Sample
-from gato_coffea.optimisation.result import amount
 from gato_coffea.processing.layout import Layout
+from gato_coffea.rendering.rounding import amount, with_error
 from gato_coffea.statistics.counting import asimov_z2
 
 WINDOW, RANGE = (122.0, 128.0), (100.0, 180.0)
@@ -71,7 +71,7 @@ def test_a_spectrum_that_is_no_exponential(as_cells):
     assert ratio < 0.8
     for k in range(2):
         estimate = result.yields.background[k]
-        text = f"{amount(estimate)} estimated, {amount(counted[k])} +- {amount(error[k])} counted"
+        text = f"{amount(estimate)} estimated, {with_error(counted[k], error[k])} counted"
         assert f"category {k}: {text}" in note
     told = float(note.split("as counted is ")[1].split()[0])
     assert told == pytest.approx(ratio * result.held_out.combined, rel=0.01)

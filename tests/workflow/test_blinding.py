@@ -15,10 +15,11 @@ from gato_coffea import Layout, collect
 from gato_coffea.config import Analysis, Discriminant
 from gato_coffea.datasets.check import check_analysis
 from gato_coffea.errors import InputError
+from gato_coffea.processing.cutflow import cutflow_table
 from gato_coffea.processing.executors import process
 from gato_coffea.workflow.pipeline import run_stage
 from gato_coffea.workflow.stages import Job
-from gato_coffea.workflow.tables import cutflow_table, dataset_table
+from gato_coffea.workflow.tables import dataset_table, terminal_table
 
 BY_SCORE = {"mass": None, "blind": {"score": 0.4}}
 BY_FUNCTION = {"mass.source": "py:mass"}
@@ -42,7 +43,8 @@ def told(analysis: Analysis, directory: Path, caplog: pytest.LogCaptureFixture) 
     processed.save(directory)
     console = Console(record=True, width=250, quiet=True)
     with console.capture() as capture:
-        console.print(cutflow_table(processed.cutflow), dataset_table(check_analysis(analysis)))
+        shown = terminal_table(cutflow_table(processed.cutflow))
+        console.print(shown, dataset_table(check_analysis(analysis)))
     return (directory / "process.json").read_text() + capture.get() + caplog.text
 
 

@@ -103,7 +103,7 @@ def test_optimise_takes_histograms_instead_of_an_analysis(folder: Path) -> None:
     options += ["--signal", signal, "-k", "2", "--method", "exact", "-o", str(folder / "h")]
     done = RUNNER.invoke(app, ["optimise", *options])
     assert done.exit_code == 0, done.output
-    assert "2 categories asked, 2 kept" in done.output
+    assert "2 categories requested, 2 after merging" in done.output
     assert done.output.startswith(f"signals: {signal}\nbackgrounds: ")
     assert (folder / "h/optimise/categories_2.json").is_file()
 

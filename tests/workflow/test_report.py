@@ -16,14 +16,13 @@ from gato_coffea.config import Analysis, parse_analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import Feature
 from gato_coffea.optimisation.result import Result, Significance, Yardstick, Yields
+from gato_coffea.optimisation.result_tables import category_table, significance_table
+from gato_coffea.processing.cutflow import cutflow_table
 from gato_coffea.sidebands import BackgroundEstimate, CategoryFit, fit_sidebands
+from gato_coffea.sidebands.tables import sideband_table
 from gato_coffea.workflow.report import (
     caption_of,
-    category_rows,
-    cutflow_rows,
-    fit_rows,
     render_report,
-    significance_rows,
 )
 
 CUTFLOW = {
@@ -158,19 +157,23 @@ def test_the_page_quotes_held_out_first_and_escapes_text(page: str) -> None:
 
 def test_tables() -> None:
     results = {2: a_result(2, 1.5), 3: a_result(3, 1.6)}
-    table = significance_rows(results, 3)
-    assert table.header == ("Asked", "Kept", "Z held-out", "Z training", "exact", "lloyd")
-    assert table.rows[1] == ("3", "2", "1.600 ± 0.040", "1.800", "1.700", "1.900 (training)")
-    assert table.marked == 1
-    rows = category_rows(results[3]).rows
-    assert rows[0] == ("0", "1", "2,000 ± 20", "0.0005", "10,000")
-    assert rows[1] == ("1", "3", "0", "–", "0")
-    assert rows[2][0] == "all"
-    assert cutflow_rows(CUTFLOW).rows == (
-        ("ggH", "1,000 (12.5)", "–"),
-        ("qcd", "200,000 (54,321)", "100 (0.5)"),
+    table = significance_table(results, used=3)
+    assert table.header == (
+        *("requested", "after merging", "Z held-out", "(training)", "exact", "lloyd"),
     )
-    assert fit_rows([]).rows == ()
+    assert table.rows[1] == (
+        *("3 *", "2", "1.600 ± 0.040", "(1.800)", "1.700 (2.000)", "- (1.900)"),
+    )
+    assert table.marked == 1
+    rows = category_table(results[3]).rows
+    assert rows[0] == ("0", "1", "2000 ± 20", "0.0005", "10000")
+    assert rows[1] == ("1", "3", "0", "-", "0")
+    assert rows[2][0] == "all"
+    assert cutflow_table(CUTFLOW).rows == [
+        ("ggH", "1000 (12.5)", "-"),
+        ("qcd", "200000 (54321)", "100 (0.5)"),
+    ]
+    assert sideband_table([]).rows == []
 
 
 def test_captions() -> None:
