@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from gato_coffea.config import Analysis
+from gato_coffea.config.functions import importable
 from gato_coffea.errors import ConfigError
 from gato_coffea.files import write_text
 from gato_coffea.version import __version__
@@ -74,13 +75,15 @@ def _prepare(script: Path, directory: Path, analysis: Analysis) -> bool:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        with importable(script.parent):
+            spec.loader.exec_module(module)
         prepare = getattr(module, "prepare", None)
         if not callable(prepare):
             raise ConfigError(f"{script}: has no function prepare(directory)")
         marker = directory / MARKER
         marker.unlink(missing_ok=True)
-        prepare(directory)
+        with importable(script.parent):
+            prepare(directory)
         files = {name: mark.size for name, mark in marks_below(directory).items() if name != LOCK}
         if not files:
             raise ConfigError(f"{script}: prepare(directory) has made no file in {directory}")

@@ -258,11 +258,30 @@ def hard(events):
 """
 
 
-def test_functions_import_modules_beside_them(make_analysis: Any, tmp_path: Path) -> None:
-    analysis = make_analysis({"weight.variations": {}}, functions=HELPED, n=40)
+HELPED_LATER = """
+def hard(events):
+    import package.inner
+    return above(events) & (events.score < package.inner.limit())
+
+def above(events):
+    from helper import cut
+    return events.score > cut()
+"""
+
+
+@pytest.mark.parametrize("functions", [HELPED, HELPED_LATER])
+def test_functions_import_modules_beside_them(
+    make_analysis: Any, tmp_path: Path, functions: str
+) -> None:
+    analysis = make_analysis({"weight.variations": {}}, functions=functions, n=40)
     (tmp_path / "package").mkdir()
     (tmp_path / "package/__init__.py").write_text("")
-    (tmp_path / "package/inner.py").write_text("def limit():\n    return 2.0\n")
+    (tmp_path / "package/numbers.py").write_text("two = 2.0\n")
+    (tmp_path / "package/inner.py").write_text(
+        "def limit():\n    from . import numbers\n    return numbers.two\n"
+        if functions == HELPED_LATER
+        else "def limit():\n    return 2.0\n"
+    )
     found = []
     for text in ("0.5", "0.25"):  # as two analyses in one process, with helpers of one name
         (tmp_path / "helper.py").write_text(f"value = {text}\n\ndef cut():\n    return value\n")
