@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,11 @@ from gato_coffea.workflow.stages import Job
 
 EXACT = {"optimise": {"signals": ["sig"], "n_categories": [2, 3], "method": "exact"}}
 FEWER = {"optimise": {"signals": ["sig"], "n_categories": [2], "method": "exact"}}
+
+
+def first_stages(job: Job) -> None:
+    run_stage(job, "process")
+    run_stage(job, "optimise")
 
 
 @pytest.fixture
@@ -51,8 +57,7 @@ def test_a_file_under_a_name_of_ours_is_refused(job: Job, name: str) -> None:
 
 
 def test_files_of_others_stay_among_results(job: Job, make_analysis: Any) -> None:
-    run_stage(job, "process")
-    run_stage(job, "optimise")
+    first_stages(job)
     kept = [job.output / name for name in ("process/process.cc", "optimise/scan.py", ".writable")]
     for path in kept:
         path.write_text("mine")
@@ -169,8 +174,7 @@ def test_a_lock_whose_folder_vanishes_is_let_go(tmp_path: Path) -> None:
 def test_an_edited_result_is_made_again_and_set_aside(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run_stage(job, "process")
-    run_stage(job, "optimise")
+    first_stages(job)
     path = job.output / "optimise/result_3.json"
     made = path.read_text()
     for text, name in (("first", "result_3.json.edited"), ("second", "result_3.json.edited2")):
@@ -184,8 +188,7 @@ def test_an_edited_result_is_made_again_and_set_aside(
 
 
 def test_a_changed_file_behind_a_link_is_not_replaced(job: Job, tmp_path: Path) -> None:
-    run_stage(job, "process")
-    run_stage(job, "optimise")
+    first_stages(job)
     web = tmp_path / "web"
     web.mkdir()
     (web / "summary.json").write_text("mine")
@@ -202,3 +205,28 @@ def test_a_damaged_record_is_called_so(job: Job) -> None:
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(OutputError, match=r"provenance\.json: the record of .* is damaged"):
         run_stage(job, "process")
+
+
+@pytest.mark.parametrize("limit", [500, 6_000])
+def test_a_disk_without_room_is_one_line_and_leaves_nothing_half_written(
+    job: Job, limit: int
+) -> None:
+    """A limit of the size of files gives the errors of a full disk, at the same places."""
+    size, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        with pytest.raises(OutputError, match="cannot be written") as told:
+            first_stages(job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    assert "\n" not in str(told.value)
+    if job.output.is_dir():
+        left = {path.relative_to(job.output).as_posix() for path in job.output.rglob("*")}
+        record = Provenance.read(job.output)
+        known = {name for stage in record.stages.values() for name in stage.files}
+        assert {name for name in left if (job.output / name).is_file()} <= known | {
+            *("config.json", "provenance.json", LOCK)
+        }
+        for name, mark in ((n, m) for s in record.stages.values() for n, m in s.files.items()):
+            assert (job.output / name).stat().st_size == mark.size
+    first_stages(job)
