@@ -55,12 +55,14 @@ def fixed_yardstick(search: Search, assign: Assign, n: int) -> Yardstick:
     label, _ = merge_offenders(problem, parts)
     n_kept = int(label.max()) + 1
     training = significance_of(problem, whole.relabelled(label, n_kept))
+    if n_folds == 1:
+        return Yardstick(None, training)
     # Category k of the events of fold f has the number f n + k.
     parted = search.tally.total(
         [_shifted(assign, f * n) for f in range(n_folds)], n_folds * n, by_fold=True
     )
     names = np.tile(label, n_folds)
-    for f in range(n_folds if n_folds > 1 else 0):
+    for f in range(n_folds):
         seen = np.tile(np.arange(n), n_folds)
         seen[f * n : (f + 1) * n] = n  # left out
         others = parts_of(problem, parted.relabelled(seen, n + 1)).ordered(np.arange(n))

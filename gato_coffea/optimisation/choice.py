@@ -25,6 +25,8 @@ def recommendation(
     held_out: Sequence[float],
     spread: Sequence[float | None],
     difference_spread: Sequence[float | None] | None = None,
+    *,
+    basis: str = "held-out",
 ) -> Recommendation:
     """The smallest number whose held-out significance lies within one spread of the best.
 
@@ -39,6 +41,8 @@ def recommendation(
         as zero.
     difference_spread
         That of the difference to the best; where it is not known, the spread of the best counts.
+    basis
+        What the figures are called, `Result.basis`.
 
     Examples
     --------
@@ -61,12 +65,12 @@ def recommendation(
     one_spread = f"one spread{paired} ({rounded(width[told], digits)})"
     if chosen == best:
         reason = (
-            f"{asked[best]} categories: held-out Z {z} is the best, and no smaller number comes "
+            f"{asked[best]} categories: {basis} Z {z} is the best, and no smaller number comes "
             f"within {one_spread} of it"
         )
     else:
         reason = (
-            f"{asked[chosen]} categories: held-out Z {z} is within {one_spread} of the best, "
+            f"{asked[chosen]} categories: {basis} Z {z} is within {one_spread} of the best, "
             f"{z_best} with {asked[best]}"
         )
     return Recommendation(int(asked[chosen]), reason)
@@ -88,6 +92,7 @@ def recommendation_of(results: Sequence[Result]) -> Recommendation:
         [r.held_out.combined for r in results],
         [r.held_out.spread for r in results],
         [r.difference_spread for r in results],
+        basis=results[0].basis,
     )
 
 

@@ -160,8 +160,8 @@ def _finish(
             )
         notes += better_yardsticks(held_out, references)
     else:
-        held_out = significance_of(problem, sums, seed=search.seed)
-        notes.append("there are no folds: Z is that of the training events, and reads high")
+        training = held_out = significance_of(problem, sums, seed=search.seed)
+        notes.append("no cross-validation: Z is that of the training events, and biased upwards")
     rare = deciding_process(problem, sums, held_out)
     if rare is not None:
         notes.insert(0, rare.sentence())
@@ -412,7 +412,7 @@ def _with_record(result: Result, record: Mapping[str, Any]) -> Result:
     training = {
         **record,
         "asked": result.asked,
-        "held_out": asdict(result.held_out),
+        "held_out": asdict(result.held_out) if record["folds"] > 1 else None,
         "training": asdict(result.training),
     }
     return replace(result, categories=replace(result.categories, training=training))

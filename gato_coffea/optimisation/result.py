@@ -223,6 +223,16 @@ class Result:
             known.append(f"{amount(100 * settings['systematic'], digits=3)} % systematic")
         return f" with {' and '.join(known)}" if known else ""
 
+    @property
+    def cross_validated(self) -> bool:
+        """Whether there were folds; without them `held_out` is of the training events too."""
+        return bool(self.categories.training.get("folds", 2) > 1)
+
+    @property
+    def basis(self) -> str:
+        """What events the figure to quote is of: ``held-out``, or without folds ``training``."""
+        return "held-out" if self.cross_validated else "training"
+
     def __str__(self) -> str:
         return self.table()
 
@@ -240,7 +250,7 @@ class Result:
 
     def __repr__(self) -> str:
         z = with_error(self.held_out.combined, self.held_out.spread)
-        return f"Result({self.n_categories} categories, Z held-out {z})"
+        return f"Result({self.n_categories} categories, Z {self.basis} {z})"
 
     def _repr_html_(self) -> str:
         from gato_coffea.optimisation.result_tables import category_table, significance_table
@@ -249,11 +259,14 @@ class Result:
         return together(tables) + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the categories and the history, as JSON values."""
+        """Everything but the categories and the history, as JSON values.
+
+        ``held_out`` is None where there were no folds.
+        """
         return {
             "asked": self.asked,
             "kept": self.n_categories,
-            "held_out": asdict(self.held_out),
+            "held_out": asdict(self.held_out) if self.cross_validated else None,
             "difference_spread": self.difference_spread,
             "training": asdict(self.training),
             "yields": {

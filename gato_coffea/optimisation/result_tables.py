@@ -30,7 +30,11 @@ MEANINGS = {
 
 HELD_OUT = "Z on events that the categories were not trained on, with its spread from the finite \
 simulation: the figure to quote"
-STATISTICS_ONLY = "held-out Z with the background known exactly; in brackets on all events"
+NOT_HELD_OUT = (
+    "Z on the events of the training, with its spread from the finite simulation: without \
+folds nothing is held out, and it is biased upwards"
+)
+STATISTICS_ONLY = "{} Z with the background known exactly; in brackets on all events"
 TRAINING = "Z on all events, those of the training among them"
 
 
@@ -74,11 +78,15 @@ def significance_table(results: Mapping[int, Result], *, used: int | None = None
     columns = [
         Column("requested", "number of categories that was asked for"),
         Column("after merging", "number of categories that satisfy the constraints"),
-        Column("Z held-out", HELD_OUT),
-        *([Column("statistics only", STATISTICS_ONLY)] if first.included else []),
-        *(Column(f"Z {name}", f"held-out Z of {name}") for name in signals),
+        Column(f"Z {first.basis}", HELD_OUT if first.cross_validated else NOT_HELD_OUT),
+        *(
+            [Column("statistics only", STATISTICS_ONLY.format(first.basis))]
+            if first.included
+            else []
+        ),
+        *(Column(f"Z {name}", f"{first.basis} Z of {name}") for name in signals),
         Column("(training)", TRAINING),
-        *(Column(name, _meaning(name)) for name in names),
+        *(Column(name, _meaning(name, first)) for name in names),
     ]
     rows = []
     for asked, result in results.items():
@@ -98,8 +106,8 @@ def significance_table(results: Mapping[int, Result], *, used: int | None = None
     if used is not None:
         notes.insert(0, "* templates are made with these")
     return TextTable(
-        title=f"Expected significance Z{together}{first.included}: held-out (on the training "
-        "events)",
+        title=f"Expected significance Z{together}{first.included}: "
+        + ("held-out (on the training events)" if first.cross_validated else "training"),
         columns=columns,
         rows=rows,
         marked=None if used is None else list(results).index(used),
@@ -144,15 +152,17 @@ def plain_text(result: Result) -> str:
     digits = decimals(result.held_out.spread)
     training = rounded(result.training.combined, digits)
     lines = [
-        f"Z held-out {headline(result)}{result.included}, training {training}; {counts(result)}"
+        f"Z {result.basis} {headline(result)}{result.included}"
+        f"{f', training {training}' if result.cross_validated else ''}; {counts(result)}"
     ]
     counting = result.held_out.statistics_only, result.training.statistics_only
     if result.included and None not in counting:
-        held_out, training = (rounded(z, digits) for z in counting)
-        lines.append(f"  statistics only: held-out {held_out}, training {training}")
+        known = dict(zip(("held-out", "training"), counting, strict=True))
+        shown = [f"{name} {rounded(z, digits)}" for name, z in known.items()]
+        lines.append(f"  statistics only: {', '.join(shown[not result.cross_validated :])}")
     for name, z in result.held_out.per_signal.items():
         if len(result.held_out.per_signal) > 1:
-            lines.append(f"  {name}: held-out {rounded(z, digits)}")
+            lines.append(f"  {name}: {result.basis} {rounded(z, digits)}")
     for name, yardstick in result.yardsticks.items():
         figures = [f"training {rounded(yardstick.training.combined, digits)}"]
         if yardstick.held_out is not None:
@@ -165,7 +175,7 @@ def plain_text(result: Result) -> str:
     return "\n".join([*lines, *result.notes])
 
 
-def _meaning(name: str) -> str:
+def _meaning(name: str, result: Result) -> str:
     """What a yardstick is, for its column."""
     plain = {
         "equidistant": "categories of equal width in the discriminant",
@@ -176,7 +186,8 @@ def _meaning(name: str) -> str:
         MANY: "50 categories: what more of them lead to",
     }
     meaning = plain.get(name)
-    return f"{meaning}; held-out, and in brackets on all events" if meaning else ""
+    on = "held-out, and in brackets on all events" if result.cross_validated else "on all events"
+    return f"{meaning}; {on}" if meaning else ""
 
 
 def _counting(result: Result, digits: int) -> str:

@@ -60,7 +60,7 @@ def _summary(results: Sequence[Result]) -> dict[str, Any]:
         "signals": list(results[0].yields.signals),
         "asked": [r.asked for r in results],
         "kept": [r.n_categories for r in results],
-        "held_out": [r.held_out.combined for r in results],
+        "held_out": [r.held_out.combined if r.cross_validated else None for r in results],
         "spread": [r.held_out.spread for r in results],
         "difference_spread": [r.difference_spread for r in results],
         "training": [r.training.combined for r in results],
@@ -174,12 +174,14 @@ def _read_result(folder: Path, asked: int) -> Result:
             raise ValueError("notes must be text")
         if not _is_number(categories.training.get("systematic", 0.0)):
             raise ValueError("systematic must be a number in the categories file")
+        training = _significance(content["training"])
+        held_out = content["held_out"]
         return Result(
             asked=asked,
             categories=categories,
-            held_out=_significance(content["held_out"]),
+            held_out=training if held_out is None else _significance(held_out),
             difference_spread=difference,
-            training=_significance(content["training"]),
+            training=training,
             yields=Yields(**yields),
             yardsticks={
                 name: Yardstick(

@@ -15,10 +15,13 @@ from gato_coffea.config import Constraints
 from gato_coffea.datasets.toys import toy_arrays
 from gato_coffea.errors import GatoError
 from gato_coffea.events.samples import Cells, Feature, Grid, Sample
+from gato_coffea.optimisation.choice import recommendation_of
 from gato_coffea.optimisation.inputs import as_samples, default_features, with_folds
 from gato_coffea.optimisation.optimise import optimise
+from gato_coffea.optimisation.result_tables import MEANINGS
 from gato_coffea.optimisation.window import Window, window_fraction
 from gato_coffea.statistics.counting import signal_significances
+from gato_coffea.workflow.results import read_results, read_summary, write_results
 
 FOLDS = 3
 BOTH = ["signal1", "signal2"]
@@ -193,7 +196,26 @@ def test_folds_are_those_of_the_events(score):
     assert again.held_out.combined != first.held_out.combined
     one = run(score, folds=1)
     assert one.held_out.combined == one.training.combined
-    assert any("there are no folds" in note for note in one.notes)
+    assert any("no cross-validation" in note for note in one.notes)
+
+
+def test_without_folds_no_figure_is_called_held_out(score, tmp_path):
+    results = run(score, folds=1, n_categories=[2, 3])
+    one = results[0]
+    assert (one.cross_validated, one.basis) == (False, "training")
+    folder = tmp_path
+    write_results(folder, results)
+    for text in (str(one), repr(one), one._repr_html_(), recommendation_of(results).reason):
+        assert "training" in text
+        assert "held-out" not in text.replace(MEANINGS["exact"], "")
+    assert one.to_dict()["held_out"] is None
+    assert one.categories.training["held_out"] is None
+    assert all(y.held_out is None for y in one.yardsticks.values())
+    summary = read_summary(folder)
+    assert summary["held_out"] == [None, None]
+    assert summary["training"] == [r.training.combined for r in results]
+    assert read_results(folder)[2].held_out == one.training
+    assert run(score).basis == "held-out"
 
 
 def test_tables_mappings_and_samples_are_the_same(score):
