@@ -6,7 +6,8 @@ for their gradients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,13 +15,6 @@ import numpy as np
 from gato_coffea.events.samples import FloatArray
 
 Combination = Literal["geometric", "quadrature", "sum"]
-
-COMBINATIONS: Mapping[str, str] = {
-    "geometric": "geometric mean",
-    "quadrature": "quadratic sum",
-    "sum": "sum",
-}
-"""What the ways to combine the significances of several signals are called."""
 
 SERIES_BELOW = 1e-2
 """Below this argument `_curvature` is summed as a series, which there is exact to float64."""
@@ -113,6 +107,64 @@ def excess_ratio(r: FloatArray, t: FloatArray) -> FloatArray:
     return np.asarray(2 * r / (1 + t + np.hypot(1 + t, 2 * np.sqrt(r) * np.sqrt(t))))
 
 
+@dataclass(frozen=True)
+class Rule:
+    """How the significances of several signals make one figure.
+
+    Attributes
+    ----------
+    words
+        What it is called.
+    together
+        The figure from significances ``(..., signals)``.
+    worth
+        What a unit of each squared significance adds to it, up to a common factor, at
+        significances ``(..., signals)`` that are not zero.
+    order
+        From squared significances ``(signals, ...)`` something that rises with the figure.
+    sums_squares
+        Whether the square of the figure is the sum of the squares.
+    """
+
+    words: str
+    together: Callable[[FloatArray], FloatArray]
+    worth: Callable[[FloatArray], FloatArray]
+    order: Callable[[FloatArray], FloatArray]
+    sums_squares: bool = False
+
+
+def _geometric_mean(z: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.exp(np.log(z).mean(axis=-1)))
+
+
+RULES: Mapping[Combination, Rule] = {
+    "geometric": Rule(
+        "geometric mean",
+        together=_geometric_mean,
+        worth=lambda z: np.asarray(1.0 / z**2),
+        order=lambda squares: np.asarray(squares.prod(axis=0)),
+    ),
+    "quadrature": Rule(
+        "quadratic sum",
+        together=lambda z: np.asarray(np.sqrt((z**2).sum(axis=-1))),
+        worth=np.ones_like,
+        order=lambda squares: np.asarray(squares.sum(axis=0)),
+        sums_squares=True,
+    ),
+    "sum": Rule(
+        "sum",
+        together=lambda z: np.asarray(z.sum(axis=-1)),
+        worth=lambda z: np.asarray(1.0 / z),
+        order=lambda squares: np.asarray(np.sqrt(squares).sum(axis=0)),
+    ),
+}
+"""The ways to combine signals; each is said here once, and its twin in ``training.objective``."""
+
+COMBINATIONS: Mapping[str, str] = {name: rule.words for name, rule in RULES.items()}
+"""What they are called."""
+
+
 def combine(z: FloatArray, combination: Combination) -> FloatArray:
     """One figure from the significances of several signals.
 
@@ -123,12 +175,7 @@ def combine(z: FloatArray, combination: Combination) -> FloatArray:
     combination
         ``geometric`` mean, ``quadrature`` sum, or plain ``sum``.
     """
-    if combination == "geometric":
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.exp(np.log(z).mean(axis=-1)))
-    if combination == "quadrature":
-        return np.asarray(np.sqrt((z**2).sum(axis=-1)))
-    return np.asarray(z.sum(axis=-1))
+    return RULES[combination].together(z)
 
 
 def category_z2(

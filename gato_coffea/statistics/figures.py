@@ -18,6 +18,7 @@ from scipy.stats import norm
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import BoolArray, FloatArray
 from gato_coffea.statistics.counting import category_z2
+from gato_coffea.statistics.fixed import FixedFigure, fixed_deviance, fixed_information
 from gato_coffea.statistics.likelihood import Likelihood, Terms
 from gato_coffea.statistics.profile import fit
 
@@ -55,6 +56,8 @@ class Figure:
         Nuisance parameters that it was taken at, shape ``(..., J)``, by name in ``names``.
     gradient
         Derivatives of ``square``.
+    fixed
+        The figure at the fitted parameters, as a sum over categories.
     """
 
     value: FloatArray
@@ -62,6 +65,7 @@ class Figure:
     names: tuple[str, ...]
     a: FloatArray
     gradient: Gradient
+    fixed: FixedFigure
 
     @property
     def pulls(self) -> Mapping[str, FloatArray]:
@@ -104,7 +108,12 @@ def significance(
         square = _counting(full, signal)
     square = np.maximum(square, 0.0)
     return Figure(
-        value=np.sqrt(square), square=square, names=full.names, a=done.a, gradient=gradient
+        value=np.sqrt(square),
+        square=square,
+        names=full.names,
+        a=done.a,
+        gradient=gradient,
+        fixed=fixed_deviance(full, done.a, strength=strength, events_at=np.ones(len(strength))),
     )
 
 
@@ -253,6 +262,7 @@ def _information(likelihood: Likelihood, signals: tuple[str, ...]) -> Figure:
         names=likelihood.names,
         a=a,
         gradient=_kept(likelihood, gradient),
+        fixed=fixed_information(likelihood, signals, beta, weights=scale),
     )
 
 
@@ -314,6 +324,14 @@ def limit(
             up=factor[..., None, None, None] * by_q.up,
             down=factor[..., None, None, None] * by_q.down,
             sumw2=factor[..., None] * by_q.sumw2,
+        ),
+        # Nearly, since the square root of q is nearly linear in the strength.
+        fixed=fixed_deviance(
+            full,
+            done.a,
+            strength=strength,
+            events_at=absent,
+            scale=1.0 / (LIMIT_Q * mu**2),
         ),
     )
 
