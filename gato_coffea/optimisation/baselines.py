@@ -9,6 +9,7 @@ import numpy as np
 
 from gato_coffea.events.samples import FloatArray, IntArray
 from gato_coffea.optimisation.constraints import merge_offenders, parts_of
+from gato_coffea.optimisation.densities import shares
 from gato_coffea.optimisation.evaluation import Assign, pooled_significance, significance_of
 from gato_coffea.optimisation.methods import (
     argmax_edges,
@@ -17,7 +18,6 @@ from gato_coffea.optimisation.methods import (
     has_class_scores,
     match_categories,
 )
-from gato_coffea.optimisation.problem import shares
 from gato_coffea.optimisation.result import MANY, Significance, Yardstick
 from gato_coffea.optimisation.search import MANY_CATEGORIES, Search
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
-from gato_coffea.optimisation.problem import CANCELLED, CategoryYields, Densities, Problem
+from gato_coffea.optimisation.densities import CategoryYields, Densities
+from gato_coffea.optimisation.problem import CANCELLED, Problem
 
 
 def check_problem(problem: Problem, asked: int) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from gato_coffea.categories import Categories, EdgeCategories, MixtureCategories
 from gato_coffea.events.samples import FloatArray, IntArray
+from gato_coffea.optimisation.densities import CategoryYields, Densities
 from gato_coffea.optimisation.evaluation import Sums, Tally
-from gato_coffea.optimisation.problem import CategoryYields, Densities, Problem
+from gato_coffea.optimisation.problem import Problem
 
 ALMOST = 0.5
 """Share of what the constraints ask from which on a category is worth more events."""

@@ -18,11 +18,11 @@ from typing import final
 import numpy as np
 
 from gato_coffea.events.samples import FloatArray, IntArray, Points, Sample, concatenate
-from gato_coffea.optimisation.problem import CategoryYields, Objective, Problem, window_yields
+from gato_coffea.optimisation.densities import CategoryYields, window_yields
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import Significance, Yields
 from gato_coffea.optimisation.threads import in_threads
 from gato_coffea.optimisation.window import Window
-from gato_coffea.statistics.counting import combine, signal_significances
 
 Assign = Callable[[FloatArray], IntArray]
 """Category of each event from its discriminants ``(N, D)``; -1 for none."""
@@ -57,17 +57,12 @@ class Sums:
         sumw, sumw2, count = (a[..., categories] for a in (self.sumw, self.sumw2, self.count))
         return Sums(self.processes, sumw, sumw2, count, moment)
 
-    def category_yields(
-        self,
-        signals: Sequence[str],
-        backgrounds: Sequence[str],
-        window: Window | None,
-        resonant: Sequence[str] = (),
-    ) -> CategoryYields:
+    def category_yields(self, problem: Problem) -> CategoryYields:
         """Yields of the signals and of the total background, of which some may be resonant."""
-        s = [self.processes.index(name) for name in signals]
-        b = [self.processes.index(name) for name in backgrounds if name not in resonant]
-        r = [self.processes.index(name) for name in resonant]
+        s, b, r = (
+            [self.processes.index(name) for name in names]
+            for names in (problem.signals, problem.continuum, problem.resonant)
+        )
         peak = np.stack([array[..., r, :].sum(axis=-2) for array in (self.sumw, self.sumw2)])
         moment = None if self.sumw_mass is None else self.sumw_mass[..., b, :].sum(axis=-2)
         return window_yields(
@@ -75,7 +70,7 @@ class Sums:
             self.sumw[..., b, :].sum(axis=-2),
             self.sumw2[..., b, :].sum(axis=-2),
             moment,
-            window,
+            problem.objective,
             peak if r else None,
         )
 
@@ -219,21 +214,11 @@ class PointTally(Tally):
 
 def _figures(problem: Problem, sums: Sums) -> FloatArray:
     """The combined significance, that by statistics only, and that of each signal; last axis."""
-    return figures_of(problem.objective, _yields(problem, sums))
+    return problem.objective.figures(_yields(problem, sums))
 
 
 def _yields(problem: Problem, sums: Sums) -> CategoryYields:
-    return sums.category_yields(
-        problem.signals, problem.backgrounds, problem.objective.window, problem.resonant
-    )
-
-
-def figures_of(objective: Objective, yields: CategoryYields) -> FloatArray:
-    """The combined significance, that by statistics only, and that of each signal; last axis."""
-    z = objective.per_signal(yields)
-    counting = signal_significances(yields.signal, yields.background)
-    together = [combine(each, objective.combination)[..., None] for each in (z, counting)]
-    return np.concatenate([*together, z], axis=-1)
+    return sums.category_yields(problem)
 
 
 def _significance(problem: Problem, figures: FloatArray, spread: float | None) -> Significance:
@@ -296,8 +281,8 @@ def _cost(problem: Problem, each: Sequence[CategoryYields]) -> FloatArray | floa
     if len(each) < 2:
         return 0.0
     values = {key: np.mean([getattr(y, key) for y in each], axis=0) for key in vars(each[0])}
-    alone = np.mean([figures_of(problem.objective, y) for y in each], axis=0)
-    return np.maximum(alone - figures_of(problem.objective, CategoryYields(**values)), 0.0)
+    alone = np.mean([problem.objective.figures(y) for y in each], axis=0)
+    return np.maximum(alone - problem.objective.figures(CategoryYields(**values)), 0.0)
 
 
 def _spread(drawn: FloatArray) -> float:

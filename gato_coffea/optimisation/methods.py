@@ -13,6 +13,8 @@ from gato_coffea.categories import EdgeCategories
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import FloatArray, IntArray
 from gato_coffea.optimisation.checks import refuse_unmet
+from gato_coffea.optimisation.densities import Densities
+from gato_coffea.optimisation.objective import LEAST_Z, Objective
 from gato_coffea.optimisation.partitions import (
     Partitions,
     allowed_runs,
@@ -24,7 +26,7 @@ from gato_coffea.optimisation.partitions import (
     run_gains,
     seed_labels,
 )
-from gato_coffea.optimisation.problem import Densities, Objective, Problem
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.targets import TrainingSet
 
 MAX_RUNS = 500
@@ -338,8 +340,8 @@ class ArgmaxPartition:
         m, x = len(problem.signals), problem.points.x
         winner = _winner(x, m)
         yields = training.target.yields(winner, m + 1, problem.objective)
-        z = np.maximum(problem.objective.per_signal(yields), 1e-12)
-        weight = 1.0 / z**2 if problem.objective.combination == "geometric" else np.ones(m)
+        objective = problem.objective.counting
+        weight = objective.rule.worth(np.maximum(objective.per_signal(yields), LEAST_Z))
         self.x, self.classes = x, []
         for i in range(m):
             rows = np.flatnonzero(winner == i)

@@ -47,7 +47,8 @@ from gato_coffea.optimisation.inputs import (
     with_folds,
 )
 from gato_coffea.optimisation.methods import match_categories
-from gato_coffea.optimisation.problem import Objective, Problem
+from gato_coffea.optimisation.objective import Counting
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.rare import deciding_process
 from gato_coffea.optimisation.result import MANY, Result, Significance, Yardstick
 from gato_coffea.optimisation.search import Candidate, Kind, Method, Search
@@ -325,7 +326,7 @@ def optimise(
         points=points,
         signals=tuple(signals),
         backgrounds=ordered,
-        objective=Objective(combination, mc_uncertainty, systematic, window),
+        objective=Counting(combination, mc_uncertainty, systematic, window),
         constraints=constraints or Constraints(),
         smooth=smooth,
         resonant=resonant,

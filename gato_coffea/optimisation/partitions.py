@@ -14,17 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.events.samples import FloatArray, IntArray
-from gato_coffea.optimisation.problem import (
-    CategoryYields,
-    Densities,
-    Objective,
-    Problem,
-    window_yields,
-)
-from gato_coffea.statistics.counting import SMALLEST_RATIO, combine, excess_ratio
+from gato_coffea.optimisation.densities import CategoryYields, Densities, window_yields
+from gato_coffea.optimisation.objective import Counting, Objective
+from gato_coffea.optimisation.problem import Problem
 
 CONSTRAINED_STEPS = 30
 """Steps of `constrained_lloyd`; its start is near the end."""
+
+SMALLEST_PART = 0.1
+"""Smallest step of parameters: with a tenth the average forgets in as many steps as a search
+takes."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def interval_yields(densities: Densities, objective: Objective) -> CategoryYield
         runs(densities.background),
         runs(densities.variance),
         moment,
-        objective.window,
+        objective,
         peak,
         None if watched is None else runs(watched),
     )
@@ -107,51 +106,10 @@ def allowed_runs(problem: Problem, raw: Densities) -> npt.NDArray[np.bool_]:
 
 def run_gains(problem: Problem, target: Densities, weight: FloatArray) -> FloatArray:
     """What each run of consecutive points adds to a weighted sum of squared significances."""
-    yields = interval_yields(target, problem.objective)
-    z2 = comparable_z2(
-        np.moveaxis(yields.signal, 0, 1), yields.background, yields.variance, problem.objective
-    )
+    objective = problem.objective.counting
+    yields = interval_yields(target, objective)
+    z2 = objective.squares(np.moveaxis(yields.signal, 0, 1), yields.background, yields.variance)
     return np.einsum("imj,m->ij", z2, weight)
-
-
-def comparable_z2(
-    signal: FloatArray, background: FloatArray, sumw2: FloatArray, objective: Objective
-) -> FloatArray:
-    """Squared significances to compare partitions by: those of `category_z2`, but fast.
-
-    The closed form is used, whose error is that of the yields' last digits: much in units of a
-    tiny square, nothing in a sum of squares.
-
-    Parameters
-    ----------
-    signal
-        Yields, shape ``(..., signals, categories)``.
-    background, sumw2
-        Yields and sums of squared weights, shape ``(..., categories)``.
-    objective
-        Says whether the significance knows of a variance.
-    """
-    s = np.maximum(signal, 0.0)
-    known = background[..., None, :] > SMALLEST_RATIO * s
-    total = background[..., None, :] + (s.sum(axis=-2, keepdims=True) - s)
-    total[~known] = 1.0
-    if not (objective.mc_uncertainty or objective.systematic > 0):
-        result = s + total
-        result *= np.log1p(s / total)
-        result -= s
-    else:
-        variance = np.maximum(objective.variance(background, sumw2), 0.0)[..., None, :]
-        excess = excess_ratio(s / total, variance / total)
-        # The profiled shift is variance * excess; it costs its square over the variance.
-        penalty = variance * excess
-        result = (s + total) * np.log1p(excess)
-        result -= s - penalty
-        penalty *= excess
-        penalty *= 0.5
-        result += penalty
-    result[~known] = 0.0
-    result *= 2.0
-    return result
 
 
 def lloyd(
@@ -181,66 +139,38 @@ def lloyd(
     tuple
         The best labels met, and their objective.
     """
-    yields = densities.yields(label, n, objective)
-    z = objective.per_signal(yields)
-    best, best_value = label, float(combine(z, objective.combination))
-    stack = _additive_rows(densities).T
-    for _ in range(steps):
-        score = _linear_score(yields, z, objective)[: stack.shape[1]]
-        new = (stack @ score).argmax(axis=1)
+    around = objective.around(densities.yields(label, n, objective))
+    best, best_value = label, around.value
+    stack = densities.additive_rows.T
+    for step in range(steps):
+        new = (stack @ around.linear()[: stack.shape[1]]).argmax(axis=1)
         if np.array_equal(new, label):
             break
         label = new
-        yields = densities.yields(label, n, objective)
-        z = objective.per_signal(yields)
-        value = float(combine(z, objective.combination))
-        if value > best_value:
-            best, best_value = label, value
+        around = objective.around(
+            densities.yields(label, n, objective), near=around, part=damped(step)
+        )
+        if around.value > best_value:
+            best, best_value = label, around.value
     return best, best_value
 
 
-def _linear_score(yields: CategoryYields, z: FloatArray, objective: Objective) -> FloatArray:
-    """What one unit of each of `_additive_rows` adds in each category.
+def damped(step: int) -> float:
+    """How far parameters move in a step towards those of the new categories.
 
-    The first derivatives of the objective with respect to the yields, shape
-    ``(signals + 4, K)``: the tangent plane, which a convex function never falls below. ``z`` are
-    the significances of the signals.
+    Categories that are best at some parameters are those which move the parameters away: the full
+    step oscillates. As in fictitious play the parameters are averages over the steps, of the more
+    recent ones only since the first are far off.
     """
-    s, b = np.maximum(yields.signal, 0.0), np.maximum(yields.background, 1e-12)
-    z = np.maximum(z, 1e-12)
-    if objective.combination == "geometric":
-        weight = 1.0 / z**2
-    else:
-        weight = np.ones_like(z) if objective.combination == "quadrature" else 1.0 / z
-    others = b + s.sum(axis=0) - s
-    variance = objective.variance(yields.background, yields.variance)
-    # At the profiled background only the terms' own derivatives count (envelope theorem).
-    excess = excess_ratio(s / others, variance / others)
-    by_signal = np.log1p(excess) * weight[:, None]
-    by_other = by_signal - excess * weight[:, None]
-    by_variance = (-0.5 * excess**2 * weight[:, None]).sum(axis=0)
-    by_any = by_other.sum(axis=0)
-    by_background = by_any + 2 * objective.systematic**2 * yields.background * by_variance
-    if not objective.mc_uncertainty:
-        by_variance = np.zeros_like(by_variance)
-    rows = [by_background * yields.factor, by_variance * yields.factor**2]
-    rows += [by_background, by_variance]
-    return np.concatenate([by_signal + by_any - by_other, rows])
-
-
-def _additive_rows(densities: Densities) -> FloatArray:
-    """Signals, background and its variance, and those of resonant ones; ``(signals + 4, P)``.
-
-    Without resonant backgrounds there are two rows less.
-    """
-    rows = [*densities.signal, densities.background, densities.variance]
-    return np.array(rows if densities.peak is None else [*rows, *densities.peak])
+    return max(2.0 / (step + 2.0), SMALLEST_PART)
 
 
 def seed_labels(
     densities: Densities, n: int, objective: Objective, rng: np.random.Generator
 ) -> IntArray:
     """A start for `lloyd`: categories around ``n`` points drawn by the information they hold."""
+    counting = objective.counting
+    densities = replace(densities, rows=None)
     s, b = densities.signal, np.maximum(densities.background, 1e-300)
     # A negative sum of a signal holds none; with as much background it would divide by zero.
     known = np.maximum(s, 0.0)
@@ -248,7 +178,7 @@ def seed_labels(
     information += 1e-12 * information.max() if information.any() else 1.0
     chosen = rng.choice(len(b), size=n, replace=False, p=information / information.sum())
     seeds = densities.ordered(chosen)
-    whole = densities.yields(np.zeros(len(b), dtype=np.int64), 1, objective)
+    whole = densities.yields(np.zeros(len(b), dtype=np.int64), 1, counting)
     factor = np.broadcast_to(whole.factor, (n,))
     peak = np.zeros((2, n)) if seeds.peak is None else seeds.peak
     around = CategoryYields(
@@ -258,8 +188,8 @@ def seed_labels(
         np.zeros(n),
         factor,
     )
-    stack = _additive_rows(densities).T
-    score = _linear_score(around, objective.per_signal(around), objective)[: stack.shape[1]]
+    stack = densities.additive_rows.T
+    score = counting.around(around).linear()[: stack.shape[1]]
     return (stack @ score).argmax(axis=1).astype(np.int64)
 
 
@@ -280,7 +210,7 @@ def merge_down(parts: Densities, n: int, objective: Objective) -> IntArray:
     IntArray
         Category of each part.
     """
-    rows, m = _rows(parts), len(parts.signal)
+    rows, m, objective = _rows(parts), len(parts.signal), objective.counting
     size = rows.shape[1]
     label = np.arange(size)
     alone = _squares(rows, m, objective)
@@ -320,11 +250,12 @@ def merge_unsatisfied(problem: Problem, parts: Densities, events: Densities) -> 
         New label of each part.
     """
     rows, seen, m = _rows(parts), _seen(events), len(parts.signal)
-    objective = problem.objective
+    objective = problem.objective.counting
     label = np.arange(rows.shape[1])
     alone = _squares(rows, m, objective)
     margin = problem.satisfied(_yields_seen(seen, events, objective), scale=events.scale)
-    weight = _signal_weights(alone, objective)
+    whole = np.sqrt(np.maximum(alone.sum(axis=1), 1e-12))
+    weight = objective.rule.worth(whole)
     left = np.ones(len(label), dtype=np.bool_)
     for _ in range(len(label) - 1):
         worst = int(margin.argmin())
@@ -376,16 +307,15 @@ def constrained_lloyd(
         The best labels met that satisfy the constraints; those of the start if there are none.
     """
     objective, seen = problem.objective, _seen(events)
-    stack = _additive_rows(parts).T
+    stack, around = parts.additive_rows.T, None
     best, best_value = label, -np.inf
     for step in range(steps + 1):
         yields = parts.yields(label, n, objective)
-        z = objective.per_signal(yields)
-        value = float(combine(z, objective.combination))
+        around = objective.around(yields, near=around, part=damped(step))
         margin = problem.satisfied(events.yields(label, n, objective), scale=events.scale)
-        if value > best_value and ((margin >= 1).all() or step == 0):
-            best, best_value = label, value
-        score = stack @ _linear_score(yields, z, objective)[: stack.shape[1]]
+        if around.value > best_value and ((margin >= 1).all() or step == 0):
+            best, best_value = label, around.value
+        score = stack @ around.linear()[: stack.shape[1]]
         new = _filled_up(problem, events, seen, score, parts.background)
         if np.array_equal(new, label):
             break
@@ -420,17 +350,9 @@ def _filled_up(
     return label
 
 
-def _signal_weights(squares: FloatArray, objective: Objective) -> FloatArray:
-    """What a unit of each signal's squared significance is worth, from those of all parts."""
-    whole = np.maximum(squares.sum(axis=1), 1e-12)
-    if objective.combination == "geometric":
-        return np.asarray(1.0 / whole)
-    return np.ones_like(whole) if objective.combination == "quadrature" else whole**-0.5
-
-
-def _unlikeness(rows: FloatArray, one: int, m: int, objective: Objective) -> FloatArray:
+def _unlikeness(rows: FloatArray, one: int, m: int, objective: Counting) -> FloatArray:
     """What merging a part with each other one costs each signal, both with unit background."""
-    plain = Objective(window=objective.window)
+    plain = Counting(window=objective.window)
     unit = rows / np.maximum(rows[m], 1e-300)
     alone = _squares(unit, m, plain)
     together = _squares(unit + unit[:, one, None], m, plain)
@@ -466,24 +388,20 @@ def _yields(rows: FloatArray, m: int, objective: Objective) -> CategoryYields:
     """Yields of parts with ``m`` signals that are given by `_rows`."""
     moment = rows[m + 2] if len(rows) > m + 2 else None
     peak = rows[m + 3 :] if len(rows) > m + 3 else None
-    return window_yields(rows[:m], rows[m], rows[m + 1], moment, objective.window, peak)
+    return window_yields(rows[:m], rows[m], rows[m + 1], moment, objective, peak)
 
 
-def _squares(rows: FloatArray, m: int, objective: Objective) -> FloatArray:
+def _squares(rows: FloatArray, m: int, objective: Counting) -> FloatArray:
     """Squared significance of each signal in each part, shape ``(signals, parts)``."""
     if objective.window is None:
-        return comparable_z2(rows[:m], rows[m], rows[m + 1], objective)
+        return objective.squares(rows[:m], rows[m], rows[m + 1])
     yields = _yields(rows, m, objective)
-    return comparable_z2(yields.signal, yields.background, yields.variance, objective)
+    return objective.squares(yields.signal, yields.background, yields.variance)
 
 
 def _after(
-    alone: FloatArray, apart: FloatArray, together: FloatArray, objective: Objective
+    alone: FloatArray, apart: FloatArray, together: FloatArray, objective: Counting
 ) -> FloatArray:
     """What rises with the objective when pairs with the squares ``apart`` have ``together``."""
     whole = alone.sum(axis=1).reshape(-1, *(1,) * (apart.ndim - 1))
-    squares = np.maximum(whole - apart + together, 0.0)
-    if objective.combination == "geometric":
-        return np.asarray(squares.prod(axis=0))
-    terms = squares if objective.combination == "quadrature" else np.sqrt(squares)
-    return np.asarray(terms.sum(axis=0))
+    return objective.rule.order(np.maximum(whole - apart + together, 0.0))

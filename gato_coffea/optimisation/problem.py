@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from gato_coffea.config import Constraints
 from gato_coffea.events.samples import BoolArray, FloatArray, IntArray, Points
+from gato_coffea.optimisation.densities import CategoryYields, Densities
+from gato_coffea.optimisation.objective import Objective
 from gato_coffea.optimisation.process_limits import ProcessLimits
-from gato_coffea.optimisation.result import effective_entries
-from gato_coffea.optimisation.window import Window, window_fraction
-from gato_coffea.statistics.counting import Combination, combine, signal_significances
 
 CANCELLED = 1e-9
 """What is left of a sum of this relative size is rounding."""
@@ -26,211 +24,6 @@ ROUNDING = 1e-9
 
 DIGITS = 36
 """Binary digits that `steady` keeps: a relative precision of 1e-11."""
-
-
-@dataclass(frozen=True)
-class CategoryYields:
-    """Sums over categories, which are the last axis.
-
-    ``background`` and ``variance`` are those inside the window, where one is used: ``factor``
-    times those of the whole mass range. ``effective`` counts effective background entries.
-    ``watched`` holds sums of weights, then of their squares, of the processes that have limits of
-    their own (`ProcessLimits`), in the whole mass range; it is empty where they do not matter.
-    """
-
-    signal: FloatArray
-    background: FloatArray
-    variance: FloatArray
-    effective: FloatArray
-    factor: FloatArray
-    watched: FloatArray = field(default_factory=lambda: np.zeros(0))
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The figure of merit of a set of categories."""
-
-    combination: Combination = "geometric"
-    mc_uncertainty: bool = False
-    systematic: float = 0.0
-    window: Window | None = None
-
-    def variance(self, background: FloatArray, sumw2: FloatArray) -> FloatArray:
-        """Variance of the background that the significance is to know of."""
-        mc = sumw2 if self.mc_uncertainty else np.zeros_like(sumw2)
-        return mc + (self.systematic * background) ** 2
-
-    def per_signal(self, yields: CategoryYields) -> FloatArray:
-        """Significance of each signal, shape ``(..., signals)``."""
-        variance = self.variance(yields.background, yields.variance)
-        return signal_significances(yields.signal, yields.background, variance)
-
-    def combined(self, yields: CategoryYields) -> FloatArray:
-        """The figure that is maximised."""
-        return combine(self.per_signal(yields), self.combination)
-
-
-@dataclass(frozen=True)
-class Densities:
-    """Yields at each point: of the signals, and of all backgrounds together.
-
-    Where backgrounds are resonant, those of the continuum stand alone and these beside them.
-
-    Attributes
-    ----------
-    u
-        Stretched coordinates, shape ``(P, D)``.
-    signal
-        Shape ``(signals, P)``.
-    background, variance
-        Sum of weights and of squared weights, shape ``(P,)``.
-    moment
-        Background's sum of weight times mass, shape ``(P,)``, or None without a window.
-    peak
-        Sums of weights and of squared weights of resonant backgrounds inside the window, shape
-        ``(2, P)``, or None.
-    scale
-        Full sample over this one: a fold's training set holds less than all events, its yields
-        are scaled up by this and its effective entries are not.
-    watched
-        As in `CategoryYields`, shape ``(2 Q, P)``, or None.
-    """
-
-    u: FloatArray
-    signal: FloatArray
-    background: FloatArray
-    variance: FloatArray
-    moment: FloatArray | None = None
-    peak: FloatArray | None = None
-    scale: float = 1.0
-    watched: FloatArray | None = None
-
-    def yields(self, label: IntArray, n: int, objective: Objective) -> CategoryYields:
-        """Yields of categories; points of category -1 are left out.
-
-        Parameters
-        ----------
-        label
-            Category of each point, shape ``(P,)``.
-        n
-            Number of categories.
-        objective
-            Holds the mass window, if there is one.
-        """
-        keep = label >= 0
-
-        def total(array: FloatArray) -> FloatArray:
-            return np.bincount(label[keep], array[keep], n).astype(np.float64)
-
-        background, variance = total(self.background), total(self.variance)
-        moment = None if self.moment is None else total(self.moment)
-        return window_yields(
-            np.stack([total(s) for s in self.signal]),
-            background,
-            variance,
-            moment,
-            objective.window,
-            None if self.peak is None else np.stack([total(row) for row in self.peak]),
-            None if self.watched is None else np.stack([total(row) for row in self.watched]),
-        )
-
-    def scaled(self, scale: float) -> Self:
-        """What the events of some folds stand for: ``scale`` times as many."""
-        return replace(
-            self,
-            signal=self.signal * scale,
-            background=self.background * scale,
-            variance=self.variance * scale**2,
-            moment=None if self.moment is None else self.moment * scale,
-            peak=None if self.peak is None else self.peak * np.array([[scale], [scale**2]]),
-            scale=self.scale * scale,
-            watched=None
-            if self.watched is None
-            else self.watched * np.repeat([scale, scale**2], len(self.watched) // 2)[:, None],
-        )
-
-    def ordered(self, order: IntArray) -> Self:
-        """The same points in another order, or a subset of them."""
-        return replace(
-            self,
-            u=self.u[order],
-            signal=self.signal[:, order],
-            background=self.background[order],
-            variance=self.variance[order],
-            moment=None if self.moment is None else self.moment[order],
-            peak=None if self.peak is None else self.peak[:, order],
-            watched=None if self.watched is None else self.watched[:, order],
-        )
-
-    def padded(self, n: int) -> Self:
-        """``n`` points: further ones without yields stand where the last one does."""
-        more = n - len(self.background)
-
-        def longer(array: FloatArray) -> FloatArray:
-            return np.pad(array, [*[(0, 0)] * (array.ndim - 1), (0, more)])
-
-        return replace(
-            self,
-            u=np.pad(self.u, ((0, more), (0, 0)), mode="edge"),
-            signal=longer(self.signal),
-            background=longer(self.background),
-            variance=longer(self.variance),
-            moment=None if self.moment is None else longer(self.moment),
-            peak=None if self.peak is None else longer(self.peak),
-            watched=None if self.watched is None else longer(self.watched),
-        )
-
-    def grouped(self, group: IntArray, n: int) -> Self:
-        """Points summed into ``n`` groups, at the mean of their positions."""
-
-        def total(array: FloatArray) -> FloatArray:
-            return np.bincount(group, array, n).astype(np.float64)
-
-        size = np.maximum(np.bincount(group, minlength=n), 1)
-        return replace(
-            self,
-            u=np.stack([total(c) / size for c in self.u.T], axis=1),
-            signal=np.stack([total(s) for s in self.signal]),
-            background=total(self.background),
-            variance=total(self.variance),
-            moment=None if self.moment is None else total(self.moment),
-            peak=None if self.peak is None else np.stack([total(row) for row in self.peak]),
-            watched=None
-            if self.watched is None
-            else np.stack([total(row) for row in self.watched]),
-        )
-
-
-def shares(densities: Densities) -> FloatArray:
-    """Each point's share of every signal and of the background, added up."""
-    signal = densities.signal / densities.signal.sum(axis=1, keepdims=True)
-    return np.asarray(signal.sum(axis=0) + densities.background / densities.background.sum())
-
-
-def window_yields(
-    signal: FloatArray,
-    background: FloatArray,
-    variance: FloatArray,
-    moment: FloatArray | None,
-    window: Window | None,
-    peak: FloatArray | None = None,
-    watched: FloatArray | None = None,
-) -> CategoryYields:
-    """Yields with the background extrapolated into the mass window, where there is one.
-
-    ``peak`` holds yield and variance of resonant backgrounds, which are counted in the window.
-    """
-    effective = effective_entries(background, variance)
-    factor = np.ones_like(background)
-    if window is not None and moment is not None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = window_fraction(moment / background, window)
-    background, variance = background * factor, variance * factor**2
-    if peak is not None:
-        background, variance = background + peak[0], variance + peak[1]
-        effective = effective_entries(background, variance)
-    known = np.zeros(0) if watched is None else watched
-    return CategoryYields(signal, background, variance, effective, factor, known)
 
 
 def steady(values: FloatArray) -> FloatArray:

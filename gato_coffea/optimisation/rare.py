@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from gato_coffea.events.samples import FloatArray
-from gato_coffea.optimisation.evaluation import Sums, figures_of
+from gato_coffea.optimisation.evaluation import Sums
 from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import RareProcess, Significance
 
@@ -73,13 +73,7 @@ def deciding_process(problem: Problem, sums: Sums, quoted: Significance) -> Rare
         sumw_mass=None if sums.sumw_mass is None else sums.sumw_mass + mass,
     )
     now, then = (
-        figures_of(
-            problem.objective,
-            each.category_yields(
-                problem.signals, problem.backgrounds, problem.objective.window, problem.resonant
-            ),
-        )[..., 0]
-        for each in (sums, more)
+        problem.objective.figures(each.category_yields(problem))[..., 0] for each in (sums, more)
     )
     if not now > 0:
         return None

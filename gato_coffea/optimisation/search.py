@@ -11,6 +11,7 @@ import numpy as np
 
 from gato_coffea.categories import Categories
 from gato_coffea.events.samples import FloatArray, IntArray
+from gato_coffea.optimisation.densities import CategoryYields, shares
 from gato_coffea.optimisation.evaluation import PointTally, Tally
 from gato_coffea.optimisation.methods import (
     LLOYD_STARTS,
@@ -20,7 +21,7 @@ from gato_coffea.optimisation.methods import (
     lloyd_starts,
 )
 from gato_coffea.optimisation.partitions import lloyd
-from gato_coffea.optimisation.problem import CategoryYields, Problem, shares
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import History, Result
 from gato_coffea.optimisation.targets import TrainingSet, training_sets
 from gato_coffea.optimisation.threads import in_threads
@@ -106,7 +107,7 @@ class Search:
         """Whether dynamic programming applies: the figure is a sum over categories."""
         one_signal = len(self.problem.signals) == 1
         in_a_row = self.problem.u.shape[1] == 1
-        return one_signal or (in_a_row and self.problem.objective.combination == "quadrature")
+        return one_signal or (in_a_row and self.problem.objective.rule.sums_squares)
 
     @cached_property
     def exact(self) -> list[ExactPartition]:

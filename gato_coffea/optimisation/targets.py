@@ -10,8 +10,9 @@ import numpy as np
 from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import FloatArray, IntArray
+from gato_coffea.optimisation.densities import Densities
 from gato_coffea.optimisation.partitions import merge_unsatisfied, seed_labels
-from gato_coffea.optimisation.problem import Densities, Problem
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import effective_entries
 from gato_coffea.optimisation.smoothing import Estimate, smooth_densities
 from gato_coffea.optimisation.tilting import without_negative

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from gato_coffea.events.samples import FloatArray
-from gato_coffea.optimisation.evaluation import Sums, figures_of
+from gato_coffea.optimisation.evaluation import Sums
 from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import Significance, Yields
 from gato_coffea.rendering.rounding import amount, decimals, rounded, with_error
@@ -90,9 +90,7 @@ def _ratio(
     problem: Problem, sums: Sums, off: FloatArray, shift: FloatArray, error: FloatArray
 ) -> float:
     """By what the figure is multiplied where some categories have the background as counted."""
-    now = sums.category_yields(
-        problem.signals, problem.backgrounds, problem.objective.window, problem.resonant
-    )
+    now = sums.category_yields(problem)
     peak = np.zeros_like(error)
     for name in problem.resonant:
         peak += sums.sumw2[sums.processes.index(name)]
@@ -101,5 +99,5 @@ def _ratio(
         background=np.where(off, now.background + shift, now.background),
         variance=np.where(off, error**2 + peak, now.variance),
     )
-    before, after = (figures_of(problem.objective, each)[0] for each in (now, then))
+    before, after = (problem.objective.counting.figures(each)[0] for each in (now, then))
     return float(after / before) if before > 0 else 1.0

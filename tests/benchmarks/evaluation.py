@@ -15,8 +15,9 @@ from scipy.special import expit
 
 from gato_coffea.categories import Categories, MixtureCategories
 from gato_coffea.events.samples import Feature, FloatArray, IntArray
+from gato_coffea.optimisation.densities import Densities
+from gato_coffea.optimisation.objective import Counting
 from gato_coffea.optimisation.partitions import best_partitions, merge_down, seed_labels
-from gato_coffea.optimisation.problem import Densities, Objective
 from gato_coffea.statistics.counting import asimov_z2, combine, signal_significances
 
 Label = Callable[[FloatArray], IntArray]
@@ -200,7 +201,7 @@ def _start(
     u: FloatArray, yields: FloatArray, n: int, rng: np.random.Generator, *, merged: bool
 ) -> IntArray:
     cells = Densities(u, yields[:-1], yields[-1], yields[-1])
-    objective = Objective("geometric")
+    objective = Counting("geometric")
     if not merged:
         return seed_labels(cells, n, objective, rng)
     fine = min(4 * n, 80)

@@ -11,8 +11,10 @@ from gato_coffea.categories import EdgeCategories, MixtureCategories
 from gato_coffea.config import Constraints
 from gato_coffea.events.samples import Feature, Points, Sample
 from gato_coffea.optimisation.constraints import enough_events, merge_offenders, signal_likeness
+from gato_coffea.optimisation.densities import Densities
 from gato_coffea.optimisation.evaluation import EventTally
-from gato_coffea.optimisation.problem import Densities, Objective, Problem
+from gato_coffea.optimisation.objective import Counting
+from gato_coffea.optimisation.problem import Problem
 
 LIMITS = (
     Constraints(),
@@ -49,7 +51,7 @@ def problem(constraints, n_signals=1, combination="geometric"):
         ),
         signals=names,
         backgrounds=("b",),
-        objective=Objective(combination),
+        objective=Counting(combination),
         constraints=constraints,
     )
 

@@ -19,7 +19,8 @@ from gato_coffea.optimisation.evaluation import (
     significance_of,
     yields_of,
 )
-from gato_coffea.optimisation.problem import Objective, Problem
+from gato_coffea.optimisation.objective import Counting
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import Significance
 from gato_coffea.optimisation.window import Window, window_fraction
 from gato_coffea.statistics.counting import asimov_z2
@@ -119,12 +120,12 @@ def test_signal_counts_in_the_window_and_background_in_the_range(samples):
     high = (b.x[:, 0] >= 0.5) & (np.abs(b.mass - 140) <= 40)
     assert sums.sumw[2, 1] == pytest.approx(b.weight[high].sum())
     assert sums.sumw_mass[2, 1] == pytest.approx((b.weight * b.mass)[high].sum())
-    yields = sums.category_yields(("s1", "s2"), ("b1", "b2"), WINDOW)
+    own = problem(points_of(samples, WINDOW), Counting(window=WINDOW))
+    yields = sums.category_yields(own)
     total, moment = sums.sumw[2:].sum(axis=0), sums.sumw_mass[2:].sum(axis=0)
     factor = window_fraction(moment / total, WINDOW)
     np.testing.assert_allclose(yields.background, factor * total)
     np.testing.assert_allclose(yields.variance, factor**2 * sums.sumw2[2:].sum(axis=0))
-    own = problem(points_of(samples, WINDOW), Objective(window=WINDOW))
     found = yields_of(own, sums)
     np.testing.assert_allclose(found.factor, factor)
     np.testing.assert_allclose(found.background, yields.background)
@@ -163,7 +164,7 @@ def points_of_names(processes):
 def of_sums(sums, objective=None, seed=0):
     n = len(sums.processes)
     points = points_of_names(sums.processes)
-    own = problem(points, objective or Objective(), sums.processes[: n - 1])
+    own = problem(points, objective or Counting(), sums.processes[: n - 1])
     return significance_of(own, sums, seed=seed)
 
 
@@ -233,7 +234,7 @@ def test_what_is_drawn_takes_its_mass_along():
     moment = np.array([[0.0, 0.0], [40.0 * 130, 10.0 * 140], [13.0, 13.0]])
     sums = sums_of(sumw, [[100.0] * 2, [100.0] * 2, [0.01 / 4] * 2], moment)
     sums = replace(sums, processes=("s", "b1", "b2"))
-    own = problem(points_of_names(sums.processes), Objective(window=WINDOW), ("s",))
+    own = problem(points_of_names(sums.processes), Counting(window=WINDOW), ("s",))
     drawn = bootstrap(own, sums, 0)
     mean = drawn.sumw_mass[:, 1:].sum(axis=1) / drawn.sumw[:, 1:].sum(axis=1)
     assert drawn.sumw[:, 2].std() == pytest.approx(2.0, rel=0.15)
@@ -246,13 +247,13 @@ def test_what_is_drawn_takes_its_mass_along():
 
 def test_squares_of_weights_are_drawn_with_the_weights():
     sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 20.0)
-    drawn = bootstrap(problem(points_of_names(sums.processes), Objective(), ("s0",)), sums, 1)
+    drawn = bootstrap(problem(points_of_names(sums.processes), Counting(), ("s0",)), sums, 1)
     np.testing.assert_allclose(drawn.sumw2, drawn.sumw * (sums.sumw2 / sums.sumw))
 
 
 def test_statistics_only_is_the_figure_without_uncertainties():
     sums = sums_of([[3.0, 1.0], [0.5, 2.0], [40.0, 10.0]], 20)
-    plain, uncertain = of_sums(sums), of_sums(sums, Objective(mc_uncertainty=True))
+    plain, uncertain = of_sums(sums), of_sums(sums, Counting(mc_uncertainty=True))
     assert plain.statistics_only == plain.combined
     assert uncertain.statistics_only == plain.combined
     assert uncertain.combined < 0.9 * plain.combined
@@ -268,7 +269,7 @@ def test_no_held_out_figure_is_above_the_training():
 def test_spread_with_a_mass_window():
     moment = np.array([[0.0, 0.0], [40.0 * 130, 10.0 * 140]])
     sums = sums_of([[3.0, 1.0], [40.0, 10.0]], 100, moment)
-    found = of_sums(sums, Objective(window=WINDOW))
+    found = of_sums(sums, Counting(window=WINDOW))
     factor = window_fraction(np.array([130.0, 140.0]), WINDOW)
     expected = np.sqrt(asimov_z2(np.array([3.0, 1.0]), factor * [40.0, 10.0]).sum())
     assert found.combined == pytest.approx(expected)
@@ -305,12 +306,12 @@ def test_the_mean_of_the_folds_is_biased_and_the_pooled_figure_is_not():
 
 def pooled(sums, each=(), seed=0, training=None):
     points = points_of_names(sums.processes)
-    own = problem(points, Objective(), sums.processes[:-1])
+    own = problem(points, Counting(), sums.processes[:-1])
     return pooled_significance(
         own,
         sums,
         training=training or Significance(99.0, dict.fromkeys(own.signals, 99.0), None, 99.0),
-        each=[e.category_yields(own.signals, own.backgrounds, None) for e in each],
+        each=[e.category_yields(own) for e in each],
         seed=seed,
     )
 

@@ -13,14 +13,16 @@ from gato_coffea.datasets.toys import signals_of, toy_arrays
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Feature, Points
 from gato_coffea.optimisation import methods
+from gato_coffea.optimisation.densities import Densities
 from gato_coffea.optimisation.inputs import (
     as_samples,
     default_features,
     points_from_samples,
     with_folds,
 )
+from gato_coffea.optimisation.objective import Counting
 from gato_coffea.optimisation.partitions import lloyd
-from gato_coffea.optimisation.problem import Densities, Objective, Problem
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.targets import TrainingSet, training_sets
 
 
@@ -35,7 +37,7 @@ def toy_problem(kind, *, n_signal=3000, n_bkg=12_000, max_points=600, **changes)
         max_points=max_points,
     )
     backgrounds = tuple(name for name in samples if name not in signals)
-    return replace(Problem(points, signals, backgrounds, Objective(), Constraints()), **changes)
+    return replace(Problem(points, signals, backgrounds, Counting(), Constraints()), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def tiny(n, *, dim=1, m=1, seed=0, constraints=None):
         points,
         names,
         ("b",),
-        Objective("quadrature"),
+        Counting("quadrature"),
         constraints or Constraints(min_effective=0.0),
         smooth=False,
     )

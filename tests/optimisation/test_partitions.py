@@ -10,11 +10,11 @@ import pytest
 
 from gato_coffea.config import Constraints
 from gato_coffea.events.samples import Feature, Points
+from gato_coffea.optimisation.densities import Densities
+from gato_coffea.optimisation.objective import Counting
 from gato_coffea.optimisation.partitions import (
-    _linear_score,
     allowed_runs,
     best_partitions,
-    comparable_z2,
     constrained_lloyd,
     interval_yields,
     lloyd,
@@ -23,7 +23,7 @@ from gato_coffea.optimisation.partitions import (
     run_gains,
     seed_labels,
 )
-from gato_coffea.optimisation.problem import Densities, Objective, Problem
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.window import Window
 from gato_coffea.statistics.counting import category_z2
 
@@ -62,7 +62,7 @@ def problem(objective=None, constraints=None, m=1):
         ),
         signals=names,
         backgrounds=("b",),
-        objective=objective or Objective("quadrature"),
+        objective=objective or Counting("quadrature"),
         constraints=constraints or LIMITS[0],
     )
 
@@ -99,7 +99,7 @@ def best_of(partitions, d, k, own):
 @pytest.mark.parametrize("with_mass", [False, True])
 def test_cutting_a_row_against_brute_force(limits, m, with_mass):
     window = WINDOW if with_mass else None
-    own = problem(Objective("quadrature", window=window), limits, m)
+    own = problem(Counting("quadrature", window=window), limits, m)
     d = densities(10, m=m, seed=5, with_mass=with_mass)
     gain = np.where(allowed_runs(own, d), run_gains(own, d, np.ones(m)), -np.inf)
     found = best_partitions(gain, 6)
@@ -147,7 +147,7 @@ def test_more_bins_are_never_worse():
 
 @pytest.mark.parametrize("with_mass", [False, True])
 def test_yields_of_runs_are_sums(with_mass):
-    objective = Objective(window=WINDOW if with_mass else None)
+    objective = Counting(window=WINDOW if with_mass else None)
     d = densities(7, m=2, with_mass=with_mass)
     runs = interval_yields(d, objective)
     for i, j in itertools.combinations(range(8), 2):
@@ -181,7 +181,7 @@ def test_the_best_categories_are_intervals_of_the_ratio(n, k):
 @pytest.mark.parametrize("combination", ["geometric", "quadrature", "sum"])
 @pytest.mark.parametrize("with_mass", [False, True])
 def test_lloyd_never_falls_below_its_start(combination, with_mass):
-    objective = Objective(combination, window=WINDOW if with_mass else None)
+    objective = Counting(combination, window=WINDOW if with_mass else None)
     for seed in range(15):
         rng = np.random.default_rng(seed)
         d = densities(60, m=2, seed=seed, with_mass=with_mass)
@@ -199,7 +199,7 @@ def test_lloyd_never_falls_below_its_start(combination, with_mass):
 @pytest.mark.parametrize("combination", ["geometric", "quadrature", "sum"])
 @pytest.mark.parametrize(("m", "k"), [(1, 3), (2, 2), (2, 3), (3, 3)])
 def test_lloyd_reaches_the_best_partition_of_all(m, k, combination):
-    objective = Objective(combination)
+    objective = Counting(combination)
     own = problem(objective, m=m)
     d = densities(8, m=m, seed=1)
     best, _ = best_of(set_partitions(8, k), d, k, own)
@@ -217,10 +217,10 @@ def test_lloyd_reaches_the_best_partition_of_all(m, k, combination):
 @pytest.mark.parametrize("with_mass", [False, True])
 @pytest.mark.parametrize("uncertain", [{}, {"mc_uncertainty": True, "systematic": 0.1}])
 def test_a_step_of_lloyd_follows_the_slope_of_the_objective(combination, with_mass, uncertain):
-    objective = Objective(combination, window=WINDOW if with_mass else None, **uncertain)
+    objective = Counting(combination, window=WINDOW if with_mass else None, **uncertain)
     d = densities(60, m=2, seed=3, with_mass=with_mass)
     yields = d.yields(np.arange(60) % 5, 5, objective)
-    score = _linear_score(yields, objective.per_signal(yields), objective)
+    score = objective.around(yields).linear()
     slope = np.empty_like(score)
     for row, c in np.ndindex(score.shape):
         values = []
@@ -250,9 +250,9 @@ def test_a_fast_comparison_is_the_significance_with_uncertainties():
     sumw2 = rng.exponential(4, 200)
     signal[0, ::7], background[::9] = -1.0, -2.0
     for uncertain in ({}, {"mc_uncertainty": True}, {"mc_uncertainty": True, "systematic": 0.3}):
-        own = Objective("geometric", **uncertain)
+        own = Counting("geometric", **uncertain)
         exact = category_z2(signal, background, own.variance(background, sumw2))
-        got = comparable_z2(signal, background, sumw2, own)
+        got = own.squares(signal, background, sumw2)
         np.testing.assert_allclose(got, exact, rtol=1e-9, atol=1e-12)
 
 
@@ -266,7 +266,7 @@ def test_lloyd_stays_where_it_cannot_improve():
 
 @pytest.mark.parametrize("uncertainty", [{"mc_uncertainty": True}, {"systematic": 0.1}])
 def test_lloyd_knows_of_uncertainties(uncertainty):
-    objective = Objective("geometric", **uncertainty)
+    objective = Counting("geometric", **uncertainty)
     for seed in range(5):
         d = densities(50, m=2, seed=seed)
         start = np.random.default_rng(seed).integers(0, 4, 50)
@@ -279,21 +279,21 @@ def test_lloyd_survives_negative_and_absent_yields():
     d.signal[0, ::5] *= -1
     d.background[::6] = 0.0
     d.background[1::9] *= -1
-    label, value = lloyd(d, np.arange(40) % 4, 4, Objective())
+    label, value = lloyd(d, np.arange(40) % 4, 4, Counting())
     assert np.isfinite(value)
     assert label.min() >= 0
 
 
 def test_drawn_starts():
     d = densities(200, m=2)
-    first = seed_labels(d, 6, Objective(), np.random.default_rng(3))
-    again = seed_labels(d, 6, Objective(), np.random.default_rng(3))
+    first = seed_labels(d, 6, Counting(), np.random.default_rng(3))
+    again = seed_labels(d, 6, Counting(), np.random.default_rng(3))
     np.testing.assert_array_equal(first, again)
     assert set(first) <= set(range(6))
     assert len(set(first)) >= 4
-    other = seed_labels(d, 6, Objective(), np.random.default_rng(4))
+    other = seed_labels(d, 6, Counting(), np.random.default_rng(4))
     assert (first != other).any()
-    objective = Objective()
+    objective = Counting()
     value = float(objective.combined(d.yields(first, 6, objective)))
     random = np.random.default_rng(1).integers(0, 6, 200)
     assert value > 1.1 * float(objective.combined(d.yields(random, 6, objective)))
@@ -301,7 +301,7 @@ def test_drawn_starts():
 
 @pytest.mark.parametrize("with_mass", [False, True])
 def test_merging_down_takes_the_pair_that_costs_least(with_mass):
-    objective = Objective("geometric", window=WINDOW if with_mass else None)
+    objective = Counting("geometric", window=WINDOW if with_mass else None)
     d = densities(7, m=2, seed=3, with_mass=with_mass)
     label = merge_down(d, 6, objective)
     options = [

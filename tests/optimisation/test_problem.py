@@ -9,7 +9,9 @@ from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Feature, Points
 from gato_coffea.optimisation.checks import check_problem
-from gato_coffea.optimisation.problem import Densities, Objective, Problem, steady, window_yields
+from gato_coffea.optimisation.densities import Densities, window_yields
+from gato_coffea.optimisation.objective import Counting
+from gato_coffea.optimisation.problem import Problem, steady
 from gato_coffea.optimisation.window import Window, window_fraction
 from gato_coffea.statistics.counting import profiled_z2
 
@@ -37,7 +39,7 @@ def problem(p=None, *, signals=("s1", "s2"), constraints=None, **objective):
         points=p,
         signals=signals,
         backgrounds=tuple(name for name in p.processes if name not in signals),
-        objective=Objective(**objective),
+        objective=Counting(**objective),
         constraints=constraints or Constraints(),
         smooth=False,
     )
@@ -111,7 +113,7 @@ def test_order_and_groups():
 
 def test_without_a_window_the_factor_is_one():
     one = np.ones(3)
-    yields = window_yields(one[None], 2 * one, one, None, None)
+    yields = window_yields(one[None], 2 * one, one, None, Counting())
     np.testing.assert_array_equal(yields.factor, 1)
     np.testing.assert_array_equal(yields.effective, 4)
 
@@ -120,9 +122,9 @@ def test_without_a_window_the_factor_is_one():
     ("mc", "systematic"), [(False, 0.0), (True, 0.0), (False, 0.2), (True, 0.2)]
 )
 def test_uncertainties_in_the_objective(mc, systematic):
-    objective = Objective("quadrature", mc_uncertainty=mc, systematic=systematic)
+    objective = Counting("quadrature", mc_uncertainty=mc, systematic=systematic)
     yields = window_yields(
-        np.array([[3.0, 4.0]]), np.array([10.0, 20.0]), np.array([2.0, 1.0]), None, None
+        np.array([[3.0, 4.0]]), np.array([10.0, 20.0]), np.array([2.0, 1.0]), None, Counting()
     )
     z2 = 0.0
     for s, b, sumw2 in ((3.0, 10.0, 2.0), (4.0, 20.0, 1.0)):
@@ -140,7 +142,7 @@ def margin(yields, *, scale=1.0, **limits):
 def test_margins_of_each_constraint():
     background = np.array([1.0, 20.0, 100.0, 0.0, -3.0])
     variance = np.array([0.1, 10.0, 500.0, 0.0, 2.0])
-    yields = window_yields(np.ones((1, 5)), background, variance, None, None)
+    yields = window_yields(np.ones((1, 5)), background, variance, None, Counting())
     effective = np.array([10.0, 40.0, 20.0, 0.0, 0.0])
     np.testing.assert_allclose(margin(yields, min_effective=20.0), effective / 20)
     np.testing.assert_allclose(
@@ -155,7 +157,9 @@ def test_margins_of_each_constraint():
 
 
 def test_without_constraints_a_background_is_still_needed():
-    yields = window_yields(np.ones((1, 3)), np.array([1e-9, 0.0, -1.0]), np.ones(3), None, None)
+    yields = window_yields(
+        np.ones((1, 3)), np.array([1e-9, 0.0, -1.0]), np.ones(3), None, Counting()
+    )
     np.testing.assert_array_equal(margin(yields) >= 1, [True, False, False])
 
 
@@ -193,7 +197,7 @@ def test_an_event_more_or_less_is_no_matter_of_the_scale_of_weights():
         background=np.full(2, 1e-9),
         variance=np.full(2, 1e-19),
     )
-    yields = tiny.yields(np.array([0, 1]), 2, Objective())
+    yields = tiny.yields(np.array([0, 1]), 2, Counting())
     np.testing.assert_allclose(yields.effective, 10)
     assert (problem(small).satisfied(yields) >= 1 - 1e-12).all()
 

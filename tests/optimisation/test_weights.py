@@ -15,7 +15,8 @@ from gato_coffea.errors import InputError
 from gato_coffea.events.samples import Feature
 from gato_coffea.optimisation import targets
 from gato_coffea.optimisation.inputs import as_samples, points_from_samples, with_folds
-from gato_coffea.optimisation.problem import Objective, Problem
+from gato_coffea.optimisation.objective import Counting
+from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.targets import training_sets
 from gato_coffea.optimisation.weights import (
     background_by_place,
@@ -48,7 +49,7 @@ def problem_of(arrays, **changes):
         samples, features=[Feature("x", 0.0, 1.0)], signals=["signal"], n_folds=5, max_points=400
     )
     backgrounds = tuple(name for name in sorted(samples) if name != "signal")
-    objective = Objective("geometric", mc_uncertainty=True)
+    objective = Counting("geometric", mc_uncertainty=True)
     return Problem(points, ("signal",), backgrounds, objective, Constraints(), **changes)
 
 

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from gato_coffea.categories.boundaries import mixture_boundaries
 from gato_coffea.events.samples import BoolArray, Feature, FloatArray, IntArray
-from gato_coffea.optimisation.problem import Densities, Mixtures, Problem
+from gato_coffea.optimisation.densities import Densities
+from gato_coffea.optimisation.problem import Mixtures, Problem
 from gato_coffea.optimisation.rectangles import Shares, alive_bins, alive_cells
 from gato_coffea.optimisation.training import mixture
 from gato_coffea.optimisation.training.edges import (

@@ -19,7 +19,8 @@ from gato_coffea.optimisation.inputs import (
     with_folds,
 )
 from gato_coffea.optimisation.methods import ExactPartition
-from gato_coffea.optimisation.problem import Mixtures, Objective, Problem
+from gato_coffea.optimisation.objective import Counting
+from gato_coffea.optimisation.problem import Mixtures, Problem
 from gato_coffea.optimisation.start import mixtures_from_labels
 from gato_coffea.optimisation.targets import training_sets
 
@@ -58,7 +59,7 @@ def toy():
     )
     backgrounds = tuple(name for name in samples if name != "signal")
     problem = Problem(
-        points, ("signal",), backgrounds, Objective(), Constraints(min_effective=50.0)
+        points, ("signal",), backgrounds, Counting(), Constraints(min_effective=50.0)
     )
     sets = training_sets(problem)[:2]
     # Training aims a little higher than the limits, because points are coarser than events.

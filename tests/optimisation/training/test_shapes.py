@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gato_coffea.events.samples import Feature, Points
-from gato_coffea.optimisation.problem import Densities, Mixtures
+from gato_coffea.optimisation.densities import Densities
+from gato_coffea.optimisation.problem import Mixtures
 from gato_coffea.optimisation.rectangles import Shares, edge_categories, raw_widths
 
 FEATURES = (Feature("a", 0.0, 1.0, "logit"), Feature("b", 0.0, 10.0))
