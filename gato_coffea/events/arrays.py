@@ -11,6 +11,8 @@ import numpy.typing as npt
 from gato_coffea.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 SCORES = ("x", "NN_output")
 """Columns that hold all discriminants of an event, where no column has the name of one."""

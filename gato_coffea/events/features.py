@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from gato_coffea.events.arrays import BoolArray, FloatArray, IntArray
+
 Scale = Literal["linear", "logit", "log"]
 
 LOGIT_LIMIT = 12.0

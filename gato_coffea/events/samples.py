@@ -16,16 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.errors import InputError
-from gato_coffea.events.arrays import numbers
-from gato_coffea.events.features import (
-    BoolArray,
-    Feature,
-    FloatArray,
-    Grid,
-    IntArray,
-    Scale,
-    bin_index,
-)
+from gato_coffea.events.arrays import BoolArray, FloatArray, IntArray, numbers
+from gato_coffea.events.features import Feature, Grid, Scale, bin_index
 from gato_coffea.events.folds import event_fold, text_identity
 from gato_coffea.events.variations import Variation, as_variation
 
@@ -87,12 +79,18 @@ class Sample:
     def __len__(self) -> int:
         return len(self.weight)
 
-    def scaled(self, factor: float) -> Self:
-        """The same events with every weight multiplied by ``factor``."""
+    def scaled(self, factor: float, *, ratios: Mapping[str, float] | None = None) -> Self:
+        """The same events with every weight multiplied by ``factor``.
+
+        Weights of a variation that is in ``ratios`` are multiplied by that besides.
+        """
+        more = ratios or {}
         return replace(
             self,
             weight=self.weight * factor,
-            variations={name: v.scaled(factor) for name, v in self.variations.items()},
+            variations={
+                name: v.scaled(factor * more.get(name, 1.0)) for name, v in self.variations.items()
+            },
         )
 
     def blocks(self) -> list[Self]:
@@ -267,12 +265,16 @@ class Cells:
         `MOMENTS` for each cell and fold, shape ``(P, folds, moments)``.
     sum_x
         Sum of the events' positions, stretched, shape ``(P, D)``.
+    variations
+        Cells of the same events in each variation, by name; where other cells lack one that these
+        have, their nominal is added to it.
     """
 
     grid: Grid
     key: IntArray
     sums: FloatArray
     sum_x: FloatArray
+    variations: Mapping[str, Self] = field(default_factory=dict)
 
     @classmethod
     def fill(
@@ -284,7 +286,9 @@ class Cells:
         window: tuple[float, float] | None = None,
         mass_range: tuple[float, float] | None = None,
     ) -> Self:
-        """Sum a sample; events outside the grid are left out, and so are masses out of range.
+        """Sum a sample and its variations.
+
+        Events outside the grid are left out, and so are masses out of range.
 
         Parameters
         ----------
@@ -295,6 +299,17 @@ class Cells:
         window, mass_range
             Signal window and range of the mass in GeV, where mass moments are wanted.
         """
+        variations = {
+            name: cls.fill(
+                grid,
+                sample.varied(name),
+                n_folds=n_folds,
+                window=window,
+                mass_range=mass_range,
+            )
+            for name in sample.variations
+        }
+        sample = replace(sample, variations={})
         cell = grid.index(sample.x)
         keep = cell >= 0
         if mass_range is not None and sample.mass is not None:
@@ -315,7 +330,8 @@ class Cells:
             sums[..., m] = np.bincount(flat, values, len(key) * n_folds).reshape(-1, n_folds)
         stretched = [f.stretch(sample.x[:, d]) for d, f in enumerate(grid.features)]
         sum_x = [np.bincount(inverse, u, len(key)) for u in stretched]
-        return cls(grid, key.astype(np.int64), sums, np.stack(sum_x, axis=-1).astype(np.float64))
+        positions = np.stack(sum_x, axis=-1).astype(np.float64)
+        return cls(grid, key.astype(np.int64), sums, positions, variations)
 
     def __add__(self, other: Self) -> Self:
         if not all(
@@ -331,12 +347,28 @@ class Cells:
             at = np.searchsorted(key, part.key)
             sums[at] += part.sums
             sum_x[at] += part.sum_x
-        return replace(self, key=key, sums=sums, sum_x=sum_x)
+        names = dict.fromkeys([*self.variations, *other.variations])
+        variations = {name: self.varied(name) + other.varied(name) for name in names}
+        return replace(self, key=key, sums=sums, sum_x=sum_x, variations=variations)
 
-    def scaled(self, factor: float) -> Self:
-        """The same cells with every weight multiplied by ``factor``."""
-        power = np.array([0, 1, 2, 1, 2, 1])
-        return replace(self, sums=self.sums * factor**power)
+    def varied(self, name: str) -> Self:
+        """The cells of a variation; the nominal ones where it is not known."""
+        return self.variations.get(name, replace(self, variations={}))
+
+    def scaled(self, factor: float, *, ratios: Mapping[str, float] | None = None) -> Self:
+        """The same cells with every weight multiplied by ``factor``.
+
+        Weights of a variation that is in ``ratios`` are multiplied by that besides.
+        """
+        power, more = np.array([0, 1, 2, 1, 2, 1]), ratios or {}
+        return replace(
+            self,
+            sums=self.sums * factor**power,
+            variations={
+                name: cells.scaled(factor * more.get(name, 1.0))
+                for name, cells in self.variations.items()
+            },
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

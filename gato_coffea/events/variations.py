@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.errors import InputError
-from gato_coffea.events.arrays import SCORES, columns_of, numbers
-from gato_coffea.events.features import FloatArray
+from gato_coffea.events.arrays import SCORES, FloatArray, columns_of, numbers
 
 UP, DOWN = "Up", "Down"
 """Endings of the names of the two variations of one uncertainty."""

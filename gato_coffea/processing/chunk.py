@@ -6,36 +6,26 @@ chunks adds, by coffea's ``accumulate``, to what it returns for both together.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import hist
 import numpy as np
+from coffea.analysis_tools import PackedSelection, Weights
 
 from gato_coffea.categories import Categories
 from gato_coffea.categories.axes import MASS, NOMINAL, fill_values
 from gato_coffea.categories.templates import fill_templates
-from gato_coffea.errors import ConfigError, InputError
-from gato_coffea.events.columns import write_columns
-from gato_coffea.events.samples import Cells, FloatArray, Sample, Variation, content_fold
-from gato_coffea.processing.event_view import ChunkIdentity, EventView, Quotient, Source
+from gato_coffea.errors import ConfigError
+from gato_coffea.events.arrays import BoolArray, FloatArray
+from gato_coffea.events.samples import Cells, Sample, Variation, content_fold
+from gato_coffea.processing.event_view import ChunkIdentity, EventView, Source
 from gato_coffea.processing.layout import Layout
-
-FIRST_STEP, LAST_STEP = "all", "selected"
-SUM_OF_WEIGHTS = "sum_of_weights"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Kept:
-    """What is left of a chunk after selection and the removal of what is no number."""
-
-    view: EventView
-    sample: Sample
-    invalid: Mapping[str, int] = field(default_factory=dict)
-    out_of_range: Mapping[str, int] = field(default_factory=dict)
+from gato_coffea.processing.output import LAST_STEP, SUM_OF_WEIGHTS, Block, ChunkOutput
+from gato_coffea.processing.selection import Selected, finite_sum, hidden_intervals, step
+from gato_coffea.processing.sources import Change, Product, Sources, Varied, product
 
 
 def collect(
@@ -45,11 +35,11 @@ def collect(
     layout: Layout,
     discriminants: Mapping[str, Source] | None = None,
     mass: Source | None = None,
-    weight: Source | Sequence[Source] = 1.0,
-    variations: Mapping[str, Source | Sequence[Source] | Quotient] | None = None,
-    selection: Mapping[str, Source] | None = None,
+    weight: Source | Sequence[Source] | Weights = 1.0,
+    variations: Mapping[str, Change] | None = None,
+    selection: Mapping[str, Source] | PackedSelection | None = None,
     generator_weight: Source | None = None,
-    generator_variations: Mapping[str, Source | Sequence[Source] | Quotient] | None = None,
+    generator_variations: Mapping[str, Product] | None = None,
     sumw: float | None = None,
     data: bool | None = None,
     blinded: bool | None = None,
@@ -57,7 +47,7 @@ def collect(
     categories: Categories | None = None,
     templates: hist.Hist[Any] | None = None,
     spool: str | Path | None = None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ChunkOutput]:
     """Output of one chunk of events, to be returned by a coffea processor or merged into its own.
 
     A source is the name of a branch, a function, a number for all events, or an array with one
@@ -78,11 +68,15 @@ def collect(
     mass
         Source of the mass, in the unit of ``layout.mass``.
     weight
-        Source of the nominal weight, or several whose product it is. Unscaled.
+        Source of the nominal weight, or several whose product it is; or a coffea ``Weights``,
+        whose variations count too. Unscaled.
     variations
-        For each variation, the sources whose product replaces the nominal weight.
+        For each variation, the sources whose product replaces the nominal weight; or a mapping of
+        what differs: discriminants by their names, ``mass``, ``weight``. Where values differ
+        events move between bins and categories; one whose value is NaN leaves all of them.
     selection
-        Masks by the name of their step of the cut flow.
+        Masks by the name of their step of the cut flow, or a coffea ``PackedSelection``, of which
+        all are required.
     generator_weight
         What is summed over all events, before the selection, as the sum of weights.
     generator_variations
@@ -111,55 +105,37 @@ def collect(
     Returns
     -------
     dict
-        ``{dataset: {"histograms", "columns" or "cells", "cutflow", "sumw", "sumw_variations",
-        "n_events", "varied", "invalid", "out_of_range", "data", "blinding", "templates" where
-        asked}}``, which add.
+        By dataset a `gato_coffea.processing.output.ChunkOutput`, a mapping of things that add.
 
     Raises
     ------
     InputError
         If a branch is missing, or is not one number an event.
     ConfigError
-        If a function fails, or ``data`` is not what the analysis or the metadata say.
+        If a function fails, ``data`` is not what the analysis or the metadata say, or a variation
+        changes what the layout does not have.
     """
     chunk = ChunkIdentity.of(events, dataset, process)
     data = _is_data(data, chunk, process, layout)
     if blinded is None:
         blinded = data or chunk.dataset in layout.derived
-    view = EventView(events, None, chunk.place)
-    factors = [1.0] if data else _listed(weight)
-    total, invalid = 0.0 if data or sumw is None else sumw, {}
-    sums: dict[str, float] = {}
-    if not data:
-        generators = {f"{SUM_OF_WEIGHTS}.{k}": v for k, v in (generator_variations or {}).items()}
-        if generator_weight is not None:
-            generators[SUM_OF_WEIGHTS] = generator_weight
-        for key, source in generators.items():
-            generated = view.product(_product(source), key)
-            sums[key] = _finite_sum(generated)
-            invalid[key] = int(np.count_nonzero(~np.isfinite(generated)))
-        total += sums.pop(SUM_OF_WEIGHTS, 0.0)
-    if discriminants is None:
-        discriminants = {f.name: f.name for f in layout.features}
-    hidden = _hidden(layout, discriminants, mass) if blinded else []
-    early = not any(callable(h.source) for h in hidden)
-    if early:
-        view = _visible(view, hidden)
-    n_events = len(view)
-    view, cutflow = _select(view, selection or {}, [s for s in factors if not callable(s)])
-    if not early:  # counts from before would tell how many events are hidden
-        view = _visible(view, hidden)
-        n_events, cutflow = len(view), {}
-    kept = _keep(
-        view,
-        layout=layout,
+    sources = Sources.of(
+        layout,
         discriminants=discriminants,
         mass=mass,
-        weight=factors,
-        variations={} if data else {k: _product(v) for k, v in (variations or {}).items()},
+        weight=weight,
+        variations=variations,
+        selection=selection,
         data=data,
-        cutflow=cutflow,
+        place=chunk.place,
     )
+    view = EventView(events, None, chunk.place)
+    generated = _Generated()
+    if not data:
+        generated = _Generated.of(view, sumw, generator_weight, generator_variations or {})
+    hidden = hidden_intervals(layout, sources) if blinded else []
+    selected = Selected.of(view, sources, hidden)
+    kept = _Kept.of(selected.view, layout, sources, data=data)
     sample = kept.sample
     if layout.n_folds > 1 and not data:  # data train nothing
         if hidden:  # what numbers the events would tell how many are missing between two of them
@@ -167,21 +143,21 @@ def collect(
         else:
             folds = chunk.folds(kept.view, n_folds=layout.n_folds, event_id=layout.event_id)
         sample = replace(sample, fold=folds)
-    output: dict[str, Any] = {
+    output: ChunkOutput = {
         "histograms": _fill_histograms(layout, sample, process),
-        "cutflow": cutflow,
-        "sumw": float(total),
-        "sumw_variations": {k.removeprefix(f"{SUM_OF_WEIGHTS}."): v for k, v in sums.items()},
-        "n_events": n_events,
+        "cutflow": selected.cutflow | {LAST_STEP: step(kept.selected_weight)},
+        "sumw": generated.sumw,
+        "sumw_variations": dict(generated.varied),
+        "n_events": selected.n_events,
         "varied": dict.fromkeys([NOMINAL, *sample.variations], len(sample)),
-        "invalid": invalid | dict(kept.invalid),
+        "invalid": {**generated.invalid, **kept.invalid},
         "out_of_range": dict(kept.out_of_range),
         "data": {data},
         "blinding": {layout.blinding if blinded else ()},
     }
     if layout.columns:
-        block = {"key": chunk.key, "process": process, "n": len(sample)}
-        output["columns"] = [_block(block, sample, spool)] if len(sample) else []
+        blocks = [Block.of(sample, chunk.key, process, spool=spool)] if len(sample) else []
+        output["columns"] = blocks
     elif not data:
         output["cells"] = {process: _cells(layout, sample)}
     if categories is not None and templates is not None:
@@ -189,17 +165,6 @@ def collect(
         fill_templates(filled, sample, process=process, categories=categories)
         output["templates"] = filled
     return {chunk.dataset: output}
-
-
-@dataclass(frozen=True)
-class _Hidden:
-    """A closed interval of what a source gives, times a factor, that blinded events lie in."""
-
-    source: Source
-    key: str
-    factor: float
-    low: float
-    high: float
 
 
 def _is_data(said: bool | None, chunk: ChunkIdentity, process: str, layout: Layout) -> bool:
@@ -218,108 +183,125 @@ def _is_data(said: bool | None, chunk: ChunkIdentity, process: str, layout: Layo
     return bool(said)
 
 
-def _hidden(
-    layout: Layout, discriminants: Mapping[str, Source], mass: Source | None
-) -> list[_Hidden]:
-    """What is blinded: the signal window of the mass, and discriminants from a value on."""
-    result = []
-    for name, low, high in layout.blinding:
-        if name == MASS:
-            assert layout.mass is not None
-            source = layout.mass.source if mass is None else mass
-            result.append(_Hidden(source, MASS, layout.mass.to_gev, low, high))
-        else:
-            result.append(_Hidden(discriminants[name], f"discriminants.{name}", 1.0, low, high))
-    return result
+@dataclass(frozen=True)
+class _Generated:
+    """Sums of generator weights over all events: nominal, and of variations that are normalised.
+
+    ``invalid`` counts those that are no number.
+    """
+
+    sumw: float = 0.0
+    varied: Mapping[str, float] = field(default_factory=dict)
+    invalid: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        view: EventView,
+        known: float | None,
+        nominal: Source | None,
+        varied: Mapping[str, Product],
+    ) -> Self:
+        total, sums = 0.0 if known is None else known, {}
+        invalid = {}
+        for name, source in varied.items():
+            key = f"{SUM_OF_WEIGHTS}.{name}"
+            values = view.product(product(source), key)
+            sums[name] = finite_sum(values)
+            invalid[key] = int(np.count_nonzero(~np.isfinite(values)))
+        if nominal is not None:
+            values = view.product(product(nominal), SUM_OF_WEIGHTS)
+            total += finite_sum(values)
+            invalid[SUM_OF_WEIGHTS] = int(np.count_nonzero(~np.isfinite(values)))
+        return cls(float(total), sums, invalid)
 
 
-def _visible(view: EventView, hidden: Sequence[_Hidden]) -> EventView:
-    """The events that are not hidden; one without a value is none of those that are."""
-    for part in hidden:
-        values = view.numbers(part.source, part.key) * part.factor
-        view = view.where(~((values >= part.low) & (values <= part.high)))
-    return view
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What is left of the selected events without those of which a nominal value is no number.
 
+    ``invalid`` and ``out_of_range`` count by source; ``selected_weight`` is that of all that were
+    selected.
+    """
 
-def _listed(value: Any) -> list[Source]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    view: EventView
+    sample: Sample
+    selected_weight: FloatArray
+    invalid: Mapping[str, int]
+    out_of_range: Mapping[str, int]
 
-
-def _product(value: Any) -> list[Source] | Quotient:
-    return value if isinstance(value, Quotient) else _listed(value)
-
-
-def _finite_sum(values: FloatArray) -> float:
-    return float(np.sum(values, where=np.isfinite(values)))
-
-
-def _step(weight: FloatArray) -> dict[str, float]:
-    return {"events": len(weight), "weighted": _finite_sum(weight)}
-
-
-def _select(
-    view: EventView, selection: Mapping[str, Source], weight: Sequence[Source]
-) -> tuple[EventView, dict[str, dict[str, float]]]:
-    """Apply the requirements one after the other; weights here are those known for all events."""
-    w = view.product(weight, "weight")
-    cutflow = {FIRST_STEP: _step(w)}
-    for name, source in selection.items():
-        mask = view.values(source, f"selection {name}")
-        if mask.dtype.kind not in "bui":
-            raise InputError(
-                f"{view.place}: selection {name}: must be true or false (got type {mask.dtype})"
+    @classmethod
+    def of(cls, view: EventView, layout: Layout, sources: Sources, *, data: bool) -> Self:
+        weight = view.product(sources.weight, "weight")
+        columns: dict[str, FloatArray] = {}
+        if layout.mass is not None:
+            assert sources.mass is not None
+            columns[MASS] = view.numbers(sources.mass, MASS) * layout.mass.to_gev
+        for f in layout.features:
+            columns[f.name] = view.numbers(
+                sources.discriminants[f.name], f"discriminants.{f.name}"
             )
-        passed = mask.astype(bool)
-        view, w = view.where(passed), w[passed]
-        cutflow[name] = _step(w)
-    return view, cutflow
+        columns["weight"] = weight
+        varied = {
+            k: _variation(view, k, v, columns, layout) for k, v in sources.variations.items()
+        }
+        for name, variation in varied.items():
+            if variation.weight is not None:
+                columns[f"weight.variations.{name}"] = variation.weight
+        finite = {name: np.isfinite(values) for name, values in columns.items()}
+        good = np.logical_and.reduce(list(finite.values()))
+        sample = Sample(
+            x=np.stack([columns[f.name] for f in layout.features], axis=-1),
+            weight=weight,
+            mass=columns.get(MASS),
+            variations=varied,
+            data=data,
+        )
+        if not good.all():
+            sample = sample.where(good)
+        return cls(
+            view=view.where(good),
+            sample=sample,
+            selected_weight=weight,
+            invalid={name: int(np.count_nonzero(~ok)) for name, ok in finite.items()},
+            out_of_range=_out_of_range(layout, sample),
+        )
 
 
-def _keep(
-    view: EventView,
-    *,
-    layout: Layout,
-    discriminants: Mapping[str, Source],
-    mass: Source | None,
-    weight: Sequence[Source],
-    variations: Mapping[str, Sequence[Source] | Quotient],
-    data: bool,
-    cutflow: dict[str, dict[str, float]],
-) -> _Kept:
-    w = view.product(weight, "weight")
-    cutflow[LAST_STEP] = _step(w)
-    columns: dict[str, FloatArray] = {}
-    if layout.mass is not None:
-        values = view.numbers(layout.mass.source if mass is None else mass, "mass")
-        columns["mass"] = values * layout.mass.to_gev
-    for f in layout.features:
-        columns[f.name] = view.numbers(discriminants[f.name], f"discriminants.{f.name}")
-    columns["weight"] = w
-    varied = {k: view.product(v, f"weight.variations.{k}") for k, v in variations.items()}
-    columns |= {f"weight.variations.{k}": v for k, v in varied.items()}
-    good = np.ones(len(view), dtype=bool)
-    invalid = {}
-    for name, values in columns.items():
-        finite = np.isfinite(values)
-        invalid[name] = int(np.count_nonzero(~finite))
-        good &= finite
-    if not good.all():
-        columns = {name: values[good] for name, values in columns.items()}
-    sample = Sample(
-        x=np.stack([columns[f.name] for f in layout.features], axis=-1),
-        weight=columns["weight"],
-        mass=columns.get("mass"),
-        variations={k: Variation(weight=columns[f"weight.variations.{k}"]) for k in varied},
-        data=data,
-    )
-    outside = {
-        f.name: int(np.count_nonzero(~f.inside(sample.x[:, d])))
-        for d, f in enumerate(layout.features)
-    }
+def _variation(
+    view: EventView, name: str, varied: Varied, nominal: Mapping[str, FloatArray], layout: Layout
+) -> Variation:
+    """A variation of the selected events; a value that is no number takes an event out of it."""
+
+    def own(key: str, factor: float) -> FloatArray:
+        values = view.numbers(varied.values[key], f"variations.{name}.{key}") * factor
+        return np.where(np.isfinite(values), values, np.nan)
+
+    features = [f.name for f in layout.features]
+    x = mass = weight = None
+    if set(varied.values) & set(features):
+        x = np.stack(
+            [own(f, 1.0) if f in varied.values else nominal[f] for f in features], axis=-1
+        )
+    if MASS in varied.values:
+        assert layout.mass is not None
+        mass = own(MASS, layout.mass.to_gev)
+    if varied.weight is not None:
+        weight = view.product(varied.weight, f"weight.variations.{name}")
+    return Variation(x=x, weight=weight, mass=mass)
+
+
+def _out_of_range(layout: Layout, sample: Sample) -> dict[str, int]:
+    """How many events lie outside the range of each discriminant, and of the mass."""
+
+    def count(outside: BoolArray) -> int:
+        return int(np.count_nonzero(outside))
+
+    result = {f.name: count(~f.inside(sample.x[:, d])) for d, f in enumerate(layout.features)}
     if layout.mass is not None and sample.mass is not None:
         low, high = layout.mass.range_gev
-        outside[MASS] = int(np.count_nonzero((sample.mass < low) | (sample.mass > high)))
-    return _Kept(view=view.where(good), sample=sample, invalid=invalid, out_of_range=outside)
+        result[MASS] = count((sample.mass < low) | (sample.mass > high))
+    return result
 
 
 def _fill_histograms(layout: Layout, sample: Sample, process: str) -> dict[str, hist.Hist[Any]]:
@@ -330,16 +312,23 @@ def _fill_histograms(layout: Layout, sample: Sample, process: str) -> dict[str, 
         )
         for names in layout.products
     }
+    nominal = _axis_values(layout, sample)
     for variation in variations:
         events = sample.varied(variation)
-        columns = {f.name: events.x[:, d] for d, f in enumerate(layout.features)}
-        if events.mass is not None:
-            columns[MASS] = events.mass
-        values = {name: fill_values(x, layout.axes[name]) for name, x in columns.items()}
+        moved = variation != NOMINAL and sample.variations[variation].is_shape
+        values = _axis_values(layout, events) if moved else nominal
         for names in layout.products:
             at = [values[name] for name in names]
             result["_".join(names)].fill(process, variation, *at, weight=events.weight)
     return result
+
+
+def _axis_values(layout: Layout, events: Sample) -> dict[str, FloatArray]:
+    """What every axis is filled with."""
+    columns = {f.name: events.x[:, d] for d, f in enumerate(layout.features)}
+    if events.mass is not None:
+        columns[MASS] = events.mass
+    return {name: fill_values(x, layout.axes[name]) for name, x in columns.items()}
 
 
 def _cells(layout: Layout, sample: Sample) -> Cells:
@@ -348,16 +337,3 @@ def _cells(layout: Layout, sample: Sample) -> Cells:
     return Cells.fill(
         layout.grid, sample, n_folds=layout.n_folds, window=window, mass_range=limits
     )
-
-
-def _block(block: dict[str, Any], sample: Sample, spool: str | Path | None) -> dict[str, Any]:
-    if spool is None:
-        columns = {"x": sample.x, "weight": sample.weight, "data": sample.data}
-        columns["variations"] = dict(sample.variations)
-        optional = {"mass": sample.mass, "fold": sample.fold}
-        return block | columns | {k: v for k, v in optional.items() if v is not None}
-    identity = "|".join(map(str, (*block["key"], block["process"])))
-    name = hashlib.sha256(identity.encode()).hexdigest()[:24]
-    path = Path(spool) / block["key"][0] / f"{name}.npz"
-    write_columns(path, sample)
-    return {**block, "path": str(path)}

@@ -16,9 +16,10 @@ from gato_coffea.config import Analysis, Dataset, SumOfWeights, function_name, l
 from gato_coffea.config.weights import Factors
 from gato_coffea.datasets import sum_of_tree
 from gato_coffea.errors import ConfigError
-from gato_coffea.processing.chunk import FIRST_STEP, LAST_STEP, collect
+from gato_coffea.processing.chunk import collect
 from gato_coffea.processing.event_view import Quotient, Source
 from gato_coffea.processing.layout import Layout
+from gato_coffea.processing.output import FIRST_STEP, LAST_STEP, ChunkOutput
 
 __all__ = ["GatoProcessor", "collect"]
 
@@ -120,7 +121,7 @@ class GatoProcessor(ProcessorABC):
             for name, dataset in analysis.datasets.items()
         }
 
-    def process(self, events: Any) -> dict[str, dict[str, Any]]:
+    def process(self, events: Any) -> dict[str, ChunkOutput]:
         """Output of one chunk, as `gato_coffea.collect` returns it.
 
         Raises

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 COUNTS = ("cutflow", "sumw", "n_events", "factors", "invalid", "out_of_range")
 TEMPLATES = "templates"
+CELLS = ("key", "sums", "sum_x")
+"""Arrays of cells."""
+
 OWN = re.compile(r"process\.json|histograms\.(npz|coffea|root)|(columns|cells)/[^/]+\.npz")
 """Files of the folder."""
 
@@ -162,9 +165,15 @@ def write_root(path: str | Path, histograms: Mapping[str, hist.Hist[Any]]) -> No
 
 
 def write_cells(path: Path, cells: Cells) -> None:
-    """Write cells; their grid follows from the analysis."""
+    """Write cells and their variations; their grid follows from the analysis."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, allow_pickle=False, key=cells.key, sums=cells.sums, sum_x=cells.sum_x)
+    parts = {"": cells, **{f"{name}:": part for name, part in cells.variations.items()}}
+    arrays = {
+        f"{name}{column}": getattr(part, column)
+        for name, part in parts.items()
+        for column in CELLS
+    }
+    np.savez(path, allow_pickle=False, **arrays)
 
 
 def _contents(histograms: Mapping[str, hist.Hist[Any]]) -> dict[str, Any]:
@@ -213,5 +222,11 @@ def _read_samples(directory: Path, processes: list[str] | None) -> dict[str, Sam
 
 
 def _read_cells(path: Path, analysis: Analysis) -> Cells:
-    file = read_arrays(path)
-    return Cells(Layout.of(analysis).grid, file["key"], file["sums"], file["sum_x"])
+    file, grid = read_arrays(path), Layout.of(analysis).grid
+    names = dict.fromkeys(name.partition(":")[0] for name in file if ":" in name)
+
+    def cells(prefix: str, variations: Mapping[str, Cells]) -> Cells:
+        key, sums, sum_x = (file[prefix + column] for column in CELLS)
+        return Cells(grid, key, sums, sum_x, variations)
+
+    return cells("", {name: cells(f"{name}:", {}) for name in names})

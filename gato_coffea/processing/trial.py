@@ -17,6 +17,7 @@ from gato_coffea.processing.executors import (
     translated,
     work_items,
 )
+from gato_coffea.processing.output import ChunkOutput
 from gato_coffea.processing.processed import Processed
 from gato_coffea.processing.processor import GatoProcessor
 
@@ -49,7 +50,7 @@ def trial_problems(analysis: Analysis) -> tuple[str, ...]:
     return ()
 
 
-def _first_events(analysis: Analysis) -> tuple[dict[str, dict[str, object]], bool]:
+def _first_events(analysis: Analysis) -> tuple[dict[str, ChunkOutput], bool]:
     """The added outputs of the first chunks, and whether these are all."""
     files = fileset(analysis)
     processor = GatoProcessor(analysis)

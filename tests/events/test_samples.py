@@ -242,3 +242,19 @@ def test_variations_that_cannot_be_are_refused(variation: Any, message: str) -> 
     table = {"x": np.ones(2), "weight": np.ones(2), "variations": {"jesUp": variation}}
     with pytest.raises(InputError, match=message):
         as_sample(table, name="ttbar")
+
+
+def test_cells_of_variations_add_and_a_missing_one_is_the_nominal() -> None:
+    grid = Grid.fine((Feature("score", 0, 1),), n_cells=[4])
+    x, w = np.array([[0.1], [0.6]]), np.array([1.0, 2.0])
+    moved = {"jesUp": Variation(x=np.array([[0.3], [np.nan]]))}
+    with_it = Cells.fill(grid, Sample(x=x, weight=w, variations=moved), n_folds=1)
+    without = Cells.fill(grid, Sample(x=x, weight=w), n_folds=1)
+    total = (with_it + without).scaled(2.0, ratios={"jesUp": 3.0})
+    np.testing.assert_array_equal(total.key, [0, 2])
+    np.testing.assert_array_equal(total.sums[:, 0, 1], [4, 8])
+    up = total.varied("jesUp")
+    np.testing.assert_array_equal(up.key, [0, 1, 2])
+    np.testing.assert_array_equal(up.sums[:, 0, 1], [6, 6, 12])
+    np.testing.assert_array_equal(up.sums[:, 0, 2], [36, 36, 144])
+    np.testing.assert_array_equal(total.varied("other").sums, total.sums)

@@ -16,7 +16,8 @@ from gato_coffea.datasets import fileset
 from gato_coffea.processing import executors as run
 from gato_coffea.processing.chunk import collect
 from gato_coffea.processing.layout import Layout
-from gato_coffea.processing.processed import Processed, samples
+from gato_coffea.processing.merging import samples
+from gato_coffea.processing.processed import Processed
 from gato_coffea.processing.processor import GatoProcessor
 
 # sums of some thousand float64 in another order differ by a few times 1e-16 of their magnitude
@@ -90,8 +91,10 @@ def test_a_chunk_is_a_function_that_adds() -> None:
     for step, counts in whole["cutflow"].items():
         assert counts == pytest.approx(sum_["cutflow"][step], rel=RTOL)
     for name in ("x", "weight", "fold"):
-        parts = [block[name] for block in sum_["columns"]]
-        np.testing.assert_array_equal(whole["columns"][0][name], np.concatenate(parts))
+        parts = [getattr(block.events, name) for block in sum_["columns"]]
+        np.testing.assert_array_equal(
+            getattr(whole["columns"][0].events, name), np.concatenate(parts)
+        )
 
 
 @pytest.mark.parametrize("keep_columns", [True, False])

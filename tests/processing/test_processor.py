@@ -30,7 +30,7 @@ def test_coffeas_own_runner(make_analysis: Any) -> None:
     part = output["sig_a"]
     assert part["n_events"] == 810
     assert list(part["cutflow"]) == ["all", "trigger", "hard", "selected"]
-    assert sum(block["n"] for block in part["columns"]) == part["cutflow"]["selected"]["events"]
+    assert sum(block.n for block in part["columns"]) == part["cutflow"]["selected"]["events"]
 
 
 def test_yields_against_plain_uproot(make_analysis: Any, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_dataset_weights_replace_those_of_the_analysis(make_analysis: Any) -> No
         }
     )
     output = run(analysis, GatoProcessor(analysis))
-    weights = np.concatenate([b["weight"] for b in output["sig_a"]["columns"]])
+    weights = np.concatenate([b.events.weight for b in output["sig_a"]["columns"]])
     assert output["sig_a"]["sumw"] == 0.0
     assert weights.min() > 0.5  # a pileup weight, without the sign of genWeight
 
