@@ -133,7 +133,7 @@ class Constraints(Spoken):
         about(
             "Effective entries of each background that per_process does not name, wherever one "
             "event more of it would break min_effective.",
-            example=1,
+            example=2,
         ),
     ] = 1.0
     exempt_below: Annotated[
@@ -141,7 +141,7 @@ class Constraints(Spoken):
         about(
             "Share of the background below which a process is exempt from "
             "min_effective_per_process.",
-            example=0.05,
+            example=0.02,
             ge=0,
             le=1,
         ),
@@ -158,7 +158,8 @@ class Settings(Spoken):
     backgrounds: Annotated[
         Processes | None,
         about(
-            "Processes that count as background. Without it all that are neither signal nor data.",
+            "Processes that count as background; without it, all that are neither signal nor "
+            "data.",
             example=["continuum", "ttbar"],
         ),
     ] = None
@@ -232,7 +233,7 @@ class Settings(Spoken):
         about(
             "Parts of the events, each of which is held out once; with 1 there is no "
             "cross-validation, and Z is biased upwards.",
-            example=5,
+            example=10,
             ge=1,
             le=MAX_FOLDS,
         ),

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gato_coffea.categories import Categories
-from gato_coffea.config import Constraints
 from gato_coffea.config.patience import told_if_long
-from gato_coffea.config.settings import MAX_EPOCHS, MAX_FOLDS, MAX_RESTARTS
+from gato_coffea.config.settings import DEFAULT_COUNT, SettingArguments, Settings
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Cells, Feature, Points, points_from_cells
 from gato_coffea.optimisation.baselines import better_yardsticks, many_categories, yardsticks
@@ -51,23 +50,19 @@ from gato_coffea.optimisation.objective import Counting
 from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.rare import deciding_process
 from gato_coffea.optimisation.result import MANY, Result, Significance, Yardstick
-from gato_coffea.optimisation.search import Candidate, Kind, Method, Search
+from gato_coffea.optimisation.search import Candidate, Search
 from gato_coffea.optimisation.settings import (
-    check_choice,
     check_flags,
-    check_fraction,
     check_method,
-    check_whole,
     checked_backgrounds,
-    checked_bins,
-    checked_counts,
     checked_resonant,
+    checked_settings,
     listed_features,
     mass_window,
+    with_settings,
 )
 from gato_coffea.optimisation.window import Window
 from gato_coffea.optimisation.window_check import window_note
-from gato_coffea.statistics.counting import Combination
 from gato_coffea.version import __version__
 
 CELLS_NOTE = (
@@ -188,33 +183,44 @@ def _finish(
     )
 
 
+class Arguments(SettingArguments, total=False):
+    """Types of the arguments of `optimise` beside ``n_categories``."""
+
+    features: Sequence[Feature] | None
+    window_gev: tuple[float, float] | None
+    mass_range_gev: tuple[float, float] | None
+    resonant: Sequence[str]
+    progress: bool
+    continue_from: Result | Sequence[Result] | None
+    unweighted: bool
+
+
+@overload
+def optimise(
+    samples: Any, *, n_categories: int = DEFAULT_COUNT, **settings: Unpack[Arguments]
+) -> Result: ...
+
+
+@overload
+def optimise(
+    samples: Any, *, n_categories: Sequence[int] | Literal["auto"], **settings: Unpack[Arguments]
+) -> list[Result]: ...
+
+
+@with_settings(Arguments)
 def optimise(
     samples: Any,
     *,
-    signals: Sequence[str],
-    n_categories: int | Sequence[int] | Literal["auto"] = 10,
-    backgrounds: Sequence[str] | None = None,
-    combination: Combination = "geometric",
-    method: Method = "gato",
-    kind: Kind = "mixture",
-    bins_per_discriminant: Sequence[int] | None = None,
-    seed: int = 0,
-    restarts: int = 2,
-    folds: int = 5,
-    epochs: int = 250,
-    constraints: Constraints | None = None,
+    n_categories: int | Sequence[int] | Literal["auto"] = DEFAULT_COUNT,
     features: Sequence[Feature] | None = None,
     window_gev: tuple[float, float] | None = None,
     mass_range_gev: tuple[float, float] | None = None,
     resonant: Sequence[str] = (),
-    mc_uncertainty: bool = True,
-    systematic: float = 0.0,
-    smooth: bool = True,
-    max_points: int = 4000,
     progress: bool = False,
     continue_from: Result | Sequence[Result] | None = None,
     unweighted: bool = False,
-) -> Any:
+    **settings: Any,
+) -> Result | list[Result]:
     """Find the categories with the best expected significance.
 
     Parameters
@@ -224,30 +230,6 @@ def optimise(
         ``(N, D)``, ``weight`` and, optionally, ``mass`` and ``fold``), to its `Cells`, or to a
         fine histogram; or one histogram with an axis called process. Of an axis of variations
         the nominal one is taken.
-    signals
-        Processes that count as signal, each of its own.
-    n_categories
-        How many categories; a sequence gives a result for each, and ``auto`` one for each of
-        `AUTO_COUNTS` (up to the number of points), of which `recommended` picks one.
-    backgrounds
-        Processes that count as background; by default all others but data (`Sample.data`, or a
-        process called data, data_obs or the like).
-    combination
-        One figure from several signals: ``geometric`` mean, ``quadrature`` or ``sum``.
-    method
-        ``gato`` trains by gradient descent; ``exact`` and ``lloyd`` partition a fine grid.
-    kind
-        What ``gato`` trains: a Gaussian ``mixture``, or the ``edges`` of rectangular bins, up to
-        ``n_categories`` of them. With ``edges``, ``exact`` cuts one discriminant into bins, where
-        else its categories are intervals of the ratio of signal to background.
-    bins_per_discriminant
-        Number of bins in each discriminant, for ``edges``; then ``n_categories`` is their product.
-    seed
-        Same seed, same result.
-    restarts, folds, epochs
-        Trainings side by side, folds of the cross-validation, and largest number of epochs.
-    constraints
-        What every category must satisfy; at least 10 effective background entries by default.
     features
         Names, ranges and scales of the discriminants; by default `default_features`.
     window_gev, mass_range_gev
@@ -256,15 +238,6 @@ def optimise(
         masses count, and where there are masses a note says so.
     resonant
         Backgrounds that peak in the signal window: counted there, and never extrapolated.
-    mc_uncertainty, systematic
-        Whether the significance knows of the background's uncertainty from finite simulation, as
-        exported models do, and of a relative systematic one in each category. Every figure has
-        that by statistics only beside it.
-    smooth
-        Train on densities estimated from the events (`smoothing`) instead of on the events'
-        own fluctuations. Yields and significances always come from the events.
-    max_points
-        Largest number of weighted points to train on.
     progress
         Show a progress bar.
     continue_from
@@ -273,94 +246,108 @@ def optimise(
     unweighted
         Whether every entry of histograms without variances has weight one; else those are
         refused whose contents do not look like it (`optimisation.histograms.check_counts`).
+    **settings
+        Those of `gato_coffea.config.Settings`, as the section ``optimise`` of an analysis file
+        has them.
 
     Returns
     -------
     Result or list of Result
-        One for each number of categories.
+        One for each number of categories; a list where ``n_categories`` is one, or auto.
 
     Raises
     ------
     InputError
         If the samples are not what they have to be.
     OptimisationError
-        If there is no answer: a signal or the background without yield, a constant
-        discriminant, fewer points than categories, constraints that cannot be met.
+        If a setting cannot be, or there is no answer: a signal or the background without yield, a
+        constant discriminant, fewer points than categories, constraints that cannot be met.
     """
-    counts = checked_counts(n_categories)
-    check_choice("combination", combination, get_args(Combination))
-    check_choice("method", method, get_args(Method))
-    check_method(method)
-    check_choice("kind", kind, get_args(Kind))
-    check_whole("folds", folds, least=1, most=MAX_FOLDS)
-    check_whole("restarts", restarts, least=1, most=MAX_RESTARTS)
-    check_whole("epochs", epochs, least=1, most=MAX_EPOCHS)
-    check_whole("seed", seed, least=0)
-    check_whole("max_points", max_points, least=100)
-    check_flags(
-        mc_uncertainty=mc_uncertainty, smooth=smooth, unweighted=unweighted, progress=progress
-    )
-    check_fraction("systematic", systematic)
+    asked = checked_settings({"n_categories": n_categories, **settings})
+    check_method(asked.method)
+    check_flags(unweighted=unweighted, progress=progress)
+    if continue_from is not None and asked.method != "gato":
+        raise OptimisationError(f"continue: method {asked.method} trains nothing (allowed: gato)")
     samples = nominal_histograms(samples)
-    backgrounds = checked_backgrounds(samples, signals, backgrounds)
-    if not isinstance(constraints, Constraints | None):
-        raise OptimisationError(f"constraints: must be of kind Constraints (got {constraints!r})")
-    bins = checked_bins(bins_per_discriminant, kind=kind, method=method)
-    if continue_from is not None and method != "gato":
-        raise OptimisationError(f"continue: method {method} trains nothing (allowed: gato)")
+    backgrounds = checked_backgrounds(samples, asked.signals, asked.backgrounds)
     window = mass_window(window_gev, mass_range_gev)
     resonant = checked_resonant(resonant, backgrounds, window)
     ordered = tuple(sorted(backgrounds))  # numbers are drawn, and sums taken, in this order
-    used = {name: samples[name] for name in (*signals, *ordered)}
+    used = {name: samples[name] for name in (*asked.signals, *ordered)}
     points, tally = _prepare(
         used,
+        asked,
         features=features,
-        in_window=(*signals, *resonant),
-        n_folds=folds,
+        in_window=(*asked.signals, *resonant),
         window=window,
-        max_points=max_points,
-        seed=seed,
         unweighted=unweighted,
     )
     problem = Problem(
         points=points,
-        signals=tuple(signals),
+        signals=asked.signals,
         backgrounds=ordered,
-        objective=Counting(combination, mc_uncertainty, systematic, window),
-        constraints=constraints or Constraints(),
-        smooth=smooth,
+        objective=Counting(asked.combination, asked.mc_uncertainty, asked.systematic, window),
+        constraints=asked.constraints,
+        smooth=asked.smooth,
         resonant=resonant,
     )
-    if bins is not None:
-        counts = (int(np.prod(bins)),)
-        if len(bins) != len(points.features):
-            raise OptimisationError(
-                f"bins_per_discriminant: needs one number for each of {len(points.features)} "
-                f"discriminants (got {list(bins)})"
-            )
-    elif isinstance(n_categories, str):
-        counts = tuple(n for n in counts if n <= len(points)) or (1,)
+    counts = _possible_counts(asked, points)
     check_problem(problem, max(counts))
-    binned = is_histogram(samples[signals[0]])
+    binned = is_histogram(samples[asked.signals[0]])
     search = Search(
         problem,
         tally,
-        method,
+        asked.method,
         counts,
-        restarts,
-        epochs,
-        seed,
+        asked.restarts,
+        asked.epochs,
+        asked.seed,
         progress,
         binned=binned,
         notes=(FOLDS_NOTE, *counts_note(used)) if binned else (),
-        kind=kind,
-        bins=bins,
+        kind=asked.kind,
+        bins=asked.bins_per_discriminant,
         previous=_by_count(continue_from),
     )
+    results = _searched(search)
+    record = _record(search, asked)
+    results = [_with_record(result, record) for result in results]
+    return results[0] if isinstance(n_categories, int | np.integer) else results
+
+
+def _possible_counts(settings: Settings, points: Points) -> tuple[int, ...]:
+    """Numbers of categories: of those that auto stands for, the ones that there are points for.
+
+    Raises
+    ------
+    OptimisationError
+        If bins are given for another number of discriminants than there are.
+    """
+    bins = settings.bins_per_discriminant
+    if bins is not None and len(bins) != len(points.features):
+        raise OptimisationError(
+            f"bins_per_discriminant: needs one number for each of {len(points.features)} "
+            f"discriminants (got {list(bins)})"
+        )
+    if bins is None and settings.n_categories == "auto":
+        return tuple(n for n in settings.counts if n <= len(points)) or (1,)
+    return settings.counts
+
+
+def _searched(search: Search) -> list[Result]:
+    """The results of a search, one for each number of categories.
+
+    Raises
+    ------
+    OptimisationError
+        If the method cannot solve the problem.
+    """
+    method, counts, points = search.method, search.counts, search.problem.points
     if method == "exact" and not search.additive:
         raise OptimisationError(
             "method: exact needs one signal, or one discriminant and combination quadrature "
-            f"(got {len(signals)} signals, combination {combination}); allowed here: gato, lloyd"
+            f"(got {len(search.problem.signals)} signals, combination "
+            f"{search.problem.objective.combination}); allowed here: gato, lloyd"
         )
     # The matrices are small: more threads of the linear algebra only wait for each other.
     into = f"{', '.join(map(str, counts))} categories"
@@ -372,30 +359,34 @@ def optimise(
                 search.partitions(n, search.starts)  # kept for both threads
         references = beside.submit(_references, search)
         trains = method == "gato"
-        with told_if_long(f"optimise: {method} with {size}", unless=trains and progress):
+        with told_if_long(f"optimise: {method} with {size}", unless=trains and search.progress):
             found = candidates(search)
         with told_if_long(f"optimise: yields and uncertainties of {into}"):
             results = [
                 _finish(search, *each)
                 for each in zip(found, counts, references.result(), strict=True)
             ]
-            results = _with_differences(search, found, results)
-    record = {
+            return _with_differences(search, found, results)
+
+
+def _record(search: Search, settings: Settings) -> dict[str, Any]:
+    """The circumstances of a training, for the categories file."""
+    problem = search.problem
+    window = problem.objective.window
+    return {
         "package": "gato_coffea",
         "version": __version__,
-        "method": method,
-        "signals": list(signals),
-        "backgrounds": list(ordered),
-        "resonant": list(resonant),
-        "combination": combination,
-        "mc_uncertainty": mc_uncertainty,
-        "systematic": systematic,
+        "method": settings.method,
+        "signals": list(problem.signals),
+        "backgrounds": list(problem.backgrounds),
+        "resonant": list(problem.resonant),
+        "combination": settings.combination,
+        "mc_uncertainty": settings.mc_uncertainty,
+        "systematic": settings.systematic,
         "window_gev": None if window is None else [window.window_low, window.window_high],
-        "seed": seed,
-        "folds": points.n_folds,
+        "seed": settings.seed,
+        "folds": problem.points.n_folds,
     }
-    results = [_with_record(result, record) for result in results]
-    return results[0] if isinstance(n_categories, int | np.integer) else results
 
 
 def _by_count(results: Result | Sequence[Result] | None) -> dict[int, Result]:
@@ -421,17 +412,15 @@ def _with_record(result: Result, record: Mapping[str, Any]) -> Result:
 
 def _prepare(
     samples: Mapping[str, Any],
+    settings: Settings,
     *,
     features: Sequence[Feature] | None,
     in_window: Sequence[str],
-    n_folds: int,
     window: Window | None,
-    max_points: int,
-    seed: int,
     unweighted: bool,
 ) -> tuple[Points, Tally]:
     """Points to train on, and what the final yields are taken from."""
-    values = list(samples.values())
+    values, n_folds = list(samples.values()), settings.folds
     if all(isinstance(value, Cells) for value in values):
         check_dimension(len(values[0].grid.features))
         points = points_from_cells(samples, in_window=None if window is None else in_window)
@@ -440,7 +429,9 @@ def _prepare(
     if all(is_histogram(value) for value in values):
         if window is not None:
             raise OptimisationError("window_gev: needs events with masses (got histograms)")
-        points = points_from_histograms(samples, n_folds=n_folds, seed=seed, unweighted=unweighted)
+        points = points_from_histograms(
+            samples, n_folds=n_folds, seed=settings.seed, unweighted=unweighted
+        )
         return points, PointTally(points)
     events = with_folds(as_samples(samples), n_folds)
     features = default_features(events) if features is None else listed_features(features)
@@ -451,6 +442,6 @@ def _prepare(
         signals=in_window,
         n_folds=n_folds,
         window=window,
-        max_points=max_points,
+        max_points=settings.max_points,
     )
     return points, EventTally(events, signals=in_window, n_folds=n_folds, window=window)

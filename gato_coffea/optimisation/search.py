@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from gato_coffea.categories import Categories
+from gato_coffea.config.settings import Kind, Method
 from gato_coffea.events.samples import FloatArray, IntArray
 from gato_coffea.optimisation.densities import CategoryYields, shares
 from gato_coffea.optimisation.evaluation import PointTally, Tally
@@ -25,10 +25,6 @@ from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import History, Result
 from gato_coffea.optimisation.targets import TrainingSet, training_sets
 from gato_coffea.optimisation.threads import in_threads
-
-Method = Literal["gato", "exact", "lloyd"]
-
-Kind = Literal["mixture", "edges"]
 
 MANY_CATEGORIES = 50
 MANY_STARTS = 2

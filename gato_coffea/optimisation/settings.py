@@ -2,19 +2,78 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
+from pydantic import ValidationError
 
 from gato_coffea.categories.axes import named_data
+from gato_coffea.config.settings import Settings
+from gato_coffea.config.text import problem_of
 from gato_coffea.errors import InputError, OptimisationError, require
 from gato_coffea.events.samples import Feature, Sample
-from gato_coffea.optimisation.choice import AUTO_COUNTS
 from gato_coffea.optimisation.window import Window
 
 log = logging.getLogger(__name__)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def checked_settings(given: Mapping[str, Any]) -> Settings:
+    """Settings from arguments, which may be NumPy's numbers and arrays.
+
+    Raises
+    ------
+    OptimisationError
+        With the first that is wrong, and what is allowed.
+    """
+    values = {name: _plain(value) for name, value in given.items()}
+    if values.get("constraints") is None:
+        values.pop("constraints", None)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise OptimisationError(problem_of(error, model=Settings, content=values)) from None
+
+
+def _plain(value: Any) -> Any:
+    """Python's own numbers and lists where NumPy's are given."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def with_settings(arguments: type) -> Callable[[Function], Function]:
+    """Show every setting in a function's signature, where it has them as ``**settings``.
+
+    Parameters
+    ----------
+    arguments
+        A ``TypedDict`` with the types of the settings.
+    """
+    hints = get_type_hints(arguments)
+
+    def decorate(function: Function) -> Function:
+        own = inspect.signature(function)
+        known = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        names = {p.name for p in known}
+        further = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=own.empty if field.is_required() else field.get_default(),
+                annotation=hints[name],
+            )
+            for name, field in Settings.model_fields.items()
+            if name not in names
+        ]
+        function.__signature__ = own.replace(parameters=known + further)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
 def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
@@ -41,20 +100,6 @@ def check_method(method: str) -> None:
         require("tensorflow", place="method: gato", otherwise="method: exact and lloyd need none")
 
 
-def check_whole(key: str, value: Any, *, least: int, most: int | None = None) -> None:
-    """Refuse what is not a whole number, too small, or too large where there is a largest one.
-
-    Raises
-    ------
-    OptimisationError
-        With the numbers that are allowed.
-    """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        allowed = f"{least} on" if most is None else f"{least} to {most}"
-        raise OptimisationError(f"{key}: must be a whole number from {allowed} (got {value!r})")
-
-
 def check_flags(**flags: Any) -> None:
     """Refuse what is neither true nor false.
 
@@ -66,18 +111,6 @@ def check_flags(**flags: Any) -> None:
     for key, value in flags.items():
         if not isinstance(value, bool | np.bool_):
             raise OptimisationError(f"{key}: must be True or False (got {value!r})")
-
-
-def check_fraction(key: str, value: Any) -> None:
-    """Refuse what is no number between zero, included, and one.
-
-    Raises
-    ------
-    OptimisationError
-        With the value.
-    """
-    if not _is_number(value) or not 0 <= value < 1:
-        raise OptimisationError(f"{key}: must be at least 0 and below 1 (got {value!r})")
 
 
 def _is_number(value: Any) -> bool:
@@ -113,27 +146,6 @@ def mass_window(
     return Window(low, high, first, last)
 
 
-def checked_counts(asked: Any) -> tuple[int, ...]:
-    """Numbers of categories, each once.
-
-    Raises
-    ------
-    OptimisationError
-        If they are not whole numbers above zero.
-    """
-    if isinstance(asked, str):
-        found: Any = AUTO_COUNTS if asked == "auto" else ()
-    else:
-        each = asked if isinstance(asked, Sequence | np.ndarray) else [asked]
-        found = [n.item() if isinstance(n, np.integer) else n for n in each]
-    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in found)
-    if not found or not whole:
-        raise OptimisationError(
-            f"n_categories: must be whole numbers above zero, or auto (got {asked!r})"
-        )
-    return tuple(dict.fromkeys(found))
-
-
 def checked_resonant(
     resonant: Sequence[str], backgrounds: Sequence[str], window: Window | None
 ) -> tuple[str, ...]:
@@ -161,29 +173,6 @@ def checked_resonant(
             f"resonant: one background must be left for the continuum (got {', '.join(resonant)})"
         )
     return tuple(dict.fromkeys(resonant))
-
-
-def checked_bins(bins: Sequence[int] | None, *, kind: str, method: str) -> tuple[int, ...] | None:
-    """Number of bins in each discriminant, where they are given.
-
-    Raises
-    ------
-    OptimisationError
-        If they are not whole numbers above zero, or nothing rectangular is trained.
-    """
-    if bins is None:
-        return None
-    if kind != "edges" or method != "gato":
-        raise OptimisationError(
-            f"bins_per_discriminant: needs kind edges and method gato (got {kind}, {method})"
-        )
-    listed = isinstance(bins, Sequence) and not isinstance(bins, str | bytes | bytearray)
-    whole = listed and all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in bins)
-    if not whole or not bins:
-        raise OptimisationError(
-            f"bins_per_discriminant: must be whole numbers above zero (got {bins!r})"
-        )
-    return tuple(bins)
 
 
 def _is_data(name: str, value: Any) -> bool:

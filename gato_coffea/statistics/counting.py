@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from gato_coffea.config.settings import Combination as Combination
 from gato_coffea.events.samples import FloatArray
-
-Combination = Literal["geometric", "quadrature", "sum"]
 
 SERIES_BELOW = 1e-2
 """Below this argument `_curvature` is summed as a series, which there is exact to float64."""

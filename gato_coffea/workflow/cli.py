@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from gato_coffea.errors import GatoError
 from gato_coffea.workflow import options as opt
+from gato_coffea.workflow.setting_options import HISTOGRAMS, settings_of, with_setting_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +40,7 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is done.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log progress.")] = False,
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     if verbose:
@@ -168,6 +170,7 @@ def process(
 
 
 @app.command()
+@with_setting_options
 def optimise(
     context: typer.Context,
     analysis: opt.MaybeAnalysis = None,
@@ -175,57 +178,30 @@ def optimise(
     quiet: opt.Quiet = False,
     continued: opt.Continue = False,
     from_histograms: opt.FromHistograms = None,
-    signal: opt.Signal = None,
-    background: opt.Background = None,
     region: opt.Region = None,
-    n_categories: opt.NCategories = None,
-    method: opt.Method = "gato",
-    kind: opt.Kind = "mixture",
-    combination: opt.Combination = "geometric",
-    min_effective: opt.MinEffective = 10.0,
-    min_background: opt.MinBackground = 0.0,
-    max_rel_unc: opt.MaxRelUnc = None,
-    mc_uncertainty: opt.McUncertainty = True,
-    systematic: opt.Systematic = 0.0,
     unweighted: opt.Unweighted = False,
-    folds: opt.Folds = 5,
-    restarts: opt.Restarts = 2,
-    epochs: opt.Epochs = 250,
-    seed: opt.Seed = 0,
+    **options: Any,
 ) -> None:
     """Find the categories, and say how good they are on events they were not trained on."""
+    settings = settings_of(options)
     if from_histograms is None:
         _refuse_binned_options(context)
         if analysis is None:
             raise typer.BadParameter("give ANALYSIS or --from-histograms FILE")
         _run_stage(_job(analysis, output, quiet=quiet, continued=continued), "optimise")
         return
-    if analysis is not None or not signal:
+    if analysis is not None or "signals" not in settings:
         raise typer.BadParameter("--from-histograms needs --signal, and no ANALYSIS")
-    from gato_coffea.workflow.from_histograms import counts_of, limits_of, optimise_histograms
+    from gato_coffea.workflow.from_histograms import optimise_histograms
 
     results = optimise_histograms(
         from_histograms,
         output or Path("results"),
-        signals=signal,
-        backgrounds=background or None,
         region=region,
         continued=continued,
-        n_categories=counts_of(n_categories or ["3", "5", "10"]),
-        method=method,
-        kind=kind,
-        combination=combination,
-        constraints=limits_of(
-            min_effective=min_effective, min_background=min_background, max_rel_unc=max_rel_unc
-        ),
-        mc_uncertainty=mc_uncertainty,
-        systematic=systematic,
         unweighted=unweighted,
-        folds=folds,
-        restarts=restarts,
-        epochs=epochs,
-        seed=seed,
         progress=not quiet and sys.stderr.isatty(),
+        **settings,
     )
     _print_optimised(results, _console())
 
@@ -235,9 +211,9 @@ def _refuse_binned_options(context: typer.Context) -> None:
     given = []
     for option in context.command.params:
         source = context.get_parameter_source(str(option.name))
-        binned = getattr(option, "rich_help_panel", None) == opt.HISTOGRAMS
+        binned = getattr(option, "rich_help_panel", None) == HISTOGRAMS
         if binned and source is not None and source.name == "COMMANDLINE":
-            given.append(option.opts[0])
+            given.append(", ".join(option.opts))
     if given:
         raise typer.BadParameter(
             f"{', '.join(given)} only with --from-histograms: the section optimise of the "
@@ -322,12 +298,7 @@ def run(
     )
     console = _console()
 
-    def ended(done: StageReport) -> None:
-        state = "unchanged" if done.skipped else f"{done.wall_s:.1f} s"
-        console.rule(f"{done.stage}: {state}", align="left")
-        _print_results(job, done.stage, console)
-
-    reports = run_all(job, force=force or (), ended=ended)
+    reports = run_all(job, force=force or (), ended=partial(_print_stage, job, console))
     console.print(stage_table(reports))
     console.print(f"Results: {job.output}", soft_wrap=True)
 
@@ -338,18 +309,21 @@ def _run_stage(job: Job, stage: str) -> None:
 
     console = _console()
     done = run_stage(job, stage)
-    _print_results(job, stage, console)
+    _print_stage(job, console, done)
     console.print(stage_table([done]))
 
 
-def _print_results(job: Job, stage: str, console: Console) -> None:
-    """The tables of a stage, from the files that it has written."""
+def _print_stage(job: Job, console: Console, done: StageReport) -> None:
+    """What a stage took, and its tables, from the files that it has written."""
     from gato_coffea.exports.evaluation import evaluation_table
     from gato_coffea.processing.cutflow import cutflow_table
     from gato_coffea.sidebands.tables import sideband_table
     from gato_coffea.workflow import stages
     from gato_coffea.workflow.tables import terminal_table, warning_box
 
+    stage = done.stage
+    state = "unchanged" if done.skipped else f"{done.wall_s:.1f} s"
+    console.rule(f"{stage}: {state}", align="left")
     if stage == "process":
         console.print(terminal_table(cutflow_table(stages.read_cutflow(job))))
     elif stage == "optimise":

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-HISTOGRAMS = "With --from-histograms"
-"""Panel of the options that an analysis file replaces."""
+from gato_coffea.workflow.setting_options import HISTOGRAMS
 
 
 def _binned(*names: str, help: str, **more: Any) -> Any:
@@ -92,72 +91,9 @@ FromHistograms = Annotated[
         "is unpickled, which runs code of whoever made it: give only your own.",
     ),
 ]
-Signal = Annotated[
-    list[str] | None,
-    _binned("--signal", metavar="NAME", help="A signal; once for each, needed."),
-]
-Background = Annotated[
-    list[str] | None,
-    _binned(
-        "--background",
-        metavar="NAME",
-        help="A background; once for each.",
-        show_default="all but signals, data and variations",
-    ),
-]
 Region = Annotated[
     str | None,
     _binned("--region", metavar="REGION", help="Take the names REGION/... or REGION_... alone."),
-]
-NCategories = Annotated[
-    list[str] | None,
-    _binned(
-        "-k",
-        metavar="K",
-        help="Number of categories, once for each, or auto.",
-        show_default="3, 5 and 10",
-    ),
-]
-Method = Annotated[
-    str, _binned("--method", metavar="gato|exact|lloyd", help="Train, or partition the bins.")
-]
-Kind = Annotated[
-    str,
-    _binned(
-        "--kind",
-        metavar="mixture|edges",
-        help="What gato trains: a Gaussian mixture, or rectangular bins.",
-    ),
-]
-Combination = Annotated[
-    str,
-    _binned(
-        "--combination",
-        metavar="geometric|quadrature|sum",
-        help="One figure from the significances of several signals.",
-    ),
-]
-MinEffective = Annotated[
-    float, _binned("--min-effective", help="Effective background entries a category needs.")
-]
-MinBackground = Annotated[
-    float, _binned("--min-background", help="Background yield a category needs.")
-]
-MaxRelUnc = Annotated[
-    float | None,
-    _binned(
-        "--max-rel-unc",
-        help="Largest relative uncertainty of a category's background by finite simulation; "
-        "0.1 is 10 %.",
-        show_default="no limit",
-    ),
-]
-McUncertainty = Annotated[
-    bool,
-    _binned(
-        "--mc-uncertainty/--statistics-only",
-        help="Whether the significance counts the background's uncertainty by finite simulation.",
-    ),
 ]
 Unweighted = Annotated[
     bool,
@@ -166,16 +102,3 @@ Unweighted = Annotated[
         help="Entries of histograms without variances have weight one, all of them.",
     ),
 ]
-Systematic = Annotated[
-    float,
-    _binned(
-        "--systematic",
-        help="Relative systematic uncertainty of each category's background in the significance.",
-    ),
-]
-Folds = Annotated[
-    int, _binned("--folds", help="Parts of the entries, each of which is held out once.")
-]
-Restarts = Annotated[int, _binned("--restarts", help="Trainings side by side; the best counts.")]
-Epochs = Annotated[int, _binned("--epochs", help="Largest number of epochs of a training.")]
-Seed = Annotated[int, _binned("--seed", help="Same seed, same result.")]

@@ -160,11 +160,10 @@ def run_optimise(job: Job) -> None:
     processed = load_processed(job)
     held: Any = processed.samples if processed.samples is not None else processed.cells
     mass = analysis.mass if analysis.uses_window else None
-    options = settings.model_dump(include=set(_SETTINGS)) | {"constraints": settings.constraints}
+    options = settings.arguments() | {"backgrounds": analysis.backgrounds}
     previous = list(load_results(job).values()) if job.continued else None
     results = optimiser(settings.method)(
         {name: held[name] for name in (*settings.signals, *analysis.backgrounds)},
-        backgrounds=analysis.backgrounds,
         features=_features(analysis),
         window_gev=None if mass is None else mass.window_gev,
         mass_range_gev=None if mass is None else mass.range_gev,
@@ -177,32 +176,13 @@ def run_optimise(job: Job) -> None:
         "analysis_fingerprint": analysis.fingerprint(),
         "input_fingerprint": digest(dict(processed.n_events), dict(processed.sumw)),
     }
-    each = results if isinstance(results, list) else [results]
-    write_results(job.target("optimise"), [_with_origin(r, origin) for r in each])
+    write_results(job.target("optimise"), [_with_origin(r, origin) for r in results])
 
 
 def _with_origin(result: Result, origin: dict[str, str]) -> Result:
     """The result with the analysis and the events it came from in its categories file."""
     training = {**result.categories.training, **origin}
     return replace(result, categories=replace(result.categories, training=training))
-
-
-_SETTINGS = (
-    "signals",
-    "n_categories",
-    "combination",
-    "method",
-    "kind",
-    "bins_per_discriminant",
-    "mc_uncertainty",
-    "systematic",
-    "restarts",
-    "folds",
-    "epochs",
-    "max_points",
-    "smooth",
-    "seed",
-)
 
 
 def _features(analysis: Analysis) -> Any:

@@ -109,7 +109,7 @@ def test_events(samples: Any, expected: str) -> None:
 
 
 def test_more_folds_than_can_be_trained() -> None:
-    with pytest.raises(GatoError, match=r"^folds: must be a whole number from 1 to 20 .got 3000"):
+    with pytest.raises(GatoError, match=r"^folds: must be at most 20 .got 3000"):
         optimise({"s": events(), "b": events()}, signals=["s"], method="exact", folds=3000)
 
 
@@ -147,7 +147,7 @@ WINDOW = {"window_gev": (122, 128), "mass_range_gev": (100, 180)}
         ({"b": events()}, {}, "b: column 'mass' is missing, and a mass window is used"),
         ({}, {"window_gev": "peak"}, "window_gev: must be two masses in GeV (got 'peak')"),
         ({}, {"mass_range_gev": (100,)}, "mass_range_gev: must be two masses in GeV (got (100,))"),
-        ({}, {"systematic": "5 %"}, "systematic: must be at least 0 and below 1 (got '5 %')"),
+        ({}, {"systematic": "5 %"}, "systematic: must be a number (got '5 %')"),
     ],
 )
 def test_masses(change: Any, options: Any, expected: str) -> None:
@@ -255,15 +255,15 @@ def test_constraints_that_fail_only_where_a_fold_is_left_out(
             {"continue_from": 5, "method": "gato"},
             "continue_from: must be results of optimise (got 5)",
         ),
-        ({"signals": [["s"]]}, "signals: must be a list of processes (got [['s']])"),
+        ({"signals": [["s"]]}, "signals.0: must be text (got ['s'])"),
         ({"backgrounds": 5}, "backgrounds: must be a list of processes (got 5)"),
         ({"backgrounds": []}, "backgrounds: no process is left as background"),
-        ({"mc_uncertainty": "no"}, "mc_uncertainty: must be True or False (got 'no')"),
-        ({"smooth": 0}, "smooth: must be True or False (got 0)"),
+        ({"mc_uncertainty": "no"}, "mc_uncertainty: must be true or false (got 'no')"),
+        ({"smooth": 0}, "smooth: must be true or false (got 0)"),
         ({"unweighted": None}, "unweighted: must be True or False (got None)"),
         ({"progress": [1]}, "progress: must be True or False (got [1])"),
-        ({"restarts": 10**30}, "restarts: must be a whole number from 1 to 100 (got 1000"),
-        ({"epochs": 10**30}, "epochs: must be a whole number from 1 to 100000 (got 1000"),
+        ({"restarts": 10**30}, "restarts: must be at most 100 (got 1000"),
+        ({"epochs": 10**30}, "epochs: must be at most 100000 (got 1000"),
         (
             {"bins_per_discriminant": b"a", "kind": "edges", "method": "gato"},
             "bins_per_discriminant: must be whole numbers above zero (got b'a')",

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from gato_coffea import Categories
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.workflow.cli import app
-from gato_coffea.workflow.from_histograms import counts_of, limits_of, optimise_histograms
+from gato_coffea.workflow.from_histograms import optimise_histograms
 from gato_coffea.workflow.results import read_results
 
 SHAPES = {"ggH": (5, 2, 4000, 0.01), "vbf": (6, 2, 3000, 0.004), "cont": (2, 4, 20000, 0.3)}
@@ -50,11 +50,11 @@ def test_settings_reach_the_optimisation(file: Path, tmp_path: Path) -> None:
         {"mc_uncertainty": False},
         {"seed": 5},
         {"folds": 3},
-        {"constraints": limits_of(min_effective=500, min_background=0, max_rel_unc=None)},
+        {"constraints": {"min_effective": 500}},
     ):
         other = optimise_histograms(file, tmp_path / "b", **options | changed)[4]
         assert other.held_out.combined != plain.held_out.combined, changed
-    strict = limits_of(min_effective=0, min_background=400, max_rel_unc=0.05)
+    strict = {"min_effective": 0, "min_background": 400, "max_rel_unc": 0.05}
     kept = optimise_histograms(file, tmp_path / "c", **options, constraints=strict)[4]
     assert kept.yields.background.min() >= 400
     assert kept.yields.effective_background.min() >= 400
@@ -74,30 +74,6 @@ def test_histograms_of_two_discriminants(file: Path, tmp_path: Path, combination
     assert [f.name for f in found.features] == ["score", "energy"]
     assert found.training["combination"] == combination
     assert found.training["seed"] == 3
-
-
-def test_words_become_numbers() -> None:
-    assert counts_of(["2", "7"]) == [2, 7]
-    assert counts_of(["auto"]) == "auto"
-    for wrong in (["0"], ["2.5"], ["auto", "3"], ["-1"]):
-        with pytest.raises(InputError, match="n_categories: must be whole numbers above zero"):
-            counts_of(wrong)
-
-
-@pytest.mark.parametrize(
-    ("limits", "told"),
-    [
-        ((np.nan, 0.0, None), r"min_effective: must be a number from 0 on \(got nan\)"),
-        ((-1.0, 0.0, None), r"min_effective: must be a number from 0 on \(got -1\)"),
-        ((0.0, np.inf, None), r"min_background: must be a number from 0 on \(got inf\)"),
-        ((0.0, 0.0, 0.0), r"max_rel_unc: must be a number above 0 \(got 0; 0.1 is 10 %\)"),
-        ((0.0, 0.0, np.nan), r"max_rel_unc: must be a number above 0 \(got nan"),
-    ],
-)
-def test_limits_that_cannot_be(limits: tuple[float, float, float | None], told: str) -> None:
-    effective, background, relative = limits
-    with pytest.raises(InputError, match=told):
-        limits_of(min_effective=effective, min_background=background, max_rel_unc=relative)
 
 
 def test_what_there_is_to_go_on_from(file: Path, tmp_path: Path) -> None:
