@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import resource
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +13,7 @@ from gato_coffea.errors import OutputError
 from gato_coffea.workflow.folder import require_writable
 from gato_coffea.workflow.lock import LOCK, locked
 from gato_coffea.workflow.pipeline import run_stage
-from gato_coffea.workflow.provenance import FileMark, Provenance
+from gato_coffea.workflow.provenance import Provenance
 from gato_coffea.workflow.stages import Job
 
 EXACT = {"optimise": {"signals": ["sig"], "n_categories": [2, 3], "method": "exact"}}
@@ -95,54 +90,10 @@ def test_nothing_is_removed_through_a_link(job: Job, make_analysis: Any, tmp_pat
     assert (job.output / "optimise").is_symlink()
 
 
-def test_a_record_that_leads_out_of_the_folder_is_none_of_ours(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    mark = FileMark.of(tmp_path / "file")
-    output = tmp_path / "results"
-    output.mkdir()
-    Provenance(left={"optimise/../../file": mark}).write(output, seed=0, inputs={})
-    assert Provenance.read(output) == Provenance()
-
-
 def test_looking_whether_a_folder_can_be_written_touches_no_file(tmp_path: Path) -> None:
     (tmp_path / ".writable").write_text("mine")
     require_writable(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [".writable"]
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from gato_coffea.workflow.lock import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.fixture
-def holder(tmp_path: Path) -> Any:
-    """Another process that holds the lock of a folder."""
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
-        yield process
-        process.kill()
-
-
-def test_a_second_run_is_told_who_is_at_work_and_a_dead_one_holds_nothing(
-    holder: Any, tmp_path: Path
-) -> None:
-    told = rf"is being written to by .*process {holder.pid} on .*, since 20.*; wait for it, or"
-    with pytest.raises(OutputError, match=told), locked(tmp_path):
-        pass
-    holder.kill()
-    holder.wait()
-    assert (tmp_path / LOCK).is_file()  # left behind, and no obstacle
-    with locked(tmp_path):
-        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_stages_of_a_folder_that_is_held_do_not_run(job: Job) -> None:
@@ -150,25 +101,6 @@ def test_stages_of_a_folder_that_is_held_do_not_run(job: Job) -> None:
     with locked(job.output), pytest.raises(OutputError, match="is being written to by"):
         run_stage(job, "process")
     assert not (job.output / "process").exists()
-
-
-def test_a_holder_on_another_machine_counts_while_it_sets_the_time(tmp_path: Path) -> None:
-    path = tmp_path / LOCK
-    path.write_text(json.dumps({"pid": 1, "host": "elsewhere", "command": "c", "start": "s"}))
-    with pytest.raises(OutputError, match=r"'c' \(process 1 on elsewhere, since s\)"):
-        locked(tmp_path).__enter__()
-    long_ago = time.time() - 3600
-    os.utime(path, (long_ago, long_ago))
-    with locked(tmp_path):
-        assert json.loads(path.read_text())["pid"] == os.getpid()
-
-
-def test_a_lock_whose_folder_vanishes_is_let_go(tmp_path: Path) -> None:
-    folder = tmp_path / "results"
-    folder.mkdir()
-    with locked(folder):
-        shutil.rmtree(folder)
-    assert not folder.exists()
 
 
 def test_an_edited_result_is_made_again_and_set_aside(

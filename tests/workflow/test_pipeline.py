@@ -26,13 +26,8 @@ from gato_coffea.workflow.pipeline import (
     run_stage,
     stage_keys,
 )
-from gato_coffea.workflow.preparation import make_ntuples
 from gato_coffea.workflow.provenance import (
-    FileMark,
     Provenance,
-    StageRecord,
-    measured,
-    source_hashes,
 )
 from gato_coffea.workflow.results import chosen
 from gato_coffea.workflow.stages import Job
@@ -295,20 +290,6 @@ def test_reading_events_loads_no_source_that_counts_later() -> None:
     assert loaded.isdisjoint(part.removesuffix(".py") for part in FIRST_USE)
 
 
-def test_hashes_of_sources_follow_content_and_names(tmp_path: Path) -> None:
-    def hashes(name: str, **files: str) -> dict[str, str]:
-        (tmp_path / name / "inner").mkdir(parents=True)
-        for path, text in files.items():
-            (tmp_path / name / path.replace("_", "/", 1)).with_suffix(".py").write_text(text)
-        (tmp_path / name / "notes.txt").write_text(name)
-        return dict(source_hashes(tmp_path / name))
-
-    first = hashes("a", one="x = 1", inner_two="y = 2")
-    assert set(first) == {"one.py", "inner/two.py"}
-    assert hashes("b", one="x = 1", inner_two="y = 2") == first
-    assert hashes("c", one="x = 1", inner_two="y = 3")["inner/two.py"] != first["inner/two.py"]
-
-
 def test_an_analysis_without_mass_has_no_sidebands(folder: Path) -> None:
     assert "sidebands" not in keys(folder, {"mass": None})
 
@@ -382,35 +363,6 @@ def test_second_pass_gives_the_same_templates(folder: Path) -> None:
     np.testing.assert_array_equal(stored.values(), again["sig", "nominal", 1, :].values())
 
 
-def test_prepared_ntuples_are_made_once_and_again_when_the_script_changes(tmp_path: Path) -> None:
-    script = tmp_path / "make.py"
-    script.write_text(
-        "def prepare(directory):\n"
-        "    directory.mkdir(exist_ok=True)\n"
-        "    with open(directory / 'log', 'a') as f:\n        f.write('x')\n"
-    )
-    write(tmp_path, {"ntuples": "make.py"})
-    analysis = read_analysis(tmp_path)
-    assert [make_ntuples(analysis) for _ in range(3)] == [True, False, False]
-    script.write_text(script.read_text() + "\n")
-    assert make_ntuples(analysis)
-    assert (tmp_path / "ntuples/log").read_text() == "xx"
-
-
-@pytest.mark.parametrize("wrong", ["4d", "missing.py", "data"])
-def test_ntuples_that_nothing_can_make(tmp_path: Path, wrong: str) -> None:
-    write(tmp_path, {"ntuples": wrong})
-    with pytest.raises(ConfigError, match=f"ntuples: is neither a toy nor .*got '{wrong}'"):
-        make_ntuples(read_analysis(tmp_path))
-
-
-def test_a_script_without_prepare_is_told(tmp_path: Path) -> None:
-    (tmp_path / "make.py").write_text("x = 1\n")
-    write(tmp_path, {"ntuples": "make.py"})
-    with pytest.raises(ConfigError, match=r"make.py: has no function prepare\(directory\)"):
-        make_ntuples(read_analysis(tmp_path))
-
-
 @pytest.mark.parametrize(
     ("held_out", "spread", "expected"),
     [
@@ -449,32 +401,3 @@ def test_a_label_that_cannot_be_drawn_stops_a_run_before_it_begins(
     with pytest.raises(SystemExit):
         main()
     assert re.search(expected, capsys.readouterr().err)
-
-
-def test_a_record_is_current_only_with_its_key_and_its_files(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("abc")
-    mark = FileMark.of(tmp_path / "a")
-    record = Provenance().with_stage("s", StageRecord("k", {"a": mark}, 1.0, 2.0))
-    assert record.is_current("s", key="k", output=tmp_path)
-    assert not record.is_current("s", key="other", output=tmp_path)
-    assert not record.is_current("t", key="k", output=tmp_path)
-    for changed in ("abcd", "abd"):
-        (tmp_path / "a").write_text(changed)
-        assert not record.is_current("s", key="k", output=tmp_path)
-    nothing = Provenance().with_stage("s", StageRecord("k", {}, 1.0, 2.0))
-    assert not nothing.is_current("s", key="k", output=tmp_path)
-
-
-def test_a_damaged_record_counts_as_none(tmp_path: Path) -> None:
-    (tmp_path / "provenance.json").write_text("{")
-    assert Provenance.read(tmp_path) == Provenance()
-
-
-def test_memory_and_time_of_a_block_are_measured() -> None:
-    with measured() as small:
-        pass
-    with measured() as large:
-        array = np.ones(40_000_000)
-        array += 1
-    assert large.wall_s > small.wall_s
-    assert large.peak_mb > small.peak_mb + 200  # the array is 305 MB
