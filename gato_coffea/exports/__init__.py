@@ -9,13 +9,16 @@ from gato_coffea.exports.corrections import (
 )
 from gato_coffea.exports.datacards import write_combine
 from gato_coffea.exports.everything import write_exports
+from gato_coffea.exports.headline import Headline, headline
 from gato_coffea.exports.models import channels
 from gato_coffea.exports.workspaces import pyhf_workspace, write_pyhf
 
 __all__ = [
+    "Headline",
     "as_edges",
     "channels",
     "correction_set",
+    "headline",
     "pyhf_workspace",
     "read_uhi",
     "tabulated",

@@ -6,13 +6,20 @@ from collections.abc import Sequence
 
 from gato_coffea.config import Analysis
 from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
-from gato_coffea.exports.workspaces import signal_strengths
+from gato_coffea.exports.workspaces import nuisances, signal_strengths
 from gato_coffea.sidebands.categories import CategoryFit
 from gato_coffea.statistics.counting import COMBINATIONS
 
+COMBINE_RANGE = 7.0
+"""Standard deviations that combine lets a nuisance parameter move, where nothing else is said."""
+
 
 def model_comments(
-    model: Sequence[Channel], analysis: Analysis, *, fits: Sequence[CategoryFit] | None = None
+    model: Sequence[Channel],
+    analysis: Analysis,
+    *,
+    fits: Sequence[CategoryFit] | None = None,
+    largest_pull: float = 0.0,
 ) -> list[str]:
     """Where a model comes from, what its observation is, and how to get the quoted figure of it.
 
@@ -24,12 +31,15 @@ def model_comments(
         What it is a model of.
     fits
         The sideband fits that it was made with.
+    largest_pull
+        As in `pyhf_workspace`.
     """
     return [
         _origin(model, analysis),
         _observation(model, analysis),
         *_sidebands(fits or ()),
         *_several_signals(model, analysis),
+        *_ranges(model, largest_pull),
     ]
 
 
@@ -84,4 +94,15 @@ def _several_signals(model: Sequence[Channel], analysis: Analysis) -> list[str]:
         f"and for each signal, as {signals[0]}: combine -M Significance model.root -t -1 "
         f"--setParameters {ones} --redefineSignalPOIs r_{signals[0]} --freezeParameters {others} "
         "(without the last option the others are free)",
+    ]
+
+
+def _ranges(model: Sequence[Channel], largest_pull: float) -> list[str]:
+    if largest_pull <= COMBINE_RANGE or not nuisances(model):
+        return []
+    limit = int(largest_pull) + 2
+    ranges = ":".join(f"{name}=-{limit},{limit}" for name in nuisances(model))
+    return [
+        f"without signal, nuisance parameters may be pulled by up to {largest_pull:.0f} standard "
+        f"deviations, beyond combine's range of {COMBINE_RANGE:g}: --setParameterRanges {ranges}"
     ]

@@ -12,23 +12,24 @@ import numpy.typing as npt
 from iminuit import Minuit
 
 from gato_coffea.errors import install_hint, installed
+from gato_coffea.exports.likelihood import counting_significance, together
 from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
 from gato_coffea.exports.workspaces import pyhf_workspace, signal_strengths
 from gato_coffea.optimisation.result import Significance
 from gato_coffea.rendering.rounding import NONE, decimals, rounded, with_error
 from gato_coffea.rendering.tables import Column, TextTable
-from gato_coffea.statistics.counting import (
-    COMBINATIONS,
-    Combination,
-    combine,
-    signal_significances,
-)
+from gato_coffea.statistics.counting import COMBINATIONS, Combination, signal_significances
 
 if TYPE_CHECKING:
+    from gato_coffea.exports.headline import Headline
     from gato_coffea.optimisation.result import Result
 
 AGREEMENT = 0.01
 """Significances that differ by less are called equal; a factor nearer to 1 is not named."""
+
+TOLERANCE = 0.01
+"""Of the minimiser, tenfold below its usual one: ``q0`` is then known to 2e-5, and a significance
+of 0.2 to 1e-4."""
 
 COLUMNS = (
     Column("model", "the figure that is quoted, and each exported model", is_text=True),
@@ -86,6 +87,11 @@ class Evaluation:
         By name: ``counting``, and ``shape`` where there is a mass.
     combination
         How the significances of several signals become one.
+    before
+        Where the headline is that with the mass fits: what the optimisation has quoted, which
+        did not have them.
+    cross_validated
+        Whether there were folds; without them the headline is of the training events too.
     """
 
     quoted: Significance
@@ -93,6 +99,8 @@ class Evaluation:
     statistics: Significance
     models: Mapping[str, ModelSignificance]
     combination: Combination = "geometric"
+    before: Significance | None = None
+    cross_validated: bool = True
 
     def ratio(self, name: str) -> float | None:
         """What a model gives in units of the quoted significance; None if it is unknown."""
@@ -103,20 +111,24 @@ class Evaluation:
         """Why a model does not give the quoted significance: factors whose product is `ratio`.
 
         ``all events``: the categories on the events they were trained on. ``background
-        estimate``: other expected yields, as of a fit of the sidebands. ``background uncertainty``
-        and ``variations``: uncertainties that the quoted figure is without. ``shape of the
-        mass``: information that counting has not.
+        estimate``: other expected yields. ``background uncertainty`` and ``variations``:
+        uncertainties that the quoted figure is without; with the mass fits it has them all, and
+        ``evaluation`` is what pyhf makes of it. ``shape of the mass``: information that counting
+        has not.
         """
         counting, model = self.models["counting"], self.models[name]
         if counting.background is None or counting.everything is None or model.everything is None:
             return {}
-        known = _ratio(self.statistics, self.training)
-        found = {
-            "all events": _ratio(self.training, self.quoted),
-            "background estimate": _ratio(counting.statistics, self.statistics),
-            "background uncertainty": known * _ratio(counting.background, counting.statistics),
-            "variations": _ratio(counting.everything, counting.background),
-        }
+        found = {"all events": _ratio(self.training, self.quoted)}
+        if self.before is None:
+            known = _ratio(self.statistics, self.training)
+            found |= {
+                "background estimate": _ratio(counting.statistics, self.statistics),
+                "background uncertainty": known * _ratio(counting.background, counting.statistics),
+                "variations": _ratio(counting.everything, counting.background),
+            }
+        else:
+            found["evaluation"] = _ratio(counting.everything, self.training)
         if name != "counting":
             found["shape of the mass"] = _ratio(model.everything, counting.everything)
         return found
@@ -138,6 +150,17 @@ class Evaluation:
             if _differs(v)
         ]
         return f"{text}: {', '.join(named)}" if named else text
+
+    def change(self) -> str | None:
+        """One line: what the mass fits make of the figure of the optimisation."""
+        if self.before is None:
+            return None
+        digits = decimals(self.quoted.spread)
+        quoted, before = (rounded(z.combined, digits) for z in (self.quoted, self.before))
+        return (
+            f"quoted: Z {quoted} with the background of the mass fits and its error; {before} "
+            f"before them (x {rounded(_ratio(self.quoted, self.before), RATIO_DECIMALS)})"
+        )
 
     def strengths(self, name: str) -> str | None:
         """One line of a model of several signals: what is assumed of the others' strengths."""
@@ -168,13 +191,13 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Content as JSON values, with the ratios and factors."""
-        strengths = [self.strengths(name) for name in self.models]
+        further = [self.change(), *(self.strengths(name) for name in self.models)]
         return asdict(self) | {
             "ratios": {name: self.ratio(name) for name in self.models},
             "factors": {name: self.factors(name) for name in self.models},
             "explanations": [
                 *(self.explanation(name) for name in self.models),
-                *(line for line in strengths if line is not None),
+                *(line for line in further if line is not None),
             ],
         }
 
@@ -189,16 +212,25 @@ def evaluation_table(content: Mapping[str, Any]) -> TextTable:
 
     known, training = figure(content["statistics"]), figure(content["training"])
     headline = with_error(quoted["combined"], quoted["spread"])
+    basis = "held out" if content["cross_validated"] else "training"
     rows: list[tuple[str, ...]] = [
-        ("quoted, held out", NONE, NONE, headline, NONE),
+        (f"quoted, {basis}", NONE, NONE, headline, NONE),
         ("quoted, all events", known, NONE, training, NONE),
     ]
+    before = content["before"]
+    if before is not None:
+        rows.append((f"before the mass fits, {basis}", NONE, NONE, figure(before), NONE))
     for name, model in content["models"].items():
         ratio = content["ratios"][name]
         cells = [figure(model[key]) for key in ("statistics", "background", "everything")]
         rows.append((name, *cells, rounded(ratio, RATIO_DECIMALS)))
     title = "Expected significance Z of the exported models"
     return TextTable(title=title, columns=COLUMNS, rows=rows)
+
+
+def largest_z(value: Significance) -> float:
+    """Largest significance of a signal: no nuisance parameter is pulled by more."""
+    return max(value.per_signal.values(), default=0.0)
 
 
 def _ratio(first: Significance, second: Significance) -> float:
@@ -215,7 +247,11 @@ def can_evaluate() -> bool:
 
 
 def evaluate(
-    models: Mapping[str, Sequence[Channel]], result: Result, *, combination: Combination
+    models: Mapping[str, Sequence[Channel]],
+    result: Result,
+    *,
+    combination: Combination,
+    headline: Headline | None = None,
 ) -> Evaluation:
     """Evaluate exported models, and put them beside what is quoted.
 
@@ -227,21 +263,38 @@ def evaluate(
         The optimisation whose categories the templates were made with.
     combination
         How the significances of several signals become one.
+    headline
+        What is quoted with the mass fits, where there are fits.
     """
     yields = result.yields
-    z = signal_significances(yields.signal_stack, yields.background)
     signals = yields.signals
+    if headline is None:
+        z = signal_significances(yields.signal_stack, yields.background)
+        statistics = together(dict(zip(signals, z.tolist(), strict=True)), combination)
+    else:
+        statistics = counting_significance(models["counting"], signals, combination)
+    quoted = result if headline is None else headline
+    pull = largest_z(quoted.training)
     return Evaluation(
-        quoted=result.held_out,
-        training=result.training,
-        statistics=_significance(dict(zip(signals, z.tolist(), strict=True)), combination),
-        models={name: evaluate_model(m, signals, combination) for name, m in models.items()},
+        quoted=quoted.held_out,
+        training=quoted.training,
+        statistics=statistics,
+        models={
+            name: evaluate_model(m, signals, combination, largest_pull=pull)
+            for name, m in models.items()
+        },
         combination=combination,
+        before=None if headline is None else headline.before,
+        cross_validated=quoted.cross_validated,
     )
 
 
 def evaluate_model(
-    model: Sequence[Channel], signals: Sequence[str], combination: Combination
+    model: Sequence[Channel],
+    signals: Sequence[str],
+    combination: Combination,
+    *,
+    largest_pull: float = 0.0,
 ) -> ModelSignificance:
     """Expected significance of a model: each signal beside the others at their nominal yields.
 
@@ -259,13 +312,21 @@ def evaluate_model(
         Those to evaluate; one that no channel has gets zero.
     combination
         How their significances become one.
+    largest_pull
+        As in `pyhf_workspace`.
     """
+
+    def discovery(
+        channels: Sequence[Channel], tested: Sequence[str], *, others_free: bool = False
+    ) -> float:
+        content = pyhf_workspace(channels, largest_pull=largest_pull)
+        return _discovery(content, signal_strengths(channels), tested, others_free=others_free)
 
     def with_pyhf(channels: Sequence[Channel]) -> Significance | None:
         if not can_evaluate():
             return None
-        found = {name: _discovery(channels, [name]) for name in signals}
-        return None if any(map(math.isnan, found.values())) else _significance(found, combination)
+        found = {name: discovery(channels, [name]) for name in signals}
+        return None if any(map(math.isnan, found.values())) else together(found, combination)
 
     bare = [_without_variations(channel) for channel in model]
     background = with_pyhf(bare)
@@ -273,32 +334,17 @@ def evaluate_model(
     others_free, common = None, None
     present = list(signal_strengths(model))
     if everything is not None and len(present) > 1:
-        free = {name: _discovery(model, [name], others_free=True) for name in present}
+        free = {name: discovery(model, [name], others_free=True) for name in present}
         others_free = None if any(map(math.isnan, free.values())) else free
-        together = _discovery(model, present)
-        common = None if math.isnan(together) else together
+        shared = discovery(model, present)
+        common = None if math.isnan(shared) else shared
     return ModelSignificance(
-        statistics=_significance(_counting(model, signals), combination),
+        statistics=counting_significance(model, signals, combination),
         background=background,
         everything=everything,
         others_free=others_free,
         common_strength=common,
     )
-
-
-def _significance(z: Mapping[str, float], combination: Combination) -> Significance:
-    return Significance(float(combine(np.array(list(z.values())), combination)), dict(z))
-
-
-def _counting(model: Sequence[Channel], signals: Sequence[str]) -> dict[str, float]:
-    """Significances with known yields, from the closed form."""
-    stack = [
-        [sum((p.values for p in c.processes if p.name == s), 0.0 * c.background) for c in model]
-        for s in signals
-    ]
-    signal = np.stack([np.concatenate(row) for row in stack])
-    z = signal_significances(signal, np.concatenate([c.background for c in model]))
-    return dict(zip(signals, z.tolist(), strict=True))
 
 
 def _without_variations(channel: Channel) -> Channel:
@@ -310,7 +356,11 @@ def _without_variations(channel: Channel) -> Channel:
 
 
 def _discovery(
-    model: Sequence[Channel], signals: Sequence[str], *, others_free: bool = False
+    content: Mapping[str, Any],
+    strength: Mapping[str, str],
+    signals: Sequence[str],
+    *,
+    others_free: bool,
 ) -> float:
     """Square root of ``q0`` of the Asimov data with all signals; NaN if the fit fails.
 
@@ -319,12 +369,14 @@ def _discovery(
     """
     import pyhf
 
-    strength = signal_strengths(model)
     tested = [name for name in signals if name in strength]
     if not tested:
         return 0.0
     pdf = pyhf.Model(
-        {"channels": pyhf_workspace(model)["channels"], "parameters": []},
+        {
+            "channels": content["channels"],
+            "parameters": content["measurements"][0]["config"]["parameters"],
+        },
         poi_name=strength[tested[0]],
         validate=False,
     )
@@ -345,6 +397,7 @@ def _discovery(
         return math.sqrt(max(twice_nll(start[free]) - best, 0.0))
     minuit = Minuit(twice_nll, nominal[free])
     minuit.errordef = Minuit.LEAST_SQUARES
+    minuit.tol = TOLERANCE
     minuit.limits = [pdf.config.suggested_bounds()[i] for i in free]
     minuit.errors = np.full(len(free), 0.1)
     minuit.migrad()

@@ -16,7 +16,8 @@ from gato_coffea.exports.checks import disagreements
 from gato_coffea.exports.comments import model_comments
 from gato_coffea.exports.corrections import write_correctionlib
 from gato_coffea.exports.datacards import write_combine
-from gato_coffea.exports.evaluation import evaluate
+from gato_coffea.exports.evaluation import evaluate, largest_z
+from gato_coffea.exports.headline import headline_of
 from gato_coffea.exports.models import channels, own_name, refuse_poor_fits
 from gato_coffea.exports.workspaces import write_pyhf
 from gato_coffea.files import write_text
@@ -102,8 +103,14 @@ def write_exports(
         models["shape"] = channels(templates, analysis, shape=True, fits=fits)
     names = [own_name(analysis, category) for category in range(templates.n_categories)]
     warnings = {name: disagreements(m, names=names) for name, m in models.items()}
+    pull = 0.0
     if result is not None:
-        evaluation = evaluate(models, result, combination=analysis.optimise.combination)
+        combination = analysis.optimise.combination
+        quoted = None
+        if fits is not None:
+            quoted = headline_of(models["counting"], result, combination=combination)
+        pull = largest_z((quoted or result).training)
+        evaluation = evaluate(models, result, combination=combination, headline=quoted)
         warnings["counting"] += evaluation.warnings()
         told = dict.fromkeys(line for found in warnings.values() for line in found)
         content = evaluation.to_dict() | {"warnings": list(told)}
@@ -111,11 +118,11 @@ def write_exports(
         write_text(written[-1], json.dumps(content, indent=1) + "\n")
     for name, model in models.items():
         written.append(folder / name / "workspace.json")
-        write_pyhf(model, written[-1])
+        write_pyhf(model, written[-1], largest_pull=pull)
         written += write_combine(
             model,
             folder / name,
             warnings=warnings[name],
-            comments=model_comments(model, analysis, fits=fits),
+            comments=model_comments(model, analysis, fits=fits, largest_pull=pull),
         )
     return written

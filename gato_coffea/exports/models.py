@@ -72,6 +72,7 @@ def channels(
     *,
     shape: bool = False,
     fits: Sequence[CategoryFit] | None = None,
+    log: bool = True,
 ) -> list[Channel]:
     """One channel for each category, ready for a likelihood.
 
@@ -96,6 +97,8 @@ def channels(
         of a fit are variations of its own shape: one for each independent direction of the
         parameters, and one towards the farthest accepted function. A signal that is derived from
         data is what was observed less everything else.
+    log
+        Whether the notes of the channels are told in the log.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def channels(
         fit = None if fits is None else fits[category]
         source = _Source(templates, analysis, category, shape, window=not shape or fit is not None)
         channel = _channel(source, fit)
-        for note in channel.notes:
+        for note in channel.notes if log else ():
             level = logging.INFO if note == WINDOW_ALONE else logging.WARNING
             logger.log(level, "exports: %s: %s", channel.name, note)
         if channel.background.sum() > 0:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gato_coffea.errors import InputError
 from gato_coffea.exports.bins import Process
 from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
@@ -16,7 +18,14 @@ OF_DATA = "observation_is_data"
 OF_NO_DATA = "observation_is_sum_of_backgrounds"
 
 
-def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
+DEFAULT_RANGE = 5.0
+"""Standard deviations that pyhf lets a nuisance parameter move; combine's range is 7."""
+
+DEFAULT_FACTOR = 10.0
+"""Largest factor of finite simulation on a bin that pyhf allows."""
+
+
+def pyhf_workspace(model: Sequence[Channel], *, largest_pull: float = 0.0) -> dict[str, Any]:
     """A pyhf workspace (HistFactory JSON, version 1.0.0).
 
     Each signal has a strength (`signal_strengths`), of which the first is the parameter of
@@ -25,12 +34,18 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
     systematic error of a category's backgrounds a ``normsys`` of its own. A signal's own error is
     left out: pyhf would add it to the total's at every strength, and dilute that of the
     background where there is no signal. The name of the measurement says whether the observation
-    is data.
+    is data. The errors of a fitted function move its yield by a log-normal factor, as in combine,
+    and its shape beside it.
 
     Parameters
     ----------
     model
         From `channels`.
+    largest_pull
+        Standard deviations that a nuisance parameter may be pulled where there is no signal: the
+        significance of the model is enough. Where it is beyond the default range of pyhf, a wider
+        one stands in the file; at the end of its range a parameter would make a significance
+        that depends on the tool.
 
     Raises
     ------
@@ -51,8 +66,36 @@ def pyhf_workspace(model: Sequence[Channel]) -> dict[str, Any]:
             for channel in model
         ],
         "observations": [{"name": c.name, "data": c.observed.tolist()} for c in model],
-        "measurements": [{"name": measurement, "config": {"poi": poi, "parameters": []}}],
+        "measurements": [
+            {
+                "name": measurement,
+                "config": {"poi": poi, "parameters": _ranges(model, largest_pull)},
+            }
+        ],
     }
+
+
+def _ranges(model: Sequence[Channel], largest_pull: float) -> list[dict[str, Any]]:
+    """Ranges of parameters for which the default ones are too narrow."""
+    found: list[dict[str, Any]] = []
+    if largest_pull > DEFAULT_RANGE:
+        limit = float(np.ceil(largest_pull)) + 1.0
+        found += [{"name": n, "bounds": [[-limit, limit]]} for n in nuisances(model)]
+    for channel in model:
+        simulated = any(p.errors.any() for p in channel.processes if not p.signal)
+        signal = np.sum([p.values for p in channel.processes if p.signal], axis=0)
+        factor = 1.0 + signal / np.where(channel.background > 0, channel.background, np.inf)
+        if simulated and factor.max() > DEFAULT_FACTOR / 2:
+            limits = np.maximum(DEFAULT_FACTOR, 2.0 * factor).tolist()
+            bounds = [[1e-10, limit] for limit in limits]
+            found.append({"name": staterror_name(channel.name), "bounds": bounds})
+    return found
+
+
+def nuisances(model: Sequence[Channel]) -> list[str]:
+    """Names of the parameters with a Gaussian prior, those of finite simulation aside."""
+    each = [name for c in model for p in c.processes for name in (*p.shapes, *p.relative_errors)]
+    return list(dict.fromkeys(each))
 
 
 def refuse_taken_names(model: Sequence[Channel]) -> None:
@@ -103,6 +146,11 @@ def _pyhf_sample(process: Process, channel: str, strength: Mapping[str, str]) ->
         data = process.errors.tolist()
         modifiers.append({"name": name, "type": "staterror", "data": data})
     for source, (up, down) in process.shapes.items():
+        if process.name == SIDEBAND_PROCESS:
+            factors = (float(varied.sum()) / process.rate for varied in (up, down))
+            data_factors = dict(zip(("hi", "lo"), factors, strict=True))
+            modifiers.append({"name": source, "type": "normsys", "data": data_factors})
+            up, down = (varied * (process.rate / varied.sum()) for varied in (up, down))
         data_up_down = {"hi_data": up.tolist(), "lo_data": down.tolist()}
         modifiers.append({"name": source, "type": "histosys", "data": data_up_down})
     for name, error in process.relative_errors.items():
@@ -111,12 +159,15 @@ def _pyhf_sample(process: Process, channel: str, strength: Mapping[str, str]) ->
     return {"name": process.name, "data": process.values.tolist(), "modifiers": modifiers}
 
 
-def write_pyhf(model: Sequence[Channel], path: str | Path) -> None:
+def write_pyhf(model: Sequence[Channel], path: str | Path, *, largest_pull: float = 0.0) -> None:
     """Write the workspace of `pyhf_workspace`, whole or not at all.
+
+    The parameters are those of `pyhf_workspace`.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
-    write_text(path, json.dumps(pyhf_workspace(model), indent=1, allow_nan=False) + "\n")
+    content = pyhf_workspace(model, largest_pull=largest_pull)
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -65,11 +65,15 @@ def headline(result: Result) -> str:
     return with_error(z.combined, z.spread) + result.reach(decimals(z.spread))
 
 
-def significance_table(results: Mapping[int, Result], *, used: int | None = None) -> TextTable:
+def significance_table(
+    results: Mapping[int, Result], *, used: int | None = None, before_fits: bool = False
+) -> TextTable:
     """Held-out and training significance of every result beside its yardsticks.
 
-    All figures of a row have the decimals of its spread.
+    All figures of a row have the decimals of its spread. With ``before_fits`` the title says that
+    the figures are those before the mass is fitted.
     """
+    before = " before the mass fits" if before_fits else ""
     known = dict.fromkeys(name for result in results.values() for name in result.yardsticks)
     names = [*(n for n in ORDER if n in known), *(n for n in known if n not in ORDER)]
     first = next(iter(results.values()))
@@ -106,7 +110,7 @@ def significance_table(results: Mapping[int, Result], *, used: int | None = None
     if used is not None:
         notes.insert(0, "* templates are made with these")
     return TextTable(
-        title=f"Expected significance Z{together}{first.included}: "
+        title=f"Expected significance Z{before}{together}{first.included}: "
         + ("held-out (on the training events)" if first.cross_validated else "training"),
         columns=columns,
         rows=rows,

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -44,6 +45,9 @@ from gato_coffea.plots.style import Style, save
 from gato_coffea.plots.training import draw_training
 from gato_coffea.sidebands import CategoryFit
 
+if TYPE_CHECKING:
+    from gato_coffea.exports import Headline
+
 logger = logging.getLogger(__name__)
 
 Named = Iterator[tuple[str, Figure]]
@@ -58,6 +62,7 @@ def draw_run(
     templates: Mapping[int, Templates],
     fits: Mapping[int, Sequence[CategoryFit]],
     use: int,
+    headline: Headline | None = None,
     animate: bool = True,
 ) -> list[Path]:
     """Draw and write every plot of a run, as PDF and PNG.
@@ -76,6 +81,8 @@ def draw_run(
         Category templates and sideband fits, by number of categories; not all need to be there.
     use
         The number of categories that is used; only its spectra and animation are drawn.
+    headline
+        The figure to quote of it with the mass fits, where there is one.
     animate
         Whether the boundaries of one discriminant are shown moving while they were trained.
 
@@ -98,6 +105,7 @@ def draw_run(
         templates=templates,
         fits=fits,
         use=use,
+        headline=headline,
     ):
         written += save(figure, folder / name)
         logger.debug("drew %s", folder / name)
@@ -126,11 +134,13 @@ def run_figures(
     templates: Mapping[int, Templates],
     fits: Mapping[int, Sequence[CategoryFit]],
     use: int,
+    headline: Headline | None = None,
 ) -> Named:
     """Names and figures of a run, one after the other; parameters as in `draw_run`."""
     style = Style.of(analysis)
     if results:
-        yield "significance", draw_significance(scan_of(results), style)
+        quoted = None if headline is None else {use: headline.held_out}
+        yield "significance", draw_significance(scan_of(results, with_fits=quoted), style)
     yield from _discriminants(histograms, analysis, style)
     for asked in sorted(results):
         used = asked == use

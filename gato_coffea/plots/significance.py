@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gato_coffea.events.samples import FloatArray
-from gato_coffea.optimisation.result import MANY, Result
+from gato_coffea.optimisation.result import MANY, Result, Significance
 from gato_coffea.plots.style import (
     DASHES,
     FILLS,
@@ -51,16 +51,23 @@ class SignificanceScan:
         References by name, held out where they can be.
     many
         Of very many categories, or None.
+    with_fits
+        With the background of mass fits, which all others are before; or None.
     """
 
     held_out: Scan
     training: Scan
     yardsticks: Mapping[str, Scan] = field(default_factory=dict)
     many: float | None = None
+    with_fits: Scan | None = None
 
 
-def scan_of(results: Mapping[int, Result]) -> SignificanceScan:
+def scan_of(
+    results: Mapping[int, Result], *, with_fits: Mapping[int, Significance] | None = None
+) -> SignificanceScan:
     """The scan of results by the number of categories that was asked for.
+
+    ``with_fits`` has the figures with the mass fits, where these are quoted.
 
     A yardstick that lacks a held-out figure for any number of categories shows that of the
     training events, and its name says so.
@@ -91,6 +98,13 @@ def scan_of(results: Mapping[int, Result]) -> SignificanceScan:
         training=Scan(n, np.array([r.training.combined for r in ordered])),
         yardsticks=yardsticks,
         many=many,
+        with_fits=None
+        if not with_fits
+        else Scan(
+            np.array(sorted(with_fits), dtype=np.float64),
+            np.array([with_fits[k].combined for k in sorted(with_fits)]),
+            np.array([with_fits[k].spread or 0.0 for k in sorted(with_fits)]),
+        ),
     )
 
 
@@ -98,6 +112,7 @@ def draw_significance(scan: SignificanceScan, style: Style) -> Figure:
     """Draw the held-out significance with its band, and everything it is measured against."""
     with styled(style) as (figure, (ax,)):
         n, value, spread = scan.held_out
+        before = "" if scan.with_fits is None else ", before the mass fits"
         shown = [value, scan.training.value]
         if spread is not None and np.isfinite(spread).any():
             band = np.nan_to_num(spread)
@@ -105,7 +120,9 @@ def draw_significance(scan: SignificanceScan, style: Style) -> Figure:
                 ax.fill_between(n, value - band, value + band, color=LINES[0], alpha=0.2, lw=0)
             ax.errorbar(n, value, yerr=band, fmt="none", color=LINES[0], capsize=4, zorder=5)
             shown += [value - band, value + band]
-        ax.plot(n, value, "o-", color=LINES[0], label="gato, held-out", lw=2.6, ms=9, zorder=6)
+        ax.plot(
+            n, value, "o-", color=LINES[0], label=f"gato, held-out{before}", lw=2.6, ms=9, zorder=6
+        )
         ax.plot(
             scan.training.n_categories,
             scan.training.value,
@@ -114,6 +131,13 @@ def draw_significance(scan: SignificanceScan, style: Style) -> Figure:
             mfc="white",
             label="gato, training",
         )
+        if scan.with_fits is not None:
+            at, found, error = scan.with_fits
+            label = "gato, held-out, with them"
+            ax.errorbar(
+                at, found, yerr=error, fmt="*", color="black", ms=16, label=label, zorder=7
+            )
+            shown.append(found)
         for i, (name, yardstick) in enumerate(scan.yardsticks.items()):
             ax.plot(
                 yardstick.n_categories,

@@ -327,11 +327,14 @@ def _print_stage(job: Job, console: Console, done: StageReport) -> None:
     if stage == "process":
         console.print(terminal_table(cutflow_table(stages.read_cutflow(job))))
     elif stage == "optimise":
-        _print_optimised(stages.load_results(job), console, used=stages.used_count(job))
+        used, fitted = stages.used_count(job), job.analysis.mass is not None
+        _print_optimised(stages.load_results(job), console, used=used, before_fits=fitted)
     elif stage == "categorise":
         console.print(f"templates from: {stages.read_template_source(job)}", soft_wrap=True)
     elif stage == "sidebands":
         console.print(terminal_table(sideband_table(stages.load_fits(job))))
+        if headline := stages.load_headline(job):
+            console.print(headline.sentence(), soft_wrap=True)
     elif stage == "exports":
         content = stages.read_evaluation(job)
         console.print(terminal_table(evaluation_table(content)))
@@ -342,7 +345,11 @@ def _print_stage(job: Job, console: Console, done: StageReport) -> None:
 
 
 def _print_optimised(
-    results: Mapping[int, Result], console: Console, *, used: int | None = None
+    results: Mapping[int, Result],
+    console: Console,
+    *,
+    used: int | None = None,
+    before_fits: bool = False,
 ) -> None:
     from gato_coffea.optimisation.choice import recommendation_of
     from gato_coffea.optimisation.result_tables import category_table, significance_table
@@ -351,7 +358,8 @@ def _print_optimised(
     notes, yields = note_lines(results), next(iter(results.values())).yields
     console.print(f"signals: {', '.join(yields.signals)}", soft_wrap=True)
     console.print(f"backgrounds: {', '.join(yields.backgrounds)}", soft_wrap=True)
-    console.print(terminal_table(significance_table(results, used=used)))
+    table = significance_table(results, used=used, before_fits=before_fits)
+    console.print(terminal_table(table))
     if len(results) > 1:
         reason = recommendation_of(list(results.values())).reason
         console.print(f"recommended: {reason}", soft_wrap=True)

@@ -92,7 +92,11 @@ STAGES: dict[str, Stage] = {
     "optimise": Stage(stages.run_optimise, "optimise", ("process",), ("mass", "processes")),
     "categorise": Stage(stages.run_categorise, "templates", ("process", "optimise"), ("mass",)),
     "sidebands": Stage(
-        stages.run_sidebands, "sidebands", ("categorise",), ("mass",), lambda a: a.mass is not None
+        stages.run_sidebands,
+        "sidebands",
+        ("optimise", "categorise"),
+        ("mass",),
+        lambda a: a.mass is not None,
     ),
     # Before the exports, which refuse a bad fit: the plots show why it is bad.
     "plots": Stage(stages.run_plots, "plots", (*RESULTS, "sidebands"), LOOKS),
@@ -146,6 +150,7 @@ def stage_keys(analysis: Analysis, inputs: dict[str, Any]) -> dict[str, str]:
         ],
         "optimise": [settings],
         "categorise": [use],
+        "sidebands": [_sources("exports")],  # the figure with the fits is that of their model
     }
     for name, stage in STAGES.items():
         if stage.when(analysis):

@@ -16,11 +16,12 @@ from jinja2 import Environment, StrictUndefined
 
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
+from gato_coffea.exports import Headline
 from gato_coffea.exports.evaluation import evaluation_table
 from gato_coffea.optimisation.result import Result
 from gato_coffea.optimisation.result_tables import category_table, headline, significance_table
 from gato_coffea.processing.cutflow import CutFlow, cutflow_table
-from gato_coffea.rendering.rounding import decimals, rounded
+from gato_coffea.rendering.rounding import decimals, rounded, with_error
 from gato_coffea.sidebands import CategoryFit
 from gato_coffea.sidebands.tables import sideband_table
 
@@ -63,6 +64,7 @@ def render_report(
     use: int,
     cutflow: CutFlow | None = None,
     fits: Sequence[CategoryFit] = (),
+    fitted: Headline | None = None,
     evaluation: Mapping[str, Any] | None = None,
     plots: Sequence[Path] = (),
     provenance: Mapping[str, Any] | None = None,
@@ -81,6 +83,8 @@ def render_report(
         By process and step, ``events`` and ``weighted``.
     fits
         Sideband fits of the categories that are used.
+    fitted
+        The figure to quote with the sideband fits, where there is one.
     evaluation
         Content of ``exports/evaluation.json``: what pyhf makes of the exported models.
     plots
@@ -100,19 +104,23 @@ def render_report(
     )
     record, mass = provenance or {}, analysis.mass
     best = results[use]
-    digits = decimals(best.held_out.spread)
+    quoted = fitted or best
+    digits = decimals(quoted.held_out.spread)
+    included = best.included if fitted is None else " with the mass fits and their errors"
+    z = quoted.held_out
     return environment.from_string(TEMPLATE.read_text()).render(
         title=analysis.title or analysis.name,
         analysis=analysis,
         use=use,
         kept=best.n_categories,
-        headline=headline(best),
-        included=best.included,
-        counting=rounded(best.held_out.statistics_only, digits) if best.included else None,
-        training=rounded(best.training.combined, digits),
+        headline=headline(best) if fitted is None else with_error(z.combined, z.spread),
+        included=included,
+        counting=rounded(z.statistics_only, digits) if included else None,
+        before=None if fitted is None else headline(best),
+        training=rounded(quoted.training.combined, digits),
         blinded=blinded_text(analysis),
         notes=[(k, note) for k in sorted(results) for note in results[k].notes],
-        significances=significance_table(results, used=use),
+        significances=significance_table(results, used=use, before_fits=fitted is not None),
         categories=category_table(best),
         cutflow=None if not cutflow else cutflow_table(cutflow),
         fits=None if not fits else sideband_table(fits),

@@ -17,11 +17,15 @@ from gato_coffea.files import DAMAGED, is_damaged, read_json, write_text
 from gato_coffea.optimisation.choice import recommendation, recommendation_of
 
 if TYPE_CHECKING:
+    from gato_coffea.exports import Headline
     from gato_coffea.optimisation.result import Result, Significance
     from gato_coffea.sidebands import CategoryFit, SidebandFit
 
 SUMMARY = "summary.json"
 FITS = "fits.json"
+QUOTED = "quoted.json"
+"""The figure with the mass fits, beside them."""
+
 LARGEST = 1e100
 """Yields and significances beyond this have no squares."""
 NUMBERS = ("sumw", "sumw2", "count", "factor")
@@ -234,6 +238,34 @@ def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
 def write_fits(folder: Path, fits: Sequence[CategoryFit]) -> Path:
     """Write ``fits.json``: the sideband fit of every category."""
     return _write(folder / FITS, [fit.to_dict() for fit in fits])
+
+
+def write_headline(folder: Path, headline: Headline) -> Path:
+    """Write ``quoted.json``: the figure with the mass fits, and what it was before them."""
+    return _write(folder / QUOTED, headline.to_dict())
+
+
+def read_headline(folder: Path) -> Headline | None:
+    """What `write_headline` has written; None where there is no model to quote a figure of.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    from gato_coffea.exports import Headline
+
+    path = folder / QUOTED
+    if not path.exists():
+        return None
+    content = read_json(path)
+    try:
+        known = content.pop("cross_validated")
+        return Headline(
+            **{key: _significance(value) for key, value in content.items()}, cross_validated=known
+        )
+    except DAMAGED as error:
+        raise is_damaged(path, error) from None
 
 
 def read_fits(folder: Path) -> list[CategoryFit]:

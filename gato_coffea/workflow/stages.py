@@ -22,9 +22,11 @@ from gato_coffea.workflow.provenance import PROVENANCE, digest
 from gato_coffea.workflow.results import (
     chosen,
     read_fits,
+    read_headline,
     read_results,
     read_summary,
     write_fits,
+    write_headline,
     write_results,
 )
 
@@ -38,6 +40,7 @@ PLOT_LIST = "plots.json"
 if TYPE_CHECKING:
     from gato_coffea.categories import Categories
     from gato_coffea.categories.templates import Templates
+    from gato_coffea.exports import Headline
     from gato_coffea.optimisation.result import Result
     from gato_coffea.processing.processed import Processed
     from gato_coffea.sidebands import CategoryFit
@@ -272,10 +275,25 @@ def _write_templates(templates: Templates, folder: Path) -> None:
 
 
 def run_sidebands(job: Job) -> None:
-    """Fit the mass sidebands of every category."""
+    """Fit the mass sidebands of every category, and quote the figure with these fits."""
+    from gato_coffea.exports import headline
     from gato_coffea.sidebands import fit_categories
 
-    write_fits(job.target("sidebands"), fit_categories(load_templates(job), job.analysis))
+    templates, folder = load_templates(job), job.target("sidebands")
+    fits = fit_categories(templates, job.analysis)
+    write_fits(folder, fits)
+    result = load_results(job)[used_count(job)]
+    try:
+        quoted = headline(templates, job.analysis, fits, result)
+    except InputError as error:  # the fits can be looked at; the exports will refuse them
+        log.warning("no figure is quoted with the mass fits: %s", error)
+        return
+    write_headline(folder, quoted)
+
+
+def load_headline(job: Job) -> Headline | None:
+    """The figure with the mass fits; None without a mass, or where there is no model."""
+    return None if job.analysis.mass is None else read_headline(job.folder("sidebands"))
 
 
 def load_fits(job: Job) -> list[CategoryFit]:
@@ -321,6 +339,7 @@ def run_plots(job: Job) -> None:
         templates={used: load_templates(job)},
         fits={used: load_fits(job)},
         use=used,
+        headline=load_headline(job),
         animate=job.animate,
     )
     names = [str(path.relative_to(folder)) for path in written]
@@ -344,6 +363,7 @@ def run_report(job: Job) -> None:
         use=used_count(job),
         cutflow=read_cutflow(job),
         fits=load_fits(job),
+        fitted=load_headline(job),
         evaluation=read_evaluation(job),
         plots=[job.folder("plots") / name for name in plots],
         provenance=record | {"stages": stages},

@@ -174,6 +174,13 @@ def test_the_factors_explain_the_ratio():
     assert rows[2][-1] == f"{found.ratio('counting'):.3f}"
 
 
+def test_without_folds_nothing_is_called_held_out():
+    result = result_of(held_out=1.0, training=1.0)
+    result.categories.training["folds"] = 1
+    found = evaluate({"counting": model_of()}, result, combination="geometric")
+    assert evaluation_table(found.to_dict()).rows[0][0] == "quoted, training"
+
+
 def test_a_model_that_gives_what_is_quoted_needs_no_words():
     models = {"counting": model_of()}
     z = evaluate_model(models["counting"], ["s1", "s2"], "geometric").everything.combined

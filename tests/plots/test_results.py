@@ -281,6 +281,16 @@ def test_significance_shows_held_out_with_its_band_and_the_references() -> None:
     assert band.max() == pytest.approx(1.75)
 
 
+def test_the_figure_with_the_mass_fits_stands_beside_those_before_them() -> None:
+    results = {5: a_result(5, 1.7), 3: a_result(3, 1.5)}
+    quoted = Significance(1.3, {"s": 1.3}, 0.05)
+    figure = draw_significance(scan_of(results, with_fits={5: quoted}), STYLE)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert "gato, held-out, before the mass fits" in labels
+    assert "gato, held-out, with them" in labels
+    assert figure.axes[0].get_ylim()[0] < 1.3
+
+
 def test_a_single_count_is_drawn() -> None:
     figure = draw_significance(scan_of({3: a_result(3, 1.5)}), STYLE)
     assert list(figure.axes[0].get_xticks()) == [3]

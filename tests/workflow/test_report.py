@@ -15,6 +15,7 @@ from gato_coffea.categories import EdgeCategories
 from gato_coffea.config import Analysis, parse_analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import Feature
+from gato_coffea.exports import Headline
 from gato_coffea.optimisation.result import Result, Significance, Yardstick, Yields
 from gato_coffea.optimisation.result_tables import category_table, significance_table
 from gato_coffea.processing.cutflow import cutflow_table
@@ -153,6 +154,24 @@ def test_the_page_quotes_held_out_first_and_escapes_text(page: str) -> None:
     assert "120–130 GeV are blinded" in page
     assert "numpy" in page
     assert "Seed 7" in page
+
+
+def test_the_figure_with_the_mass_fits_stands_first() -> None:
+    analysis, before = an_analysis("x"), a_result(2, 1.5)
+    headline = Headline(
+        held_out=Significance(1.2, {"ggH": 1.2}, 0.1, 1.45),
+        training=Significance(1.3, {"ggH": 1.3}, None, 1.6),
+        before=before.held_out,
+        before_training=before.training,
+    )
+    page = render_report(analysis=analysis, results={2: before}, use=2, fitted=headline)
+    cards = re.findall(r'<span class="soft">(.*?)</span><b>(.*?)</b>', page)
+    assert cards[0] == ("Z held-out with the mass fits and their errors", "1.20 ± 0.10")
+    assert cards[1] == ("Z held-out, statistics only", "1.45")
+    assert cards[2] == ("Z on the training events", "1.30")
+    assert cards[3][0] == "Z held-out, before the mass fits"
+    assert cards[3][1].startswith("1.500")
+    assert "Expected significance Z before the mass fits" in page
 
 
 def test_tables() -> None:

@@ -12,7 +12,14 @@ from gato_coffea.plots.spectra import draw_spectrum
 from gato_coffea.plots.style import Style, save
 from gato_coffea.statistics.counting import asimov_z2
 from gato_coffea.workflow.pipeline import run_stage
-from gato_coffea.workflow.stages import Job, load_fits, load_templates
+from gato_coffea.workflow.stages import (
+    Job,
+    load_fits,
+    load_headline,
+    load_results,
+    load_templates,
+    read_evaluation,
+)
 
 EXPECTED = {"ggH": 60.0, "dy": 4000.0, "ZH": 250.0}
 SCORE = {"ggH": (4, 2), "dy": (2, 4), "ZH": (4, 2.5)}
@@ -117,6 +124,17 @@ def test_yields_and_significance_are_those_of_the_truth(folder, tmp_path):
     assert quoted == pytest.approx(z_true, rel=0.05)
     # Without the peak in the model the figure is far too high.
     assert z_of(rates["ggH"], rates["sideband"]) > 1.25 * z_true
+    headline = load_headline(job)
+    found = read_evaluation(job)
+    assert found["quoted"]["combined"] == headline.held_out.combined < headline.before.combined
+    assert headline.before == load_results(job)[2].held_out
+    if found["models"]["counting"]["everything"] is not None:  # with pyhf
+        assert found["models"]["counting"]["everything"]["combined"] == pytest.approx(
+            headline.training.combined, rel=1e-3
+        )
+    told = headline.sentence()
+    assert told.startswith("Z with the background of the mass fits and its error: held-out ")
+    assert told.endswith(" before the mass fits")
     spectrum = spectrum_of(load_templates(job), fits[-1], job.analysis)
     assert list(spectrum.resonant) == ["ZH"]
     save(draw_spectrum(spectrum, Style.of(job.analysis)), tmp_path / "mass")

@@ -66,6 +66,12 @@ def test_each_of_several_signals_has_a_column() -> None:
     assert ["2", "2", "1.500", "±", "0.070", "2.250", "1.000", "(1.650)", "-", "(1.800)"] in lines
 
 
+def test_a_figure_before_the_mass_fits_is_called_so() -> None:
+    title = significance_table({2: result(1.5, 0.1)}, before_fits=True).title
+    assert str(title).startswith("Expected significance Z before the mass fits")
+    assert "before" not in str(significance_table({2: result(1.5, 0.1)}).title)
+
+
 def test_yields_are_readable_and_summed() -> None:
     lines = printed(category_table(result(1.5, 0.1)))
     assert ["0", "0.0125", "25891", "±", "10", "4.83e-07", "6703439"] in lines
