@@ -36,7 +36,14 @@ class Plots(Section):
             example="Open Data",
         ),
     ] = None
-    com_tev: Annotated[Positive, about("Centre-of-mass energy.", example=13.6, unit="TeV")] = 13.0
+    com_tev: Annotated[
+        Positive | None,
+        about(
+            "Centre-of-mass energy, written on every plot. Without it none is.",
+            example=13.6,
+            unit="TeV",
+        ),
+    ] = None
     signal_scale: Annotated[
         Positive | None,
         about(

@@ -26,7 +26,7 @@ from gato_coffea.plots.stacks import draw_stack_on
 from gato_coffea.plots.style import Style, save_as, styled
 from gato_coffea.plots.training import draw_bias, draw_boundaries, draw_values
 
-PLAIN = Style(experiment="plain", label="", com_tev=None)
+PLAIN = Style(experiment="plain", label="")
 """The style of the documented functions: no name, no energy."""
 
 SIGNAL_PREFIX = "signal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import hist
@@ -18,9 +19,17 @@ from gato_coffea.events.samples import Feature, FloatArray
 from gato_coffea.plots.style import FILLS
 
 OTHER = "Other"
+"""What several backgrounds are called that share a colour."""
+
 EDGE_TOLERANCE = 1e-6
+"""How far two edges may be apart to be one, in widths of a bin: rounding of floats."""
+
 MAX_SCALE = 1000.0
+"""Largest factor that a signal is drawn with: beyond it, it is not to be seen in data either."""
+
 PROMINENT = 0.2
+"""Part of the backgrounds from which on a signal is stacked on them: beside it, it would be missed
+in the ratio of data to backgrounds."""
 
 
 class Interval(NamedTuple):
@@ -52,6 +61,10 @@ class Stack:
         Where given, the x axis is drawn in the stretched coordinate of this discriminant.
     limits
         Ends of a stretched axis; by default those of the bins that are not empty.
+    hidden
+        Where data are blinded, on the x axis; None where they are not, or all of them are.
+    data_weight
+        What one entry of the data counts in each bin; None for one.
     """
 
     edges: FloatArray
@@ -63,6 +76,13 @@ class Stack:
     per: float | None = None
     feature: Feature | None = None
     limits: tuple[float, float] | None = None
+    hidden: tuple[float, float] | None = None
+    data_weight: FloatArray | None = None
+
+    @property
+    def centers(self) -> FloatArray:
+        """Centres of the bins."""
+        return np.asarray(0.5 * (self.edges[1:] + self.edges[:-1]))
 
     @property
     def populated(self) -> tuple[float, float]:
@@ -107,7 +127,19 @@ class Stack:
             backgrounds={name: scaled(c) for name, c in self.backgrounds.items()},
             signals={name: scaled(c) for name, c in self.signals.items()},
             data=None if self.data is None else scaled(self.data),
+            data_weight=factor,
             per=None,
+        )
+
+    def in_unit(self, unit: str, factor: float) -> Self:
+        """The same on an axis whose values are multiplied with a factor."""
+        low, high = self.hidden or (0.0, 0.0)
+        return replace(
+            self,
+            edges=self.edges * factor,
+            unit=unit,
+            per=None if self.per is None else self.per * factor,
+            hidden=None if self.hidden is None else (low * factor, high * factor),
         )
 
     def blinded(self, window: tuple[float, float]) -> Self:
@@ -116,7 +148,7 @@ class Stack:
             return self
         hidden = overlapping(self.edges, window)
         data = Contents(*(np.where(hidden, np.nan, part) for part in self.data))
-        return replace(self, data=data)
+        return replace(self, data=data, hidden=window)
 
 
 def overlapping(edges: FloatArray, window: tuple[float, float]) -> npt.NDArray[np.bool_]:
@@ -129,29 +161,46 @@ def overlapping(edges: FloatArray, window: tuple[float, float]) -> npt.NDArray[n
     return np.asarray((edges[1:] > window[0] + slack) & (edges[:-1] < window[1] - slack))
 
 
-def coarse_edges(edges: FloatArray, n_bins: int) -> FloatArray:
+def coarse_edges(edges: FloatArray, n_bins: int, *, fixed: Sequence[float] = ()) -> FloatArray:
     """About ``n_bins`` equidistant bins whose edges lie on a fine axis.
 
     An evenly binned axis gives exactly equidistant bins, as many of ``n_bins`` or more as divide
-    it; on another axis each edge moves to the nearest fine edge.
+    it; on another axis each edge moves to the nearest fine edge. Where values of ``fixed`` are
+    fine edges they stay edges, so that no bin is cut by a signal window.
 
     >>> coarse_edges(np.linspace(0, 1, 13), 5)
     array([0.        , 0.16666667, 0.33333333, 0.5       , 0.66666667,
            0.83333333, 1.        ])
+    >>> coarse_edges(np.arange(60.0, 121.0), 20, fixed=(81.0, 102.0))[:8]
+    array([60., 63., 66., 69., 72., 75., 78., 81.])
     """
     n_fine = len(edges) - 1
     if n_fine <= n_bins:
         return edges
+    stops = np.unique([0, *_positions(edges, fixed), n_fine])
     widths = np.diff(edges)
     if np.allclose(widths, widths.mean(), rtol=1e-6):
-        counts = [n for n in range(1, n_fine + 1) if n_fine % n == 0]
-        best = min(counts, key=lambda n: abs(math.log(n / n_bins)))
-        if 0.5 * n_bins <= best <= 2 * n_bins:
-            return edges[:: n_fine // best]
-    target = np.linspace(edges[0], edges[-1], n_bins + 1)
-    right = np.clip(np.searchsorted(edges, target), 1, n_fine)
-    left_is_nearer = target - edges[right - 1] < edges[right] - target
-    return np.unique(edges[right - left_is_nearer])
+        common = int(np.gcd.reduce(np.diff(stops)))
+        steps = [step for step in range(1, common + 1) if common % step == 0]
+        step = min(steps, key=lambda step: abs(math.log(n_fine / step / n_bins)))
+        if 0.5 * n_bins <= n_fine / step <= 2 * n_bins:
+            return edges[::step]
+    chosen: list[float] = []
+    for start, stop in pairwise(stops):
+        part = edges[start : stop + 1]
+        n = max(1, round(n_bins * (part[-1] - part[0]) / (edges[-1] - edges[0])))
+        target = np.linspace(part[0], part[-1], n + 1)
+        right = np.clip(np.searchsorted(part, target), 1, len(part) - 1)
+        left_is_nearer = target - part[right - 1] < part[right] - target
+        chosen += part[right - left_is_nearer].tolist()
+    return np.unique(chosen)
+
+
+def _positions(edges: FloatArray, values: Sequence[float]) -> list[int]:
+    """Where values are among edges; those that are no edges are left out."""
+    nearest = [int(np.abs(edges - value).argmin()) for value in values]
+    slack = EDGE_TOLERANCE * np.diff(edges).min()
+    return [i for i, v in zip(nearest, values, strict=True) if abs(edges[i] - v) <= slack]
 
 
 def rebinned(contents: Contents, fine: FloatArray, edges: FloatArray) -> Contents:
@@ -209,6 +258,7 @@ def stack_of(
     unit: str | None = None,
     outside: tuple[float, float] | None = None,
     feature: Feature | None = None,
+    fixed: Sequence[float] = (),
 ) -> Stack:
     """A stack from a histogram with axes process, variation and others.
 
@@ -228,18 +278,22 @@ def stack_of(
         Leaves out the mass bins that overlap this window, in GeV.
     feature
         Make bins, and draw the axis, in the stretched coordinate of this discriminant.
+    fixed
+        Values that are edges of the shown bins where they are edges of the axis.
     """
     shown_axis = histogram.axes[axis]
     fine = np.asarray(shown_axis.edges, dtype=np.float64)
     if n_bins is None:
         edges = fine
     elif feature is None:
-        edges = coarse_edges(fine, n_bins)
+        edges = coarse_edges(fine, n_bins, fixed=fixed)
     else:
         # As many bins as asked for where there are events; the ends are empty on a logit scale.
         every = [process_contents(histogram, p, axis=axis) for p in (*backgrounds, *signals)]
         filled = np.count_nonzero(np.any([c.values != 0 for c in every], axis=0))
-        edges = np.append(fine[: -1 : max(1, round(filled / n_bins))], fine[-1])
+        step = max(1, round(filled / n_bins))
+        first = next(iter(_positions(fine, fixed)), 0) % step
+        edges = np.unique([fine[0], *fine[first:-1:step], fine[-1]])
 
     def contents(process: str) -> Contents:
         found = process_contents(histogram, process, axis=axis, outside=outside)

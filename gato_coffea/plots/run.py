@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from gato_coffea.categories import MixtureCategories
 from gato_coffea.categories.axes import MASS
@@ -24,16 +24,25 @@ from gato_coffea.plots.categories import (
     intervals_of,
     regions_of,
 )
-from gato_coffea.plots.contents import stack_of
+from gato_coffea.plots.numbers import (
+    component_numbers,
+    history_numbers,
+    region_numbers,
+    scan_numbers,
+    spectrum_numbers,
+    stack_numbers,
+)
+from gato_coffea.plots.plot import Plot, write_plots
 from gato_coffea.plots.run_values import (
-    N_BINS,
     Histograms,
     axis_label,
     category_stack,
     discriminant_stack,
     mass_stack,
+    mass_unit,
     occupancy,
     optimised_stack,
+    outside_stack,
     shown_data,
     spectrum_of,
     stretched,
@@ -41,55 +50,83 @@ from gato_coffea.plots.run_values import (
 from gato_coffea.plots.significance import draw_significance, draw_yield_and_uncertainty, scan_of
 from gato_coffea.plots.spectra import draw_spectrum
 from gato_coffea.plots.stacks import draw_stack
-from gato_coffea.plots.style import Style, save
+from gato_coffea.plots.style import Style
 from gato_coffea.plots.training import draw_training
+from gato_coffea.rendering.drawn import DrawnPlot
 from gato_coffea.sidebands import CategoryFit
 
 if TYPE_CHECKING:
     from gato_coffea.exports import Headline
 
-logger = logging.getLogger(__name__)
+OUTSIDE = "Data (outside window)"
+"""Name of data of which only those outside the signal window are shown."""
 
-Named = Iterator[tuple[str, Figure]]
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What the plots of a run are made from.
 
-def draw_run(
-    folder: str | Path,
-    *,
-    analysis: Analysis,
-    histograms: Histograms,
-    results: Mapping[int, Result],
-    templates: Mapping[int, Templates],
-    fits: Mapping[int, Sequence[CategoryFit]],
-    use: int,
-    headline: Headline | None = None,
-    animate: bool = True,
-) -> list[Path]:
-    """Draw and write every plot of a run, as PDF and PNG.
-
-    Parameters
+    Attributes
     ----------
-    folder
-        Where the plots go; made if missing.
     analysis
         Gives the style, the names and what is blinded.
     histograms
         Fine histograms of the discriminants and of the mass.
     results
-        What the optimiser found, by number of categories asked for.
+        What the optimiser gave, by number of categories requested.
     templates, fits
         Category templates and sideband fits, by number of categories; not all need to be there.
     use
         The number of categories that is used; only its spectra and animation are drawn.
     headline
         The figure to quote of it with the mass fits, where there is one.
+    """
+
+    analysis: Analysis
+    histograms: Histograms
+    results: Mapping[int, Result]
+    templates: Mapping[int, Templates]
+    fits: Mapping[int, Sequence[CategoryFit]]
+    use: int
+    headline: Headline | None = None
+
+    @property
+    def style(self) -> Style:
+        """The style that the analysis file asks for."""
+        return Style.of(self.analysis)
+
+    @property
+    def signal_scale(self) -> float | None:
+        """Factor of the signals that the analysis file asks for."""
+        return self.analysis.plots.signal_scale
+
+    @property
+    def shows_sidebands(self) -> bool:
+        """Whether data are shown outside the signal window only."""
+        mass = self.analysis.mass
+        return mass is not None and mass.blinded and bool(self.analysis.data_processes)
+
+
+def draw_run(
+    folder: str | Path, run: Run, *, animate: bool = True, pool: Executor | None = None
+) -> list[DrawnPlot]:
+    """Draw every plot of a run, and write it as PDF and PNG and its numbers as CSV.
+
+    Parameters
+    ----------
+    folder
+        Where the plots go; made if missing.
+    run
+        What they are made from.
     animate
         Whether the boundaries of one discriminant are shown moving while they were trained.
+    pool
+        Processes that draw beside this one.
 
     Returns
     -------
-    list of Path
-        The files, in an order in which they can be read.
+    list of DrawnPlot
+        In an order in which they can be read.
 
     Raises
     ------
@@ -97,188 +134,245 @@ def draw_run(
         If the folder cannot be written to.
     """
     folder = Path(folder)
-    written: list[Path] = []
-    for name, figure in run_figures(
-        analysis=analysis,
-        histograms=histograms,
-        results=results,
-        templates=templates,
-        fits=fits,
-        use=use,
-        headline=headline,
-    ):
-        written += save(figure, folder / name)
-        logger.debug("drew %s", folder / name)
-    history = results[use].history if animate and use in results else None
-    if history is not None and history.boundaries and len(analysis.discriminants) == 1:
-        feature = results[use].categories.features[0]
-        stack = discriminant_stack(histograms, analysis, feature.name, feature=stretched(feature))
-        written.append(
-            animate_boundaries(
-                folder / f"boundaries_{use}.gif",
-                stack,
-                Style.of(analysis),
-                epochs=history.epoch,
-                boundaries=history.boundaries,
-                significance=history.hard,
-            )
+    written = write_plots(list(run_plots(run)), folder, pool=pool)
+    result = run.results.get(run.use)
+    history = None if result is None or not animate else result.history
+    if history is not None and history.boundaries and len(run.analysis.discriminants) == 1:
+        assert result is not None
+        feature = result.categories.features[0]
+        gif = animate_boundaries(
+            folder / f"boundaries_{run.use}.gif",
+            discriminant_stack(run.histograms, run.analysis, feature.name),
+            run.style,
+            epochs=history.epoch,
+            boundaries=history.boundaries,
+            significance=history.hard,
         )
+        caption = f"Boundaries of {run.use} categories while they were trained"
+        written.append(DrawnPlot("Categories", caption, (gif,)))
     return written
 
 
-def run_figures(
-    *,
-    analysis: Analysis,
-    histograms: Histograms,
-    results: Mapping[int, Result],
-    templates: Mapping[int, Templates],
-    fits: Mapping[int, Sequence[CategoryFit]],
-    use: int,
-    headline: Headline | None = None,
-) -> Named:
-    """Names and figures of a run, one after the other; parameters as in `draw_run`."""
-    style = Style.of(analysis)
-    if results:
-        quoted = None if headline is None else {use: headline.held_out}
-        yield "significance", draw_significance(scan_of(results, with_fits=quoted), style)
-    yield from _discriminants(histograms, analysis, style)
-    for asked in sorted(results):
-        used = asked == use
-        yield from _result(asked, results[asked], histograms, analysis, style, used=used)
-        if asked in templates:
-            yield from _yields(asked, templates[asked], analysis, style)
-    if analysis.mass is not None and MASS in histograms:
-        scale, window = analysis.plots.signal_scale, analysis.mass.window_gev
-        stack = mass_stack(histograms[MASS], analysis)
-        yield "mass", draw_stack(stack, style, signal_scale=scale, window=window)
-    for fit in fits.get(use, ()):
-        if use in templates:
-            spectrum = spectrum_of(templates[use], fit, analysis)
-            figure = draw_spectrum(spectrum, style, signal_scale=analysis.plots.signal_scale)
-            yield f"mass_{use}_category_{fit.category}", figure
+def run_plots(run: Run) -> Iterator[Plot]:
+    """Every plot of a run, in an order in which they can be read."""
+    if run.results:
+        quoted = None if run.headline is None else {run.use: run.headline.held_out}
+        scan = scan_of(run.results, with_fits=quoted)
+        yield Plot(
+            name="significance",
+            section="Significance",
+            caption="Significance against the number of categories",
+            draw=partial(draw_significance, scan, run.style),
+            numbers=scan_numbers(scan),
+        )
+    yield from _discriminants(run)
+    for asked in sorted(run.results):
+        yield from _result(run, asked)
+        if asked in run.templates:
+            yield from _yields(run, asked)
+    yield from _masses(run)
 
 
-def _has_sidebands(analysis: Analysis) -> bool:
-    """Whether data are shown outside the signal window only."""
-    mass = analysis.mass
-    return mass is not None and mass.blinded and bool(analysis.data_processes)
-
-
-def _discriminants(histograms: Histograms, analysis: Analysis, style: Style) -> Named:
-    scale = analysis.plots.signal_scale
-    for discriminant in analysis.discriminants:
-        name = discriminant.name
-        if name not in histograms:
+def _discriminants(run: Run) -> Iterator[Plot]:
+    for name in (d.name for d in run.analysis.discriminants):
+        if name not in run.histograms:
             continue
-        stack = discriminant_stack(histograms, analysis, name)
-        yield f"discriminant_{name}", draw_stack(stack, style, signal_scale=scale)
-        yield f"discriminant_{name}_log", draw_stack(stack, style, signal_scale=scale, log=True)
-        plane = histograms.get(f"{name}_{MASS}")
-        if plane is not None and _has_sidebands(analysis):
-            assert analysis.mass is not None
-            outside = stack_of(
-                plane,
-                axis=name,
-                backgrounds=analysis.backgrounds,
-                data=analysis.data_processes,
-                n_bins=N_BINS,
-                outside=analysis.mass.window_gev,
+        stack = discriminant_stack(run.histograms, run.analysis, name)
+        for end, told, log in (("", "", False), ("_log", ", logarithmic", True)):
+            yield Plot(
+                name=f"discriminant_{name}{end}",
+                section="Discriminants",
+                caption=f"{name}{told}",
+                draw=partial(draw_stack, stack, run.style, signal_scale=run.signal_scale, log=log),
+                numbers=stack_numbers(stack),
             )
-            yield (
-                f"discriminant_{name}_sidebands",
-                draw_stack(outside, style, data_label="Data (outside window)"),
+        if f"{name}_{MASS}" in run.histograms and run.shows_sidebands:
+            outside = outside_stack(run.histograms, run.analysis, name)
+            yield Plot(
+                name=f"discriminant_{name}_sidebands",
+                section="Discriminants",
+                caption=f"{name}, outside the signal window, where data are blinded",
+                draw=partial(draw_stack, outside, run.style, data_label=OUTSIDE),
+                numbers=stack_numbers(outside),
             )
 
 
-def _result(
-    asked: int,
-    result: Result,
-    histograms: Histograms,
-    analysis: Analysis,
-    style: Style,
-    *,
-    used: bool,
-) -> Named:
+def _result(run: Run, asked: int) -> Iterator[Plot]:
+    result, used = run.results[asked], asked == run.use
     categories = result.categories
     if len(categories.features) == 1:
-        yield from _one_dimensional(asked, result, histograms, analysis, style, used=used)
+        yield from _one_dimensional(run, asked)
     if len(categories.features) == 2:
-        occupied = occupancy(histograms, categories)
-        first, second = (axis_label(analysis, f.name) for f in categories.features)
+        occupied = occupancy(run.histograms, categories)
+        first, second = (axis_label(run.analysis, f.name) for f in categories.features)
         regions = replace(regions_of(categories, occupied=occupied), labels=(first, second))
-        yield f"regions_{asked}", draw_regions(regions, style)
+        ellipses = "; dashed: components at one sigma" if regions.ellipses else ""
+        yield Plot(
+            name=f"regions_{asked}",
+            section="Categories",
+            caption=f"Regions of {asked} categories{ellipses}; white: no events",
+            draw=partial(draw_regions, regions, run.style),
+            numbers=region_numbers(regions),
+        )
     if result.history is not None:
-        yield f"training_{asked}", draw_training(result.history, style)
-    if not used:
-        return
-    background = result.yields.background
+        yield Plot(
+            name=f"training_{asked}",
+            section="Training",
+            caption=f"Training of {asked} categories",
+            draw=partial(draw_training, result.history, run.style),
+            numbers=history_numbers(result.history),
+        )
+    if used:
+        yield _uncertainty(run, asked)
+
+
+def _uncertainty(run: Run, asked: int) -> Plot:
+    yields = run.results[asked].yields
+    background = yields.background
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.sqrt(result.yields.background_sumw2) / background
-    yield (
-        f"uncertainty_{asked}",
-        draw_yield_and_uncertainty(
+        relative = np.sqrt(yields.background_sumw2) / background
+    relative = np.where(background > 0, relative, np.nan)
+    return Plot(
+        name=f"uncertainty_{asked}",
+        section="Categories",
+        caption=f"Background and its uncertainty in {asked} categories",
+        draw=partial(
+            draw_yield_and_uncertainty,
             background,
-            np.where(background > 0, relative, np.nan),
-            style,
+            relative,
+            run.style,
             log=True,
-            limit=analysis.optimise.constraints.max_rel_unc,
+            limit=run.analysis.optimise.constraints.max_rel_unc,
         ),
+        numbers={
+            "category": np.arange(len(background)),
+            "background": background,
+            "relative_uncertainty": relative,
+        },
     )
 
 
-def _one_dimensional(
-    asked: int,
-    result: Result,
-    histograms: Histograms,
-    analysis: Analysis,
-    style: Style,
-    *,
-    used: bool,
-) -> Named:
+def _one_dimensional(run: Run, asked: int) -> Iterator[Plot]:
+    result, used = run.results[asked], asked == run.use
     categories = result.categories
     feature = categories.features[0]
     intervals = intervals_of(categories)
     limits = None
-    if feature.name in histograms:
-        stack = discriminant_stack(histograms, analysis, feature.name, feature=stretched(feature))
-        limits = stack.populated
-        scale = analysis.plots.signal_scale
-        for end, log in (("", False), ("_log", True)) if used else (("_log", True),):
-            figure = draw_stack(stack, style, signal_scale=scale, log=log, intervals=intervals)
-            yield f"boundaries_{asked}{end}", figure
-    label = axis_label(analysis, feature.name)
+    if feature.name in run.histograms:
+        stack = discriminant_stack(run.histograms, run.analysis, feature.name)
+        limits = stack.populated if stretched(feature) else None
+        scale = run.signal_scale
+        for end, told, log in (("", "", False), ("_log", ", logarithmic", True)):
+            if used or log:
+                yield Plot(
+                    name=f"boundaries_{asked}{end}",
+                    section="Categories",
+                    caption=f"Boundaries of {asked} categories{told}",
+                    draw=partial(
+                        draw_stack,
+                        stack,
+                        run.style,
+                        signal_scale=scale,
+                        log=log,
+                        intervals=intervals,
+                    ),
+                    numbers=stack_numbers(stack),
+                )
+    label = axis_label(run.analysis, feature.name)
     optimised = optimised_stack(
         result.yields, intervals, label=label, feature=feature, limits=limits
     )
     if optimised is not None:
-        yield f"optimised_bins_{asked}", draw_stack(optimised, style, log=True)
+        yield Plot(
+            name=f"optimised_bins_{asked}",
+            section="Categories",
+            caption=f"The discriminant in {asked} optimised bins",
+            draw=partial(draw_stack, optimised, run.style, log=True),
+            numbers=stack_numbers(optimised),
+        )
     if isinstance(categories, MixtureCategories) and used:
         components = replace(components_of(categories), label=label)
-        yield f"components_{asked}", draw_components(components, style)
+        yield Plot(
+            name=f"components_{asked}",
+            section="Categories",
+            caption=f"Mixture components of {asked} categories",
+            draw=partial(draw_components, components, run.style),
+            numbers=component_numbers(components),
+        )
 
 
-def _yields(asked: int, templates: Templates, analysis: Analysis, style: Style) -> Named:
+def _yields(run: Run, asked: int) -> Iterator[Plot]:
+    analysis, templates = run.analysis, run.templates[asked]
     stack = category_stack(templates, analysis, data=shown_data(analysis))
-    mass = analysis.mass
-    figure = draw_stack(
-        stack,
-        style,
-        log=True,
-        categories=True,
-        signal_scale=analysis.plots.signal_scale,
-        y_label=None if mass is None else "Events, {:g} to {:g} GeV".format(*mass.range_gev),
+    mass, whole, y_label = analysis.mass, "", None
+    if mass is not None:
+        unit, factor = mass_unit(analysis)
+        low, high = (factor * end for end in mass.range_gev)
+        whole = f" from {low:g} to {high:g} {unit}, the whole mass range"
+        y_label = f"Events, {low:g} to {high:g} {unit}"
+    yield Plot(
+        name=f"yields_{asked}",
+        section="Categories",
+        caption=f"Yields in {asked} categories{whole}",
+        draw=partial(
+            draw_stack,
+            stack,
+            run.style,
+            log=True,
+            categories=True,
+            signal_scale=run.signal_scale,
+            y_label=y_label,
+            note="Data blinded" if analysis.is_blinded and analysis.data_processes else "",
+        ),
+        numbers=stack_numbers(stack),
     )
-    yield f"yields_{asked}", figure
-    if _has_sidebands(analysis):
-        assert analysis.mass is not None
+    if run.shows_sidebands:
+        assert mass is not None
         outside = category_stack(
             templates,
             analysis,
             data=analysis.data_processes,
             signals=(),
-            outside=analysis.mass.window_gev,
+            outside=mass.window_gev,
         )
-        figure = draw_stack(
-            outside, style, log=True, categories=True, data_label="Data (outside window)"
+        yield Plot(
+            name=f"yields_{asked}_sidebands",
+            section="Categories",
+            caption=f"Yields in {asked} categories, outside the window, where data are blinded",
+            draw=partial(
+                draw_stack, outside, run.style, log=True, categories=True, data_label=OUTSIDE
+            ),
+            numbers=stack_numbers(outside),
         )
-        yield f"yields_{asked}_sidebands", figure
+
+
+def _masses(run: Run) -> Iterator[Plot]:
+    analysis = run.analysis
+    if analysis.mass is not None and MASS in run.histograms:
+        stack = mass_stack(run.histograms[MASS], analysis)
+        _, factor = mass_unit(analysis)
+        low, high = analysis.mass.window_gev
+        yield Plot(
+            name="mass",
+            section="Mass",
+            caption="Mass of all events",
+            draw=partial(
+                draw_stack,
+                stack,
+                run.style,
+                signal_scale=run.signal_scale,
+                window=(low * factor, high * factor),
+            ),
+            numbers=stack_numbers(stack),
+        )
+    if run.use not in run.templates:
+        return
+    for fit in run.fits.get(run.use, ()):
+        spectrum = spectrum_of(run.templates[run.use], fit, analysis)
+        yield Plot(
+            name=f"mass_{run.use}_category_{fit.category}",
+            section="Mass",
+            caption=f"Mass in category {fit.category} of {run.use}",
+            draw=partial(draw_spectrum, spectrum, run.style, signal_scale=run.signal_scale),
+            numbers=spectrum_numbers(spectrum),
+        )

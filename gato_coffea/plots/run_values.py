@@ -22,7 +22,12 @@ from gato_coffea.rendering.rounding import uncertainty, with_error
 from gato_coffea.sidebands import CategoryFit
 
 N_BINS = 40
+"""Bins of a discriminant or a mass, about: so many can be told apart with their errors."""
+
 OCCUPANCY_CELLS = 50
+"""Cells along an axis in which events are looked for: finer ones show single events, not where
+events are."""
+
 Histograms = Mapping[str, "hist.Hist[Any]"]
 
 
@@ -42,14 +47,20 @@ def stretched(feature: Feature) -> Feature | None:
     return None if feature.scale == "linear" else feature
 
 
-def discriminant_stack(
-    histograms: Histograms, analysis: Analysis, name: str, *, feature: Feature | None = None
-) -> Stack:
-    """The stack of one discriminant in about 40 bins, equidistant in it or, stretched.
+def mass_unit(analysis: Analysis) -> tuple[str, float]:
+    """Unit that the analysis has its mass in, and what a GeV is in it."""
+    assert analysis.mass is not None
+    unit = analysis.mass.unit
+    return unit, {"MeV": 1e3, "GeV": 1.0, "TeV": 1e-3}[unit]
+
+
+def discriminant_stack(histograms: Histograms, analysis: Analysis, name: str) -> Stack:
+    """The stack of one discriminant in about 40 bins, equidistant on the scale of its feature.
 
     Where it alone is blinded, data are shown below the value from which on they are hidden.
     """
     alone = list(analysis.blinded_scores) == [name]
+    cut = analysis.blinded_scores.get(name)
     stack = stack_of(
         histograms[name],
         axis=name,
@@ -58,9 +69,31 @@ def discriminant_stack(
         data=analysis.data_processes if alone else shown_data(analysis),
         n_bins=N_BINS,
         label=axis_label(analysis, name),
-        feature=feature,
+        feature=_feature(analysis, name),
+        fixed=() if cut is None else (cut,),
     )
     return stack.blinded((analysis.blinded_scores[name], np.inf)) if alone else stack
+
+
+def outside_stack(histograms: Histograms, analysis: Analysis, name: str) -> Stack:
+    """Backgrounds and data of one discriminant outside the signal window."""
+    assert analysis.mass is not None
+    return stack_of(
+        histograms[f"{name}_{MASS}"],
+        axis=name,
+        backgrounds=analysis.backgrounds,
+        data=analysis.data_processes,
+        n_bins=N_BINS,
+        label=axis_label(analysis, name),
+        feature=_feature(analysis, name),
+        outside=analysis.mass.window_gev,
+    )
+
+
+def _feature(analysis: Analysis, name: str) -> Feature | None:
+    """The discriminant, if its scale is not the plain one."""
+    d = next(d for d in analysis.discriminants if d.name == name)
+    return stretched(Feature(d.name, *d.range, d.scale))
 
 
 def optimised_stack(
@@ -133,11 +166,11 @@ def mass_stack(histogram: hist.Hist[Any], analysis: Analysis) -> Stack:
         data=analysis.data_processes,
         n_bins=N_BINS,
         label=analysis.mass.label,
-        unit="GeV",
+        fixed=analysis.mass.window_gev,
     )
     if analysis.mass.blinded:
         stack = stack.blinded(analysis.mass.window_gev)
-    return stack
+    return stack.in_unit(*mass_unit(analysis))
 
 
 def occupancy(histograms: Histograms, categories: Categories) -> npt.NDArray[np.bool_] | None:
@@ -185,12 +218,13 @@ def spectrum_of(templates: Templates, fit: CategoryFit, analysis: Analysis) -> S
         window=mass.window_gev,
         fitted=mass.sidebands,
         blinded=from_data and mass.blinded,
+        counted=from_data,
         curve=curve,
         resonant={p: templates.contents(p, fit.category) for p in analysis.resonant},
         signals={p: templates.contents(p, fit.category) for p in analysis.optimise.signals},
         label=mass.label,
         text=fit_text(fit),
-    )
+    ).in_unit(*mass_unit(analysis))
 
 
 def _band(fit: CategoryFit, x: FloatArray, window: tuple[float, float]) -> FloatArray:

@@ -120,20 +120,18 @@ def draw_significance(scan: SignificanceScan, style: Style) -> Figure:
                 ax.fill_between(n, value - band, value + band, color=LINES[0], alpha=0.2, lw=0)
             ax.errorbar(n, value, yerr=band, fmt="none", color=LINES[0], capsize=4, zorder=5)
             shown += [value - band, value + band]
-        ax.plot(
-            n, value, "o-", color=LINES[0], label=f"gato, held-out{before}", lw=2.6, ms=9, zorder=6
-        )
+        ax.plot(n, value, "o-", color=LINES[0], label=f"held-out{before}", lw=2.6, ms=9, zorder=6)
         ax.plot(
             scan.training.n_categories,
             scan.training.value,
             "o--",
             color=LINES[0],
             mfc="white",
-            label="gato, training",
+            label="training",
         )
         if scan.with_fits is not None:
             at, found, error = scan.with_fits
-            label = "gato, held-out, with them"
+            label = "held-out, with the mass fits"
             ax.errorbar(
                 at, found, yerr=error, fmt="*", color="black", ms=16, label=label, zorder=7
             )

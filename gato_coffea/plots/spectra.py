@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from gato_coffea.categories.templates import Contents
 from gato_coffea.events.samples import FloatArray
 from gato_coffea.plots.contents import round_scale, scale_label
+from gato_coffea.plots.points import data_errors, draw_arrows, draw_data
 from gato_coffea.plots.style import (
     DASHES,
     FILLS,
@@ -30,7 +32,14 @@ from gato_coffea.plots.style import (
 )
 
 FIT_COLOUR = "#3f90da"
+"""Blue of the palette, which no signal has."""
+
 PEAKED = 4.0
+"""Height of a peak over the fit from which on the y axis is logarithmic: on a linear one the fit
+would lie in the lowest quarter."""
+
+LINE_HEIGHT = 0.055
+"""Height of a line of text as a part of the panel: 19 of about 350 points."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +86,8 @@ class Spectrum:
         Intervals that were fitted; pulls elsewhere are drawn hollow.
     blinded
         The points inside the window are not drawn, nor used for the range of the axis.
+    counted
+        The points are counts of events, with asymmetric Poisson errors; else sums of weights.
     curve
         The fitted function, or None.
     resonant
@@ -95,6 +106,7 @@ class Spectrum:
     window: tuple[float, float]
     fitted: Sequence[tuple[float, float]]
     blinded: bool
+    counted: bool = False
     curve: Curve | None = None
     resonant: Mapping[str, Contents] = field(default_factory=dict)
     signals: Mapping[str, Contents] = field(default_factory=dict)
@@ -130,6 +142,29 @@ class Spectrum:
             return np.full(len(self.edges) - 1, np.nan)
         return self.curve.per_bin + sum(
             (contents.values for contents in self.resonant.values()), np.zeros(1)
+        )
+
+    @property
+    def errors(self) -> tuple[FloatArray, FloatArray]:
+        """Errors of the points, down and up."""
+        if self.counted:
+            return data_errors(self.points)
+        return np.sqrt(self.points.variances), np.sqrt(self.points.variances)
+
+    def in_unit(self, unit: str, factor: float) -> Self:
+        """The same on an axis whose values are multiplied with a factor."""
+
+        def scaled(pair: tuple[float, float]) -> tuple[float, float]:
+            return pair[0] * factor, pair[1] * factor
+
+        curve = self.curve
+        return replace(
+            self,
+            edges=self.edges * factor,
+            window=scaled(self.window),
+            fitted=[scaled(pair) for pair in self.fitted],
+            curve=None if curve is None else replace(curve, x=curve.x * factor),
+            unit=unit,
         )
 
     @property
@@ -188,12 +223,13 @@ def draw_spectrum(
         shown = spectrum.visible
         low = min(0.0, 1.1 * float(np.min((values - np.sqrt(variances))[shown], initial=0.0)))
         low = 0.0 if values[shown].min(initial=0.0) >= 0 else low
-        # Beside a falling spectrum the text finds room on the right, under the legend.
-        right = _highest_on_the_right(spectrum) < 0.55 * top
         log = _is_peaked(spectrum)
         if log:
-            right, low = False, log_floor(_fitted_levels(spectrum))
-        extra = 0.04 + (0.0 if right else 0.055 * lines)
+            low = log_floor(_fitted_levels(spectrum))
+        # Beside a falling spectrum the text finds room on the right, under the legend.
+        room = 1 - 1.2 * LINE_HEIGHT * lines
+        right = not log and _highest_on_the_right(spectrum) < room * top
+        extra = 0.04 + (0.0 if right else LINE_HEIGHT * lines)
         free = head_room(ax, low, top, log=log, extra=extra)
         for i, line in enumerate(spectrum.text):
             ax.annotate(
@@ -214,10 +250,11 @@ def _highest_on_the_right(spectrum: Spectrum) -> float:
     """Largest point or curve right of 35 % of the range, its error included."""
     start = spectrum.edges[0] + 0.35 * (spectrum.edges[-1] - spectrum.edges[0])
     keep = spectrum.visible & (spectrum.centers > start)
-    values, variances = spectrum.points
-    highest = float(np.max((values + np.sqrt(variances))[keep], initial=0.0))
+    highest = float(np.max((spectrum.points.values + spectrum.errors[1])[keep], initial=0.0))
     if spectrum.curve is not None:
-        on_right = spectrum.curve.y[spectrum.curve.x > start]
+        curve = spectrum.curve
+        upper = curve.y if curve.error is None else curve.y + curve.error
+        on_right = upper[curve.x > start]
         highest = max(highest, float(np.max(on_right, initial=0.0)))
     return highest
 
@@ -240,9 +277,14 @@ def _window_label(spectrum: Spectrum) -> str:
 
 
 def _draw_points(ax: Axes, spectrum: Spectrum) -> float:
-    values, variances = spectrum.points
+    if spectrum.counted:
+        points = Contents(*(np.where(spectrum.visible, part, np.nan) for part in spectrum.points))
+        label = spectrum.points_label
+        upper = draw_data(ax, spectrum.centers, points, label=label, size=5)
+        return float(np.max(upper, initial=1e-12))
+    values = spectrum.points.values
     keep = spectrum.visible
-    error = np.sqrt(variances[keep])
+    error = spectrum.errors[1][keep]
     ax.errorbar(
         spectrum.centers[keep],
         values[keep],
@@ -269,7 +311,7 @@ def _draw_curve(ax: Axes, curve: Curve) -> float:
             label=curve.error_label,
             zorder=2,
         )
-    return float(np.max(curve.y, initial=0.0))
+    return float(np.max(curve.y if curve.error is None else curve.y + curve.error, initial=0.0))
 
 
 def _draw_resonant(ax: Axes, spectrum: Spectrum, curve: Curve) -> float:
@@ -321,5 +363,7 @@ def _draw_pulls(ax: Axes, spectrum: Spectrum) -> None:
         ax.plot(centers[other], pulls[other], "o", markersize=5, mfc="white", mec="black", ls="")
     reach = max(3.5, min(1.15 * float(np.nanmax(np.abs(pulls[fitted]), initial=0.0)), 10.0))
     ax.set_ylim(-reach, reach)
+    for kind, hollow in ((fitted, False), (other, True)):
+        draw_arrows(ax, centers[kind], pulls[kind], hollow=hollow)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, prune="both"))
     ax.set_ylabel("Pull", loc="center", fontsize=16)

@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gato_coffea.categories.templates import Contents
 from gato_coffea.events.samples import FloatArray
 from gato_coffea.plots.contents import Interval, Stack, drawing_order, round_scale, scale_label
+from gato_coffea.plots.points import data_errors, draw_arrows, draw_data
 from gato_coffea.plots.scales import middle, on_axis, stretch_x
 from gato_coffea.plots.style import (
     DASHES,
@@ -28,6 +30,10 @@ from gato_coffea.plots.style import (
     with_unit,
 )
 
+MAX_REACH = 1.0
+"""Largest distance from one that a ratio panel shows: down to zero, and as far up; points beyond
+are arrows."""
+
 
 def draw_stack(
     stack: Stack,
@@ -40,6 +46,7 @@ def draw_stack(
     y_label: str | None = None,
     data_label: str = "Data",
     window: tuple[float, float] | None = None,
+    note: str = "",
 ) -> Figure:
     """Draw backgrounds stacked, signals scaled over them, and data with its ratio.
 
@@ -64,17 +71,21 @@ def draw_stack(
         Name of the data in the legend.
     window
         Signal window, shaded.
+    note
+        Written at the end of the legend.
     """
     shown = stack.shown()
     has_data = shown.data is not None and bool(np.isfinite(shown.data.values).any())
-    heights, size = ((3.0, 1.0), (8.0, 7.8)) if has_data else ((1.0,), (8.0, 6.8))
+    stacked = shown.prominent if has_data and signal_scale is None else ()
+    has_ratio = has_data and _has_ratio(shown, stacked)
+    heights, size = ((3.0, 1.0), (8.0, 7.8)) if has_ratio else ((1.0,), (8.0, 6.8))
     with styled(style, size=size, heights=heights) as (figure, axes):
         ax = axes[0]
         levels = _draw_backgrounds(ax, shown)
-        stacked = shown.prominent if has_data and signal_scale is None else ()
         levels += _draw_signals(ax, shown, signal_scale, log, stacked)
         if has_data:
-            levels.append(_draw_data(ax, shown, data_label))
+            levels.append(_draw_data(ax, shown, stacked, data_label))
+        if has_ratio:
             _draw_ratio(axes[1], shown, stacked)
         top = max((float(np.max(v, initial=0.0)) for v in levels), default=0.0) or 1.0
         lowest = min((float(np.min(v, initial=0.0)) for v in levels), default=0.0)
@@ -86,10 +97,9 @@ def draw_stack(
             axes[-1].set_xticks(np.arange(len(stack.edges) - 1))
             axes[-1].tick_params(axis="x", which="minor", top=False, bottom=False)
         _x_range(axes[-1], shown)
-        if window is not None:
-            for panel in axes:
-                panel.axvspan(*window, color=WINDOW_COLOUR, alpha=0.35, zorder=3, lw=0)
-            ax.fill_between([], [], color=WINDOW_COLOUR, alpha=0.35, lw=0, label="Signal window")
+        if note:
+            ax.plot([], [], " ", label=note)
+        _shade(ax, axes, window or shown.hidden, _shade_label(window, shown))
         add_label(ax, style)
         add_legend(ax)
         free = head_room(ax, low, top, log=log, extra=0.09 if intervals else 0.04)
@@ -177,7 +187,7 @@ def _draw_backgrounds(ax: Axes, stack: Stack) -> list[FloatArray]:
         linewidth=0,
         label="Stat. unc.",
     )
-    return [total, *(ordered[n].values for n in names)]
+    return [total, *(ordered[n].values for n in names), total + error]
 
 
 def _draw_signals(
@@ -209,25 +219,38 @@ def _draw_signals(
     return levels
 
 
-def _draw_data(ax: Axes, stack: Stack, label: str) -> FloatArray:
-    assert stack.data is not None
-    values, variances = stack.data
-    keep = np.isfinite(values)
-    centers = 0.5 * (stack.edges[1:] + stack.edges[:-1])
-    error = np.sqrt(variances[keep])
-    ax.errorbar(
-        centers[keep], values[keep], yerr=error, fmt="o", color="black", label=label, zorder=5
-    )
-    return values[keep] + error
-
-
-def _draw_ratio(ax: Axes, stack: Stack, stacked: Sequence[str]) -> None:
-    assert stack.data is not None
+def _prediction(stack: Stack, stacked: Sequence[str]) -> Contents:
+    """What data are compared with: the backgrounds, and the signals that are stacked on them."""
     total, variance = stack.total
     for name in stacked:
         total = total + stack.signals[name].values
         variance = variance + stack.signals[name].variances
-    centers = 0.5 * (stack.edges[1:] + stack.edges[:-1])
+    return Contents(total, variance)
+
+
+def _has_ratio(stack: Stack, stacked: Sequence[str]) -> bool:
+    """Whether there is a bin with data and a prediction."""
+    assert stack.data is not None
+    predicted = _prediction(stack, stacked).values > 0
+    return bool((predicted & np.isfinite(stack.data.values)).any())
+
+
+def _draw_data(ax: Axes, stack: Stack, stacked: Sequence[str], label: str) -> FloatArray:
+    assert stack.data is not None
+    return draw_data(
+        ax,
+        stack.centers,
+        stack.data,
+        label=label,
+        weight=stack.data_weight,
+        shown=_prediction(stack, stacked).values > 0,
+    )
+
+
+def _draw_ratio(ax: Axes, stack: Stack, stacked: Sequence[str]) -> None:
+    assert stack.data is not None
+    total, variance = _prediction(stack, stacked)
+    centers = stack.centers
     positive = total > 0
     safe = np.where(positive, total, 1.0)
     band = np.where(positive, np.sqrt(variance) / safe, 0.0)
@@ -242,14 +265,39 @@ def _draw_ratio(ax: Axes, stack: Stack, stacked: Sequence[str]) -> None:
         linewidth=0,
     )
     ax.axhline(1.0, color="black", linewidth=1)
-    keep = positive & np.isfinite(stack.data.values)
+    known = np.isfinite(stack.data.values)
+    keep = positive & known
     ratio = stack.data.values[keep] / safe[keep]
-    error = np.sqrt(stack.data.variances[keep]) / safe[keep]
-    ax.errorbar(centers[keep], ratio, yerr=error, fmt="o", color="black")
-    reach = float(np.nanmax(np.abs(ratio - 1) + 0.5 * error, initial=0.1))
-    reach = min(max(0.15, 1.15 * reach), 1.0)
+    errors = np.stack([e[keep] for e in data_errors(stack.data, stack.data_weight)]) / safe[keep]
+    ax.errorbar(centers[keep], ratio, yerr=errors, fmt="o", color="black")
+    half = 0.5 * errors.mean(axis=0)
+    reach = float(np.nanmax(np.abs(ratio - 1) + half, initial=0.1))
+    reach = min(max(0.15, 1.15 * reach), MAX_REACH)
     ax.set_ylim(1 - reach, 1 + reach)
+    # Where nothing is predicted, data are infinitely above.
+    lone = known & ~positive & (stack.data.values > 0)
+    draw_arrows(
+        ax, np.append(centers[keep], centers[lone]), np.append(ratio, np.full(lone.sum(), np.inf))
+    )
     ax.set_ylabel("Data / pred." if stacked else "Data / bkg.", loc="center", fontsize=16)
+
+
+def _shade_label(window: tuple[float, float] | None, stack: Stack) -> str:
+    if window is None:
+        return "Data blinded"
+    return "Signal window" if stack.hidden is None else "Signal window (data blinded)"
+
+
+def _shade(
+    ax: Axes, panels: Sequence[Axes], region: tuple[float, float] | None, label: str
+) -> None:
+    """Shade a part of the x axis in every panel, and say in the legend what it is."""
+    if region is None:
+        return
+    low, high = max(region[0], ax.get_xlim()[0]), min(region[1], ax.get_xlim()[1])
+    for panel in panels:
+        panel.axvspan(low, high, color=WINDOW_COLOUR, alpha=0.35, zorder=3, lw=0)
+    ax.fill_between([], [], color=WINDOW_COLOUR, alpha=0.35, lw=0, label=label)
 
 
 def _must_show(levels: Sequence[FloatArray]) -> list[float]:

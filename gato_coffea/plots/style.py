@@ -28,6 +28,7 @@ from gato_coffea.config import Analysis
 from gato_coffea.errors import OutputError
 from gato_coffea.files import replacing
 from gato_coffea.plots.ticks import quick_minor_ticks
+from gato_coffea.rendering.rounding import amount
 
 FILLS = ("#3f90da", "#ffa90e", "#94a4a2", "#a96b59", "#92dadd", "#b9ac70", "#717581", "#e76300")
 """Colours of backgrounds: the ten-colour palette of Petroff (2021) without those of `LINES`."""
@@ -113,7 +114,7 @@ class Style:
 
     experiment: Literal["CMS", "ATLAS", "LHCb", "plain"] = "plain"
     label: str = "Simulation"
-    com_tev: float | None = 13.0
+    com_tev: float | None = None
     luminosity_per_fb: float | None = None
 
     @classmethod
@@ -326,7 +327,7 @@ def unit_of(label: str) -> str | None:
 
 def events_per(width: float, unit: str | None = None) -> str:
     """Title of an axis of events in bins of a width."""
-    return f"Events / {width:.3g}" + (f" {unit}" if unit else "")
+    return f"Events / {amount(width, digits=3)}" + (f" {unit}" if unit else "")
 
 
 def save(figure: Figure, path: str | Path) -> list[Path]:

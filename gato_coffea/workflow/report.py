@@ -6,7 +6,6 @@ The page needs no network and no other file: images are embedded.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from gato_coffea.exports.evaluation import evaluation_table
 from gato_coffea.optimisation.result import Result
 from gato_coffea.optimisation.result_tables import category_table, headline, significance_table
 from gato_coffea.processing.cutflow import CutFlow, cutflow_table
+from gato_coffea.rendering.drawn import DrawnPlot
 from gato_coffea.rendering.rounding import decimals, rounded, with_error
 from gato_coffea.sidebands import CategoryFit
 from gato_coffea.sidebands.tables import sideband_table
@@ -28,33 +28,17 @@ from gato_coffea.sidebands.tables import sideband_table
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 IMAGE_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
-CAPTIONS = (
-    ("Significance", r"significance", "Significance against the number of categories"),
-    ("Categories", r"boundaries_(\d+)", "Boundaries of {0} categories"),
-    ("Categories", r"boundaries_(\d+)_log", "Boundaries of {0} categories, logarithmic"),
-    ("Categories", r"optimised_bins_(\d+)", "The discriminant in {0} optimised bins"),
-    ("Categories", r"regions_(\d+)", "Regions of {0} categories; ellipses at one sigma"),
-    ("Categories", r"components_(\d+)", "Mixture components of {0} categories"),
-    ("Categories", r"yields_(\d+)", "Yields in {0} categories{1}"),
-    ("Categories", r"yields_(\d+)_sidebands", "Yields in {0} categories, outside the window"),
-    ("Categories", r"uncertainty_(\d+)", "Background and its uncertainty in {0} categories"),
-    ("Discriminants", r"discriminant_(.+)_sidebands", "{0}, outside the signal window"),
-    ("Discriminants", r"discriminant_(.+)_log", "{0}, logarithmic"),
-    ("Discriminants", r"discriminant_(.+)", "{0}"),
-    ("Mass", r"mass", "Mass of all events"),
-    ("Mass", r"mass_(\d+)_category_(\d+)", "Mass in category {1} of {0}"),
-    ("Training", r"training_(\d+)", "Training of {0} categories"),
-)
-"""Section and caption of a figure by the name of its file."""
+SECTIONS = ("Significance", "Categories", "Discriminants", "Mass", "Training")
+"""Sections of figures in the order of the page; others follow."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page: the section it belongs to, its caption and its content."""
+    """A figure in the page: its caption, its content, and links to its other files by kind."""
 
-    section: str
     caption: str
     source: str
+    links: Mapping[str, str]
 
 
 def render_report(
@@ -66,7 +50,7 @@ def render_report(
     fits: Sequence[CategoryFit] = (),
     fitted: Headline | None = None,
     evaluation: Mapping[str, Any] | None = None,
-    plots: Sequence[Path] = (),
+    plots: Sequence[DrawnPlot] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> str:
     """The page as HTML.
@@ -88,7 +72,7 @@ def render_report(
     evaluation
         Content of ``exports/evaluation.json``: what pyhf makes of the exported models.
     plots
-        Files; PNG and GIF images are embedded, others left out.
+        Figures; PNG and GIF images are embedded, their other files linked.
     provenance
         Content of ``provenance.json``: versions, seed, inputs, stages.
 
@@ -102,7 +86,7 @@ def render_report(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    record, mass = provenance or {}, analysis.mass
+    record = provenance or {}
     best = results[use]
     quoted = fitted or best
     digits = decimals(quoted.held_out.spread)
@@ -128,7 +112,7 @@ def render_report(
         explanations=() if evaluation is None else evaluation["explanations"],
         warnings=() if evaluation is None else evaluation["warnings"],
         fit_notes=[(f.category, note) for f in fits for note in f.fit.notes],
-        pictures=pictures(plots, None if mass is None else mass.range_gev),
+        pictures=pictures(plots),
         versions=record.get("versions", {}),
         seed=record.get("seed", analysis.optimise.seed),
         stages=record.get("stages", {}),
@@ -147,45 +131,28 @@ def blinded_text(analysis: Analysis) -> str | None:
     )
 
 
-def pictures(
-    plots: Sequence[Path], mass_range: tuple[float, float] | None = None
-) -> dict[str, list[Picture]]:
-    """Embedded images by section, in the order of `CAPTIONS`, then the rest.
+def pictures(plots: Sequence[DrawnPlot]) -> dict[str, list[Picture]]:
+    """Embedded images by section, in the order of `SECTIONS`, with links to their other files.
 
     Raises
     ------
     InputError
         If a file cannot be read.
     """
-    found: dict[str, list[Picture]] = {}
-    for section, *_ in CAPTIONS:
-        found.setdefault(section, [])
-    for path in plots:
-        kind = IMAGE_TYPES.get(path.suffix.lower())
-        if kind is None:
+    found: dict[str, list[Picture]] = {section: [] for section in SECTIONS}
+    for plot in plots:
+        image = next((path for path in plot.files if path.suffix.lower() in IMAGE_TYPES), None)
+        if image is None:
             continue
         try:
-            content = base64.b64encode(path.read_bytes()).decode()
+            content = base64.b64encode(image.read_bytes()).decode()
         except OSError as error:
-            raise InputError(f"{path}: cannot read plot ({error.strerror})") from None
-        section, caption = caption_of(path, mass_range)
-        picture = Picture(section, caption, f"data:{kind};base64,{content}")
-        found.setdefault(section, []).append(picture)
+            raise InputError(f"{image}: cannot read plot ({error.strerror})") from None
+        source = f"data:{IMAGE_TYPES[image.suffix.lower()]};base64,{content}"
+        links = {
+            path.suffix[1:].upper(): f"{path.parent.name}/{path.name}"
+            for path in plot.files
+            if path != image
+        }
+        found.setdefault(plot.section, []).append(Picture(plot.caption, source, links))
     return {section: images for section, images in found.items() if images}
-
-
-def caption_of(path: Path, mass_range: tuple[float, float] | None = None) -> tuple[str, str]:
-    """Section and caption of a figure from the name of its file.
-
-    >>> caption_of(Path("mass_5_category_2.png"))
-    ('Mass', 'Mass in category 2 of 5')
-    """
-    whole = ""  # what the tables of yields show is the window
-    if mass_range is not None:
-        whole = " from {:g} to {:g} GeV, the whole mass range".format(*mass_range)
-    for section, pattern, caption in CAPTIONS:
-        match = re.fullmatch(pattern, path.stem)
-        if match:
-            moving = " while they were trained" if path.suffix == ".gif" else ""
-            return section, caption.format(*match.groups(), whole) + moving
-    return "Other", path.stem.replace("_", " ")

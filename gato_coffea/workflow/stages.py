@@ -17,6 +17,7 @@ from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.files import DAMAGED, is_damaged, read_json, replacing, write_text
 from gato_coffea.optimisation.settings import check_method
+from gato_coffea.rendering.drawn import DrawnPlot
 from gato_coffea.workflow.preparation import make_ntuples
 from gato_coffea.workflow.provenance import PROVENANCE, digest
 from gato_coffea.workflow.results import (
@@ -35,7 +36,11 @@ log = logging.getLogger(__name__)
 STDERR = 2
 SECOND_PASS = "a second pass over the events"
 PLOT_LIST = "plots.json"
-"""Names of the plots, in an order in which they can be read."""
+"""Files of the plots with their captions, in an order in which they can be read."""
+
+DRAWING_WORKERS = 1
+"""Processes that draw beside the main one: each takes a second to start, of the eight or
+so that all figures of an analysis take, so that more of them gain little."""
 
 if TYPE_CHECKING:
     from gato_coffea.categories import Categories
@@ -327,12 +332,12 @@ def read_evaluation(job: Job) -> dict[str, Any]:
 
 def run_plots(job: Job) -> None:
     """Draw all figures, as PDF and PNG."""
-    from gato_coffea.plots.run import draw_run
+    from gato_coffea.plots.run import Run, draw_run
+    from gato_coffea.processing.pool import worker_pool
 
     used = used_count(job)
     folder = job.target("plots")
-    written = draw_run(
-        folder,
+    run = Run(
         analysis=job.analysis,
         histograms=load_processed(job).histograms,
         results=load_results(job),
@@ -340,17 +345,39 @@ def run_plots(job: Job) -> None:
         fits={used: load_fits(job)},
         use=used,
         headline=load_headline(job),
-        animate=job.animate,
     )
-    names = [str(path.relative_to(folder)) for path in written]
-    write_text(folder / PLOT_LIST, json.dumps(names, indent=1) + "\n")
+    with worker_pool(DRAWING_WORKERS) as pool:
+        drawn = draw_run(folder, run, animate=job.animate, pool=pool)
+    content = [
+        {"section": plot.section, "caption": plot.caption, "files": [p.name for p in plot.files]}
+        for plot in drawn
+    ]
+    write_text(folder / PLOT_LIST, json.dumps(content, indent=1) + "\n")
+
+
+def read_plots(job: Job) -> list[DrawnPlot]:
+    """The figures that the stage ``plots`` has written.
+
+    Raises
+    ------
+    InputError
+        If their list is missing or damaged.
+    """
+    folder = job.folder("plots")
+    content = read_json(folder / PLOT_LIST)
+    try:
+        return [
+            DrawnPlot(p["section"], p["caption"], tuple(folder / name for name in p["files"]))
+            for p in content
+        ]
+    except DAMAGED as error:
+        raise is_damaged(folder / PLOT_LIST, error) from None
 
 
 def run_report(job: Job) -> None:
     """Write ``report.html``: everything on one page."""
     from gato_coffea.workflow.report import render_report
 
-    plots = read_json(job.folder("plots") / PLOT_LIST)
     record = read_json(job.output / PROVENANCE)
     try:
         ended = record["stages"].items()
@@ -365,7 +392,7 @@ def run_report(job: Job) -> None:
         fits=load_fits(job),
         fitted=load_headline(job),
         evaluation=read_evaluation(job),
-        plots=[job.folder("plots") / name for name in plots],
+        plots=read_plots(job),
         provenance=record | {"stages": stages},
     )
     write_text(job.target("report.html"), page)

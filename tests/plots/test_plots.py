@@ -146,6 +146,33 @@ def test_blinded_data_are_not_drawn() -> None:
     assert figure.axes[0].get_ylim()[1] < 400
 
 
+def test_a_ratio_panel_is_never_empty_and_shows_what_lies_beyond() -> None:
+    data = contents(104, 999, 30)
+    figure = draw_stack(a_stack(data=data), STYLE)
+    arrows = [line for line in figure.axes[1].lines if line.get_marker() == "^"]
+    assert [line.get_xdata().tolist() for line in arrows] == [[1.5]]
+    alone = replace(a_stack(data=data), backgrounds={"qcd": contents(0, 0, 0)}, signals={})
+    assert len(draw_stack(alone, STYLE).axes) == 1
+    half = replace(alone, backgrounds={"qcd": contents(100, 0, 30)})
+    arrows = [line for line in draw_stack(half, STYLE).axes[1].lines if line.get_marker() == "^"]
+    assert [line.get_xdata().tolist() for line in arrows] == [[1.5]]
+
+
+def test_the_axis_holds_the_band() -> None:
+    broad = Contents(np.array([100.0, 50.0, 20.0]), np.array([1e4, 1.0, 1.0]))
+    figure = draw_stack(replace(a_stack(), backgrounds={"qcd": broad}), STYLE)
+    assert figure.axes[0].get_ylim()[1] > 200
+
+
+def test_it_is_written_where_data_are_blinded() -> None:
+    stack = a_stack(data=contents(104, 999, 30))
+    assert "Data blinded" in legend(draw_stack(stack.blinded((2.0, np.inf)), STYLE))
+    shown = legend(draw_stack(stack.blinded((1.0, 2.0)), STYLE, window=(1.0, 2.0)))
+    assert "Signal window (data blinded)" in shown
+    assert "Signal window" in legend(draw_stack(stack, STYLE, window=(1.0, 2.0)))
+    assert "Data blinded" in legend(draw_stack(a_stack(), STYLE, note="Data blinded"))
+
+
 def test_a_prominent_signal_is_stacked_and_part_of_the_prediction() -> None:
     stack = replace(
         a_stack(data=contents(150, 100, 50)), signals={"Z": contents(50, 40, 30)}, label="m [GeV]"
@@ -196,6 +223,15 @@ def test_coarse_edges_lie_on_the_fine_axis() -> None:
     edges = coarse_edges(fine, 20)
     assert set(edges) <= set(fine)
     assert np.abs(edges - np.linspace(0, 1, 21)).max() < 0.02
+    # From 60 to 120 by 1, with a window from 81 to 101: 40 bins would cut it.
+    fine_mass = np.arange(60.0, 121.0)
+    for window, n in (((81.0, 101.0), 60), ((80.0, 100.0), 30), ((90.0, 102.0), 30)):
+        shown = coarse_edges(fine_mass, 40, fixed=window)
+        assert set(window) <= set(shown)
+        assert len(shown) == n + 1
+    uneven = coarse_edges(np.arange(0.0, 1001.0), 40, fixed=(333.0, 400.0))
+    assert {0.0, 333.0, 400.0, 1000.0} <= set(uneven)
+    assert 35 <= len(uneven) <= 45
     total = Contents(np.arange(400.0), np.arange(400.0))
     assert rebinned(total, fine, edges).values.sum() == total.values.sum()
     with pytest.raises(InputError, match="not on the fine axis"):

@@ -113,6 +113,42 @@ def test_resonant_backgrounds_stand_on_the_curve_and_count_in_the_pulls() -> Non
     np.testing.assert_allclose(steps["tH"].values, spectrum.expected)
 
 
+def test_pulls_beyond_the_panel_are_arrows() -> None:
+    figure = draw_spectrum(a_spectrum(blinded=False), STYLE)
+    arrows = [line for line in figure.axes[1].lines if line.get_marker() == "^"]
+    assert len(arrows) == 1
+    np.testing.assert_array_equal(arrows[0].get_xdata(), np.arange(121, 130, 2.0))
+
+
+def test_counts_have_poisson_errors_and_an_axis_in_their_unit() -> None:
+    spectrum = a_spectrum(counted=True, blinded=True).in_unit("MeV", 1000.0)
+    figure = draw_spectrum(spectrum, STYLE)
+    assert figure.axes[0].get_ylabel() == "Events / 2000 MeV"
+    assert figure.axes[1].get_xlabel() == "Mass [MeV]"
+    assert figure.axes[1].get_xlim() == (100e3, 180e3)
+    bars = figure.axes[0].containers[0].lines[2][0].get_segments()
+    first = spectrum.points.values[0]
+    assert bars[0][1, 1] - first > first - bars[0][0, 1] > 0
+
+
+def test_text_stands_clear_of_points_and_band() -> None:
+    flat = Contents(np.full(40, 100.0), np.full(40, 100.0))
+    curve = Curve(
+        x=np.linspace(100, 180, 81),
+        y=np.full(81, 100.0),
+        per_bin=np.full(40, 100.0),
+        error=np.full(81, 30.0),
+    )
+    lines = ("Category 3", "Window: 500 ± 20", "ZH: 3.0 ± 0.1", "p = 0.50, ok")
+    spectrum = a_spectrum(points=flat, curve=curve, blinded=False, text=lines)
+    figure = draw_spectrum(spectrum, STYLE)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    for text in (t for t in ax.texts if t.get_text() in lines):
+        box = text.get_window_extent().transformed(ax.transData.inverted())
+        assert box.y0 > 130.0
+
+
 def test_pulls_are_the_distance_in_standard_deviations() -> None:
     spectrum = a_spectrum()
     assert spectrum.curve is not None
@@ -273,8 +309,8 @@ def test_significance_shows_held_out_with_its_band_and_the_references() -> None:
     np.testing.assert_allclose(scan.yardsticks["lloyd (training)"].value, [1.8, 2.0])
     figure = draw_significance(scan, STYLE)
     drawn = {str(line.get_label()): line for line in figure.axes[0].lines}
-    np.testing.assert_allclose(drawn["gato, held-out"].get_ydata(), [1.5, 1.7])
-    np.testing.assert_allclose(drawn["gato, training"].get_ydata(), [1.65, 1.85])
+    np.testing.assert_allclose(drawn["held-out"].get_ydata(), [1.5, 1.7])
+    np.testing.assert_allclose(drawn["training"].get_ydata(), [1.65, 1.85])
     np.testing.assert_allclose(drawn["exact"].get_ydata(), [1.6, 1.8])
     band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == pytest.approx(1.45)
@@ -286,8 +322,8 @@ def test_the_figure_with_the_mass_fits_stands_beside_those_before_them() -> None
     quoted = Significance(1.3, {"s": 1.3}, 0.05)
     figure = draw_significance(scan_of(results, with_fits={5: quoted}), STYLE)
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert "gato, held-out, before the mass fits" in labels
-    assert "gato, held-out, with them" in labels
+    assert "held-out, before the mass fits" in labels
+    assert "held-out, with the mass fits" in labels
     assert figure.axes[0].get_ylim()[0] < 1.3
 
 

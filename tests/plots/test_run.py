@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from gato_coffea.config import Analysis, parse_analysis
 from gato_coffea.config.outputs import Plots
 from gato_coffea.events.samples import Feature, Sample
 from gato_coffea.optimisation.result import History, Result, Significance, Yields
-from gato_coffea.plots import draw_run, run_figures
+from gato_coffea.plots import Run, draw_run, run_plots
 from gato_coffea.plots.categories import intervals_of
+from gato_coffea.plots.plot import write_plots
 from gato_coffea.plots.run_values import category_stack, optimised_stack, spectrum_of
 from gato_coffea.plots.spectra import draw_spectrum
 from gato_coffea.plots.style import Style
@@ -142,8 +145,13 @@ def a_run(n_discriminants: int, *, data: bool) -> dict[str, Any]:
     }
 
 
+def figures_of(run: dict[str, Any]) -> dict[str, Any]:
+    return {plot.name: plot.draw() for plot in run_plots(Run(**run))}
+
+
 def test_one_discriminant_with_blinded_data(tmp_path: Path) -> None:
-    written = draw_run(tmp_path / "plots", **a_run(1, data=True))
+    drawn = draw_run(tmp_path / "plots", Run(**a_run(1, data=True)))
+    written = [path for plot in drawn for path in plot.files]
     names = {p.stem for p in written}
     assert names == {
         "significance",
@@ -166,13 +174,13 @@ def test_one_discriminant_with_blinded_data(tmp_path: Path) -> None:
     }
     assert len(written) == len(set(written))
     assert all(p.is_file() for p in written)
-    assert {p.suffix for p in written} == {".pdf", ".png", ".gif"}
+    assert {p.suffix for p in written} == {".pdf", ".png", ".csv", ".gif"}
     assert {p.name for p in (tmp_path / "plots").iterdir()} == {p.name for p in written}
 
 
 def test_two_discriminants_without_data() -> None:
     run = a_run(2, data=False)
-    figures = dict(run_figures(**run))
+    figures = figures_of(run)
     assert {"regions_2", "regions_3", "yields_3", "mass_3_category_0"} <= set(figures)
     assert not any("sidebands" in name or "components" in name for name in figures)
 
@@ -181,7 +189,7 @@ def test_inclusive_plots_show_no_blinded_data() -> None:
     run = a_run(1, data=True)
     run["results"] = {3: run["results"][3]}
     run["fits"] = {}
-    figures = dict(run_figures(**run))
+    figures = figures_of(run)
     for name in ("discriminant_score0", "yields_3", "boundaries_3"):
         assert len(figures[name].axes) == 1
         assert not figures[name].axes[0].containers
@@ -199,13 +207,13 @@ def test_data_are_shown_below_a_blinded_score_alone() -> None:
     analysis = an_analysis(2, data=True, mass=False)
     run["analysis"] = analysis.model_copy(update={"blind": {"score1": 0.6}})
     run["templates"] = {}
-    figures = dict(run_figures(**run))
+    figures = figures_of(run)
     points = figures["discriminant_score1"].axes[0].containers[0].lines[0].get_xdata()
     assert len(points) > 5
     assert np.all(points < 0.6)
     assert not figures["discriminant_score0"].axes[0].containers
     run["analysis"] = analysis
-    assert dict(run_figures(**run))["discriminant_score0"].axes[0].containers
+    assert figures_of(run)["discriminant_score0"].axes[0].containers
 
 
 def test_the_bin_below_a_blinded_score_is_shown() -> None:
@@ -213,9 +221,56 @@ def test_the_bin_below_a_blinded_score_is_shown() -> None:
     analysis = an_analysis(2, data=True, mass=False)
     for cut in (0.6, 0.7):  # as an edge, 0.7 is rounded up: np.linspace(0, 1, 41)[28] > 0.7
         run["analysis"] = analysis.model_copy(update={"blind": {"score1": cut}})
-        ax = dict(run_figures(**run))["discriminant_score1"].axes[0]
+        ax = figures_of(run)["discriminant_score1"].axes[0]
         points = ax.containers[0].lines[0].get_xdata()
         assert points.max() == pytest.approx(cut - 0.0125)
+
+
+def test_discriminants_are_drawn_on_their_scale() -> None:
+    figures = figures_of(a_run(2, data=True) | {"results": {}, "fits": {}, "templates": {}})
+    scales = {d: figures[f"discriminant_score{d}"].axes[0].get_xscale() for d in (0, 1)}
+    assert scales == {0: "function", 1: "linear"}
+    assert figures["discriminant_score0_sidebands"].axes[0].get_xscale() == "function"
+
+
+def test_masses_are_shown_in_the_unit_of_the_analysis() -> None:
+    run = a_run(1, data=True)
+    analysis = run["analysis"]
+    mass = analysis.mass.model_copy(update={"unit": "MeV"})
+    figures = figures_of(run | {"analysis": analysis.model_copy(update={"mass": mass})})
+    for name in ("mass", "mass_3_category_1"):
+        axes = figures[name].axes
+        assert axes[0].get_ylabel() == "Events / 2000 MeV"
+        assert axes[-1].get_xlabel() == "Mass [MeV]"
+        assert axes[-1].get_xlim() == (100e3, 180e3)
+    assert figures["yields_3"].axes[0].get_ylabel() == "Events, 100000 to 180000 MeV"
+
+
+def test_blinded_yields_say_so() -> None:
+    run = a_run(1, data=True)
+    shown = figures_of(run)["yields_3"].axes[0].get_legend().get_texts()
+    assert "Data blinded" in [text.get_text() for text in shown]
+    without = a_run(1, data=False)
+    shown = figures_of(without)["yields_3"].axes[0].get_legend().get_texts()
+    assert "Data blinded" not in [text.get_text() for text in shown]
+
+
+def test_no_energy_is_written_unless_it_is_given() -> None:
+    assert Style.of(an_analysis(1, data=False)).energy == ""
+    plots = Plots(com_tev=13.6)
+    asked = an_analysis(1, data=False).model_copy(update={"plots": plots})
+    assert Style.of(asked).energy == "13.6 TeV"
+
+
+def test_processes_draw_what_one_does(tmp_path: Path) -> None:
+    plots = list(run_plots(Run(**a_run(2, data=False) | {"results": {}, "fits": {}})))[:2]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        together = write_plots(plots, tmp_path / "a", pool=pool)
+    alone = write_plots(plots, tmp_path / "b")
+    for first, second in zip(together, alone, strict=True):
+        assert first.caption == second.caption
+        for one, other in zip(first.files, second.files, strict=True):
+            assert one.read_bytes() == other.read_bytes()
 
 
 def test_what_is_stamped_on_plots() -> None:
@@ -230,7 +285,7 @@ def test_what_is_stamped_on_plots() -> None:
 def test_yields_say_that_they_are_those_of_the_whole_mass_range() -> None:
     run = a_run(1, data=False)
     run |= {"results": {3: run["results"][3]}, "fits": {}}
-    figure = dict(run_figures(**run))["yields_3"]
+    figure = figures_of(run)["yields_3"]
     low, high = run["analysis"].mass.range_gev
     assert figure.axes[0].get_ylabel() == f"Events, {low:g} to {high:g} GeV"
 
@@ -295,15 +350,15 @@ def test_an_analysis_without_mass() -> None:
     samples = the_samples(1, data=True)
     result = a_result(analysis, samples, 2)
     templates = templates_from_samples(samples, result.categories, analysis)
-    figures = dict(
-        run_figures(
-            analysis=analysis,
-            histograms=the_histograms(analysis, samples),
-            results={2: result},
-            templates={2: templates},
-            fits={},
-            use=2,
-        )
+    figures = figures_of(
+        {
+            "analysis": analysis,
+            "histograms": the_histograms(analysis, samples),
+            "results": {2: result},
+            "templates": {2: templates},
+            "fits": {},
+            "use": 2,
+        }
     )
     assert "mass" not in figures
     assert len(figures["discriminant_score0"].axes) == 2

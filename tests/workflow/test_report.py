@@ -19,13 +19,14 @@ from gato_coffea.exports import Headline
 from gato_coffea.optimisation.result import Result, Significance, Yardstick, Yields
 from gato_coffea.optimisation.result_tables import category_table, significance_table
 from gato_coffea.processing.cutflow import cutflow_table
+from gato_coffea.rendering.drawn import DrawnPlot
 from gato_coffea.sidebands import BackgroundEstimate, CategoryFit, fit_sidebands
 from gato_coffea.sidebands.tables import sideband_table
 from gato_coffea.workflow.report import (
-    caption_of,
     render_report,
 )
 
+ENDS = ("pdf", "png", "csv")
 CUTFLOW = {
     "ggH": {"all": {"events": 1000, "weighted": 12.5}},
     "qcd": {
@@ -107,7 +108,12 @@ def page(tmp_path: Path) -> str:
                 signals={"ggH": 2.0},
             )
         ],
-        plots=sorted(tmp_path.iterdir()),
+        plots=[
+            DrawnPlot("Significance", "Z", tuple(tmp_path / f"significance.{e}" for e in ENDS)),
+            DrawnPlot("Categories", "moving <b>", (tmp_path / "boundaries_3.gif",)),
+            DrawnPlot("Own", "own", (tmp_path / "own_plot.png",)),
+            DrawnPlot("Own", "no image", (tmp_path / "significance.pdf",)),
+        ],
         provenance={
             "versions": {"numpy": "2.4.0"},
             "seed": 7,
@@ -134,15 +140,18 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_loads_nothing(page: str) -> None:
+def test_the_page_is_whole_and_loads_nothing(page: str, tmp_path: Path) -> None:
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
     images = [source for source in tags.loads if source.startswith("data:image/")]
     assert len(images) == 3
     others = [s for s in tags.loads if not s.startswith("data:image/")]
-    assert all(s.startswith("#") for s in others)
-    for anchor in others:
+    links = [s for s in others if not s.startswith("#")]
+    folder = tmp_path.name
+    assert links == [f"{folder}/significance.pdf", f"{folder}/significance.csv"]
+    assert "moving &lt;b&gt;" in page
+    for anchor in set(others) - set(links):
         assert f'id="{anchor[1:]}"' in page
     assert "http" not in re.sub(r"base64,[^\"]*", "", page)
 
@@ -195,19 +204,6 @@ def test_tables() -> None:
     assert sideband_table([]).rows == []
 
 
-def test_captions() -> None:
-    assert caption_of(Path("discriminant_score_log.png")) == (
-        "Discriminants",
-        "score, logarithmic",
-    )
-    assert caption_of(Path("yields_5.png"))[1] == "Yields in 5 categories"
-    assert caption_of(Path("yields_5.png"), (100.0, 180.0))[1] == (
-        "Yields in 5 categories from 100 to 180 GeV, the whole mass range"
-    )
-    assert caption_of(Path("boundaries_5.gif"))[1].endswith("while they were trained")
-    assert caption_of(Path("something_else.png")) == ("Other", "something else")
-
-
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     analysis = an_analysis("small")
     with pytest.raises(InputError, match=r"no result for 4 categories \(got \[2\]\)"):
@@ -217,6 +213,6 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
             analysis=analysis,
             results={2: a_result(2, 1.0)},
             use=2,
-            plots=[tmp_path / "none.png"],
+            plots=[DrawnPlot("Mass", "none", (tmp_path / "none.png",))],
         )
     assert "Cut flow" not in render_report(analysis=analysis, results={2: a_result(2, 1.0)}, use=2)
