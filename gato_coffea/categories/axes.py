@@ -63,7 +63,7 @@ def template_axis(analysis: Analysis) -> Axis:
 
 def variation_labels(analysis: Analysis) -> list[str]:
     """Names on the variation axis: nominal, then the variations in alphabetical order."""
-    return [NOMINAL, *sorted(analysis.weight.variations)]
+    return [NOMINAL, *analysis.variation_labels]
 
 
 def fill_values(values: FloatArray, axis: Axis) -> FloatArray:

@@ -17,10 +17,12 @@ from pydantic import Field, field_validator, model_validator
 
 from gato_coffea.config.consistency import check_consistency
 from gato_coffea.config.datasets import Dataset, ProcessSettings
+from gato_coffea.config.eras import Era, EraName
 from gato_coffea.config.fields import Flag, Name, Number, OneOrMore, Positive, Section, about
 from gato_coffea.config.observables import Discriminant, Mass
 from gato_coffea.config.outputs import Exports, Plots
 from gato_coffea.config.settings import Optimisation
+from gato_coffea.config.systematics import EventVariation, Systematic, event_variations
 from gato_coffea.config.weights import Weight
 
 
@@ -53,6 +55,13 @@ class Analysis(Section):
             unit="1/fb",
         ),
     ] = None
+    eras: Annotated[
+        Mapping[EraName, Era],
+        about(
+            "Periods of data taking, each with its luminosity; without it luminosity_per_fb.",
+            example={"2022": {"luminosity_per_fb": 34.7}},
+        ),
+    ] = Field(default_factory=dict)
     datasets: Annotated[
         Mapping[Name, Dataset],
         about(
@@ -68,6 +77,16 @@ class Analysis(Section):
     weight: Annotated[
         Weight, about("The weight of simulated events.", example={"nominal": "genWeight"})
     ] = Weight()
+    systematics: Annotated[
+        Mapping[Name, Systematic],
+        about(
+            "Uncertainties by name: kind norm, free, weight or shape.",
+            example={
+                "lumi": {"kind": "norm", "value": 1.016},
+                "jes": {"kind": "shape", "up": {"score": "s_up"}, "down": {"score": "s_down"}},
+            },
+        ),
+    ] = Field(default_factory=dict)
     selection: Annotated[
         str | tuple[str, ...] | None,
         about(
@@ -253,6 +272,49 @@ class Analysis(Section):
         return (self.selection,) if isinstance(self.selection, str) else self.selection
 
     @property
+    def event_variations(self) -> Mapping[str, EventVariation]:
+        """Variations of events by name: of ``weight.variations``, then of ``systematics``."""
+        plain = {
+            name: EventVariation(key=f"weight.variations.{name}", weight=variation)
+            for name, variation in self.weight.variations.items()
+        }
+        names = [d.name for d in self.discriminants]
+        return plain | event_variations(self.systematics, discriminants=names)
+
+    def variations_of(self, dataset: str) -> dict[str, str]:
+        """Variations of a dataset: what they are called there, and their name in the file.
+
+        In an analysis with eras a variation that is not correlated between them is called after
+        the era too, as jes_2022Up. Data have none.
+        """
+        found = self.datasets[dataset]
+        if self.is_from_data(dataset):
+            return {}
+        return {
+            change.label(name, found.era): name
+            for name, change in self.event_variations.items()
+            if change.acts_on(found.process, found.era)
+        }
+
+    @property
+    def variation_labels(self) -> tuple[str, ...]:
+        """What the variations of all datasets are called, in alphabetical order."""
+        labels = {label for name in self.datasets for label in self.variations_of(name)}
+        return tuple(sorted(labels))
+
+    def luminosity_of(self, dataset: str) -> float | None:
+        """Integrated luminosity [1/fb] that a dataset is scaled to: that of its era."""
+        era = self.datasets[dataset].era
+        return self.luminosity_per_fb if era is None else self.eras[era].luminosity_per_fb
+
+    @property
+    def total_luminosity_per_fb(self) -> float | None:
+        """Integrated luminosity of all eras together."""
+        if not self.eras:
+            return self.luminosity_per_fb
+        return sum(era.luminosity_per_fb for era in self.eras.values())
+
+    @property
     def module_path(self) -> Path:
         """Where the functions of the analysis are looked for."""
         return self.directory / "analysis.py"
@@ -264,9 +326,8 @@ class Analysis(Section):
         if self.mass is not None:
             found["mass.source"] = self.mass.source
         found |= {f"weight.nominal[{i}]": s for i, s in enumerate(self.weight.nominal)}
-        for name, variation in self.weight.variations.items():
-            for i, source in enumerate(variation.sources):
-                found[f"weight.variations.{name}[{i}]"] = source
+        for change in self.event_variations.values():
+            found |= change.sources()
         for name, dataset in self.datasets.items():
             for i, source in enumerate(dataset.weight or ()):
                 found[f"datasets.{name}.weight[{i}]"] = source

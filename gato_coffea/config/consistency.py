@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gato_coffea.config.datasets import check_datasets
+from gato_coffea.config.eras import check_eras
 from gato_coffea.config.observables import MAX_DISCRIMINANTS, product_names
 from gato_coffea.config.sizes import check_sizes
+from gato_coffea.config.systematics import UP, check_systematics
 
 if TYPE_CHECKING:
     from gato_coffea.config.analysis import Analysis
@@ -23,12 +25,15 @@ def check_consistency(analysis: Analysis) -> None:
     ValueError
         With the key, and what is allowed there.
     """
+    check_datasets(analysis.datasets)
     _check_discriminants(analysis)
-    if analysis.luminosity_per_fb is None and any(
-        d.cross_section_pb is not None for d in analysis.datasets.values()
+    if (
+        not analysis.eras
+        and analysis.luminosity_per_fb is None
+        and any(d.cross_section_pb is not None for d in analysis.datasets.values())
     ):
         raise ValueError("luminosity_per_fb is missing; datasets have a cross_section_pb")
-    check_datasets(analysis.datasets)
+    check_eras(analysis.eras, analysis.datasets, analysis.luminosity_per_fb)
     _check_blinding(analysis)
     _check_variations(analysis)
     _check_processes(analysis)
@@ -54,7 +59,7 @@ def _check_discriminants(analysis: Analysis) -> None:
         {d.name: d.bins for d in analysis.discriminants}
         | ({} if mass is None else {"mass": mass.bins}),
         processes=len(analysis.all_processes),
-        variations=len(analysis.weight.variations),
+        variations=len(analysis.variation_labels),
     )
 
 
@@ -179,11 +184,23 @@ def _check_variations(analysis: Analysis) -> None:
             )
         if not variation.sources:
             raise ValueError(f"weight.variations.{name}: needs at least one source")
-    named = [name for name, v in analysis.weight.variations.items() if v.normalise]
+    for name in analysis.systematics:
+        if name + UP in variations:
+            raise ValueError(
+                f"systematics.{name}: is in weight.variations too; say it in one of them"
+            )
+    check_systematics(
+        analysis.systematics,
+        known={"processes": analysis.processes, "eras": tuple(analysis.eras), "channels": ()},
+        discriminants=[d.name for d in analysis.discriminants],
+        mass=analysis.mass is not None,
+    )
+    changes = analysis.event_variations.values()
+    named = [c.key for c in changes if c.weight is not None and c.weight.normalise]
     for key, dataset in analysis.datasets.items():
         way = dataset.sum_of_weights
         if named and not analysis.is_from_data(key) and (way is None or way.tree is not None):
             raise ValueError(
-                f"weight.variations.{named[0]}.normalise: needs the sum of weights of every "
+                f"{named[0]}.normalise: needs the sum of weights of every "
                 f"event; datasets.{key} has no sum_of_weights with branch or count_events"
             )

@@ -93,6 +93,12 @@ class Dataset(Section):
     year: Annotated[
         str | None, about("Year of the sample; all must be of one.", example="2018")
     ] = None
+    era: Annotated[
+        str | None,
+        about(
+            "Era of the dataset, one of eras, whose luminosity it is scaled to.", example="2022"
+        ),
+    ] = None
     derived_from: Annotated[
         Name | None,
         about(
@@ -102,7 +108,7 @@ class Dataset(Section):
         ),
     ] = None
 
-    @field_validator("year", mode="before")
+    @field_validator("year", "era", mode="before")
     @classmethod
     def _number_or_text(cls, value: Any) -> Any:
         return str(value) if type(value) is int else value
@@ -147,11 +153,11 @@ def check_datasets(datasets: Mapping[str, Dataset]) -> None:
     ValueError
         With the key of the dataset.
     """
-    years = sorted({d.year for d in datasets.values() if d.year is not None})
+    years = sorted({d.year for d in datasets.values() if d.year is not None and d.era is None})
     if len(years) > 1:
         raise ValueError(
             "datasets: year: all datasets are scaled to one luminosity, so they must be of "
-            f"one year (got {', '.join(years)})"
+            f"one year, or of eras (got {', '.join(years)})"
         )
     for key, dataset in datasets.items():
         if dataset.cross_section_pb is not None and dataset.sum_of_weights is None:

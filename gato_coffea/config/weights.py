@@ -93,22 +93,20 @@ class Weight(Section):
                 raise ValueError(f"{name!r} must end in Up or Down, as in pileupUp")
         return value
 
-    def change(self, variation: str) -> Factors:
+    def change(self, found: Variation) -> Factors:
         """What the nominal weight is multiplied with, and divided by, for a variation."""
-        found = self.variations[variation]
         if found.multiply is not None:
             return Factors(found.multiply)
         return Factors(*_cancelled(found.sources, self.nominal))
 
-    def varied(self, variation: str, own: tuple[str, ...] | None) -> Factors:
+    def varied(self, found: Variation, own: tuple[str, ...] | None) -> Factors:
         """The whole weight for a variation, in a dataset with a weight of its ``own`` or without.
 
         What a variation changes of the nominal product it changes of a dataset's own weight.
         """
-        found = self.variations[variation]
         if own is None and found.replace is not None:
             return Factors(found.replace)
-        change = self.change(variation)
+        change = self.change(found)
         kept, divided = _cancelled(self.nominal if own is None else own, change.divided)
         return Factors((*kept, *change.multiplied), divided)
 

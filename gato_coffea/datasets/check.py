@@ -64,13 +64,20 @@ class DatasetRow:
     missing: tuple[str, ...]
 
 
+VARIED = ("weight.", "systematics.")
+"""Sections whose sources are those of some datasets only."""
+
+
 def wanted_branches(analysis: Analysis, name: str) -> dict[str, str]:
     """Branches that a dataset needs, each with the first key of the analysis that names it."""
     dataset = analysis.datasets[name]
     own = f"datasets.{name}."
-    sources = {k: s for k, s in analysis.sources().items() if not k.startswith("weight.")}
+    sources = {k: s for k, s in analysis.sources().items() if not k.startswith(VARIED)}
     if not analysis.is_from_data(name):
         sources |= weight_sources(analysis, name)
+        for varied in analysis.variations_of(name).values():
+            change = analysis.event_variations[varied]
+            sources |= {f"{change.key}.{k}": s for k, s in change.values.items()}
     result: dict[str, str] = {}
     for key, source in sources.items():
         if key.startswith("datasets.") and not key.startswith(own):
@@ -89,9 +96,12 @@ def weight_sources(analysis: Analysis, name: str) -> dict[str, str]:
     weight, own = analysis.weight, analysis.datasets[name].weight
     nominal = {f"weight.nominal[{i}]": s for i, s in enumerate(weight.nominal)}
     result = nominal if own is None else {}
-    for variation, found in weight.variations.items():
-        used = [s for part in weight.varied(variation, own) for s in part]
-        named = {f"weight.variations.{variation}[{i}]": s for i, s in enumerate(found.sources)}
+    for varied in analysis.variations_of(name).values():
+        change = analysis.event_variations[varied]
+        if change.weight is None:
+            continue
+        used = [s for part in weight.varied(change.weight, own) for s in part]
+        named = {f"{change.key}[{i}]": s for i, s in enumerate(change.weight.sources)}
         result |= {k: s for k, s in (named | nominal).items() if s in used}
     return result
 

@@ -126,7 +126,8 @@ def fileset(analysis: Analysis) -> Fileset:
     Returns
     -------
     Fileset
-        ``{dataset: {"files": {path: tree}, "metadata": {"process", "is_data", "year"}}}``.
+        ``{dataset: {"files": {path: tree}, "metadata": {"process", "is_data", "year", "era"
+        where there are some}}}``.
 
     Raises
     ------
@@ -145,6 +146,7 @@ def fileset(analysis: Analysis) -> Fileset:
                 "process": dataset.process,
                 "is_data": dataset.data,
                 "year": dataset.year,
+                **({} if dataset.era is None else {"era": dataset.era}),
             },
         }
     _check_duplicates(analysis, result)
@@ -266,13 +268,14 @@ def normalisation(
         if dataset.cross_section_pb is None:
             result[name] = 1.0
             continue
-        assert analysis.luminosity_per_fb is not None
+        luminosity_per_fb = analysis.luminosity_of(name)
+        assert luminosity_per_fb is not None
         total = sumw[name]
         if not (math.isfinite(total) and total > 0):
             raise InputError(
                 f"datasets.{name}.sum_of_weights: the sum over {n_events[name]} events must be "
                 f"above zero (got {total:g})"
             )
-        luminosity_per_pb = analysis.luminosity_per_fb * PB_INVERSE_PER_FB_INVERSE
+        luminosity_per_pb = luminosity_per_fb * PB_INVERSE_PER_FB_INVERSE
         result[name] = dataset.cross_section_pb * luminosity_per_pb / total
     return result

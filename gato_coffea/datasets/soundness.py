@@ -41,11 +41,12 @@ def remarks(histograms: Histograms, analysis: Analysis) -> Iterator[str]:
 
 def _parts_of_a_sample(analysis: Analysis) -> Iterator[str]:
     """Each dataset is scaled to the whole luminosity: eras or extensions would add up to more."""
-    seen: dict[tuple[str, float], str] = {}
+    seen: dict[tuple[str, float, str | None], str] = {}
     for name, dataset in analysis.datasets.items():
         if not dataset.cross_section_pb or dataset.derived_from is not None:
             continue
-        first = seen.setdefault((dataset.process, dataset.cross_section_pb), name)
+        sample = dataset.process, dataset.cross_section_pb, dataset.era
+        first = seen.setdefault(sample, name)
         if first != name:
             yield (
                 f"datasets.{name}: process {dataset.process!r} has the same cross section in "
@@ -58,15 +59,18 @@ def _far_variations(histogram: hist.Hist[Any], analysis: Analysis) -> Iterator[s
     view: Any = histogram.view(flow=True)
     totals = view["value"].sum(axis=-1)
     filled = view["variance"].sum(axis=-1) > 0
+    labels = {k: v for name in analysis.datasets for k, v in analysis.variations_of(name).items()}
     for i, process in enumerate(histogram.axes[0]):
         for j, variation in enumerate(histogram.axes[1]):
             nominal, total = float(totals[i, 0]), float(totals[i, j])
             if not filled[i, j] or nominal <= 0 or nominal < FAR * total < FAR**2 * nominal:
                 continue
-            replaced = variation != NOMINAL and analysis.weight.variations[variation].replace
+            change = analysis.event_variations.get(labels.get(variation, NOMINAL))
+            replaced = change is not None and change.weight is not None and change.weight.replace
             hint = f"; a factor is said as {{multiply: {list(replaced)}}}" if replaced else ""
+            key = variation if change is None else change.key
             yield (
-                f"process {process!r}: weight.variations.{variation}: its total of {total:.6g} is "
+                f"process {process!r}: {key}: its total of {total:.6g} is "
                 f"{total / nominal:.3g} times the nominal {nominal:.6g}{hint}"
             )
 

@@ -45,8 +45,8 @@ def model_comments(
 
 def _origin(model: Sequence[Channel], analysis: Analysis) -> str:
     text = f"analysis {analysis.name}"
-    if analysis.luminosity_per_fb is not None:
-        text += f", {analysis.luminosity_per_fb:g} /fb"
+    if analysis.total_luminosity_per_fb is not None:
+        text += f", {analysis.total_luminosity_per_fb:g} /fb"
     if analysis.mass is None:
         return text
     low, high = model[0].edges[[0, -1]]

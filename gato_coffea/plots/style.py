@@ -126,7 +126,7 @@ class Style:
             experiment=plots.style,
             label=default if plots.label is None else plots.label,
             com_tev=plots.com_tev,
-            luminosity_per_fb=analysis.luminosity_per_fb,
+            luminosity_per_fb=analysis.total_luminosity_per_fb,
         )
 
     @property

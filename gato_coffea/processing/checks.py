@@ -44,6 +44,13 @@ def _check_kind(name: str, part: ChunkOutput, analysis: Analysis) -> None:
             f"datasets.{name}: data is {str(wanted).lower()} in the analysis file, but chunks "
             f"were collected with data={got} (Layout.of(analysis) tells collect)"
         )
+    era = analysis.datasets[name].era
+    if part["era"] != {era}:
+        got = " and ".join(sorted(str(value) for value in part["era"]))
+        raise InputError(
+            f"datasets.{name}: era is {era} in the analysis file, but chunks were collected with "
+            f"era={got}"
+        )
     blinding = Layout.of(analysis).blinding
     if analysis.is_from_data(name) and part["blinding"] != {blinding} and blinding:
         raise InputError(
@@ -62,12 +69,12 @@ def _check_labels(name: str, part: ChunkOutput, analysis: Analysis) -> None:
             f"datasets.{name}: events are of process {min(strange)!r} (the analysis file has "
             f"{analysis.datasets[name].process!r})"
         )
-    declared = analysis.weight.variations
+    declared = analysis.variation_labels
     unknown = set(part["varied"]) - {NOMINAL, *declared}
     if unknown:
         raise InputError(
-            f"datasets.{name}: variation {min(unknown)!r} is not in weight.variations of the "
-            f"analysis file (allowed: {', '.join(declared) or 'none'})"
+            f"datasets.{name}: variation {min(unknown)!r} is neither in weight.variations nor in "
+            f"systematics of the analysis file (allowed: {', '.join(declared) or 'none'})"
         )
     for variation, count in part["varied"].items():
         if count != part["varied"][NOMINAL]:

@@ -44,6 +44,7 @@ def collect(
     data: bool | None = None,
     blinded: bool | None = None,
     dataset: str | None = None,
+    era: str | None = None,
     categories: Categories | None = None,
     templates: hist.Hist[Any] | None = None,
     spool: str | Path | None = None,
@@ -95,6 +96,9 @@ def collect(
         mass or the score, the steps of the cut flow before the last one are left out with them.
     dataset
         Name that the output is filed under; by default that of ``events.metadata``.
+    era
+        Era of the events; by default that of ``events.metadata``. Variations that the analysis
+        does not correlate between eras are kept by the name of the era, as jes_2022Up.
     categories
         Trained categories, where category templates are wanted.
     templates
@@ -117,6 +121,7 @@ def collect(
     """
     chunk = ChunkIdentity.of(events, dataset, process)
     data = _is_data(data, chunk, process, layout)
+    era = chunk.era if era is None else era
     if blinded is None:
         blinded = data or chunk.dataset in layout.derived
     sources = Sources.of(
@@ -127,6 +132,7 @@ def collect(
         variations=variations,
         selection=selection,
         data=data,
+        era=era,
         place=chunk.place,
     )
     view = EventView(events, None, chunk.place)
@@ -153,6 +159,7 @@ def collect(
         "invalid": {**generated.invalid, **kept.invalid},
         "out_of_range": dict(kept.out_of_range),
         "data": {data},
+        "era": {era},
         "blinding": {layout.blinding if blinded else ()},
     }
     if layout.columns:

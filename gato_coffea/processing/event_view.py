@@ -176,6 +176,7 @@ class ChunkIdentity:
     filename: str
     start: int
     is_data: bool | None = None
+    era: str | None = None
 
     @classmethod
     def of(cls, events: Any, dataset: str | None, process: str) -> ChunkIdentity:
@@ -185,6 +186,7 @@ class ChunkIdentity:
             dataset=dataset or metadata.get("dataset", process),
             filename=metadata.get("filename", ""),
             start=int(metadata.get("entrystart", 0)),
+            era=metadata.get("era"),
             is_data=None if metadata.get("is_data") is None else bool(metadata["is_data"]),
         )
 

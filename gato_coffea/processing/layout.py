@@ -45,6 +45,8 @@ class Layout:
         Of each process of the analysis, whether it is collision data; empty without one.
     derived
         Datasets that are none of these, but made of the same events: blinded like them.
+    labels
+        What variations are called that each era has of its own, by their name and the era.
     """
 
     discriminants: tuple[Discriminant, ...]
@@ -57,6 +59,7 @@ class Layout:
     blind: Mapping[str, float] = field(default_factory=dict)
     is_data: Mapping[str, bool] = field(default_factory=dict)
     derived: tuple[str, ...] = ()
+    labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, analysis: Analysis) -> Self:
@@ -76,7 +79,16 @@ class Layout:
                 for name, dataset in analysis.datasets.items()
                 if analysis.is_from_data(name) and not dataset.data
             ),
+            labels={
+                (name, era): change.label(name, era)
+                for name, change in analysis.event_variations.items()
+                for era in analysis.eras
+            },
         )
+
+    def variation_label(self, name: str, era: str | None) -> str:
+        """What a variation is called for events of an era."""
+        return name if era is None else self.labels.get((name, era), name)
 
     @cached_property
     def blinding(self) -> tuple[tuple[str, float, float], ...]:

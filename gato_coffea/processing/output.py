@@ -90,8 +90,9 @@ class Block:
 class ChunkOutput(TypedDict):
     """Output of the chunks of one dataset.
 
-    ``varied`` counts the selected events that each variation was given for. ``data`` and
-    ``blinding`` hold what the chunks were collected as, so that more than one entry is a mistake.
+    ``varied`` counts the selected events that each variation was given for. ``data``,
+    ``era`` and ``blinding`` hold what the chunks were collected as, so that more than one entry is
+    a mistake.
     """
 
     histograms: dict[str, hist.Hist[Any]]
@@ -103,6 +104,7 @@ class ChunkOutput(TypedDict):
     invalid: dict[str, int]
     out_of_range: dict[str, int]
     data: set[bool]
+    era: set[str | None]
     blinding: set[tuple[tuple[str, float, float], ...]]
     columns: NotRequired[list[Block]]
     cells: NotRequired[dict[str, Cells]]

@@ -13,13 +13,15 @@ from coffea.processor import ProcessorABC
 from gato_coffea.categories import Categories
 from gato_coffea.categories.templates import check_categories, empty_templates
 from gato_coffea.config import Analysis, Dataset, SumOfWeights, function_name, load_functions
-from gato_coffea.config.weights import Factors
+from gato_coffea.config.systematics import EventVariation
+from gato_coffea.config.weights import Factors, Variation
 from gato_coffea.datasets import sum_of_tree
 from gato_coffea.errors import ConfigError
 from gato_coffea.processing.chunk import collect
 from gato_coffea.processing.event_view import Quotient, Source
 from gato_coffea.processing.layout import Layout
 from gato_coffea.processing.output import FIRST_STEP, LAST_STEP, ChunkOutput
+from gato_coffea.processing.sources import WEIGHT, Change, Product
 
 __all__ = ["GatoProcessor", "collect"]
 
@@ -32,10 +34,60 @@ class _Plan:
     data: bool
     blinded: bool
     weight: tuple[Source, ...]
-    variations: Mapping[str, tuple[Source, ...] | Quotient]
+    variations: Mapping[str, Change]
     generator_variations: Mapping[str, tuple[Source, ...] | Quotient]
     sum_of_weights: SumOfWeights | None
     templates: hist.Hist[Any] | None
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Sources of an analysis with its functions in place of their names."""
+
+    analysis: Analysis
+    functions: Mapping[str, Callable[[Any], Any]]
+
+    def one(self, text: str) -> Source:
+        """A branch by its name, or the function that ``py:NAME`` names."""
+        name = function_name(text)
+        return text if name is None else self.functions[name]
+
+    def product(self, factors: Factors) -> tuple[Source, ...] | Quotient:
+        """A product of sources, over another where the weight is divided by something."""
+        above, below = (tuple(map(self.one, part)) for part in factors)
+        return Quotient(above, below) if below else above
+
+    def plan(self, name: str, *, n_categories: int | None) -> _Plan:
+        """What is done with the events of a dataset."""
+        analysis, dataset = self.analysis, self.analysis.datasets[name]
+        weight = analysis.weight.nominal if dataset.weight is None else dataset.weight
+        changes = {
+            label: analysis.event_variations[own]
+            for label, own in analysis.variations_of(name).items()
+        }
+        return _Plan(
+            process=dataset.process,
+            data=dataset.data,
+            blinded=analysis.is_from_data(name),
+            weight=tuple(map(self.one, weight)),
+            variations={label: self._change(c, dataset) for label, c in changes.items()},
+            generator_variations={
+                label: self.product(_generated(analysis, dataset, change.weight))
+                for label, change in changes.items()
+                if change.weight is not None and change.weight.normalise
+            },
+            sum_of_weights=dataset.sum_of_weights,
+            templates=None
+            if n_categories is None
+            else empty_templates(analysis, n_categories, processes=[dataset.process]),
+        )
+
+    def _change(self, change: EventVariation, dataset: Dataset) -> Change:
+        whole: dict[str, Product] = {key: self.one(text) for key, text in change.values.items()}
+        if change.weight is not None:
+            factors = self.analysis.weight.varied(change.weight, dataset.weight)
+            whole[WEIGHT] = self.product(factors)
+        return whole
 
 
 class GatoProcessor(ProcessorABC):
@@ -68,57 +120,21 @@ class GatoProcessor(ProcessorABC):
         categories: Categories | None = None,
         spool: str | Path | None = None,
     ) -> None:
-        functions = load_functions(analysis)
-
-        def source(text: str) -> Source:
-            name = function_name(text)
-            return text if name is None else functions[name]
-
+        if categories is not None:
+            check_categories(categories, analysis)
+        sources = _Sources(analysis, load_functions(analysis))
         self._layout = Layout.of(analysis)
         self._categories = categories
         self._spool = None if spool is None else str(Path(spool).resolve())
         self._selection = {
-            name: source(text)
+            name: sources.one(text)
             for name, text in zip(cutflow_steps(analysis), analysis.requirements, strict=True)
         }
-        self._discriminants = {d.name: source(d.expression) for d in analysis.discriminants}
-        self._mass = None if analysis.mass is None else source(analysis.mass.source)
-
-        def sources(factors: Factors) -> tuple[Source, ...] | Quotient:
-            above, below = (tuple(map(source, part)) for part in factors)
-            return Quotient(above, below) if below else above
-
-        if categories is not None:
-            check_categories(categories, analysis)
+        self._discriminants = {d.name: sources.one(d.expression) for d in analysis.discriminants}
+        self._mass = None if analysis.mass is None else sources.one(analysis.mass.source)
+        n_categories = None if categories is None else categories.n_categories
         self._plans: Mapping[str, _Plan] = {
-            name: _Plan(
-                process=dataset.process,
-                data=dataset.data,
-                blinded=analysis.is_from_data(name),
-                weight=tuple(
-                    map(
-                        source,
-                        analysis.weight.nominal if dataset.weight is None else dataset.weight,
-                    )
-                ),
-                variations={
-                    key: sources(analysis.weight.varied(key, dataset.weight))
-                    for key in analysis.weight.variations
-                    if not analysis.is_from_data(name)
-                },
-                generator_variations={
-                    key: sources(_generated(analysis, dataset, key))
-                    for key, variation in analysis.weight.variations.items()
-                    if variation.normalise and not analysis.is_from_data(name)
-                },
-                sum_of_weights=dataset.sum_of_weights,
-                templates=None
-                if categories is None
-                else empty_templates(
-                    analysis, categories.n_categories, processes=[dataset.process]
-                ),
-            )
-            for name, dataset in analysis.datasets.items()
+            name: sources.plan(name, n_categories=n_categories) for name in analysis.datasets
         }
 
     def process(self, events: Any) -> dict[str, ChunkOutput]:
@@ -172,7 +188,7 @@ def cutflow_steps(analysis: Analysis) -> tuple[str, ...]:
     )
 
 
-def _generated(analysis: Analysis, dataset: Dataset, variation: str) -> Factors:
+def _generated(analysis: Analysis, dataset: Dataset, variation: Variation) -> Factors:
     """The generator weight of a dataset as a variation changes it."""
     way, change = dataset.sum_of_weights, analysis.weight.change(variation)
     assert way is not None

@@ -60,6 +60,7 @@ class Sources:
         selection: Mapping[str, Source] | PackedSelection | None,
         data: bool,
         place: str,
+        era: str | None = None,
     ) -> Self:
         """Sources as `gato_coffea.collect` is given them; data have weight one and no variations.
 
@@ -84,7 +85,9 @@ class Sources:
             mass=mass,
             weight=[1.0] if data else _nominal(weight),
             variations={
-                name: _varied(change, layout, place=f"{place}: variations.{name}")
+                layout.variation_label(name, era): _varied(
+                    change, layout, place=f"{place}: variations.{name}"
+                )
                 for name, change in changes.items()
             },
             selection=_requirements(selection),

@@ -42,6 +42,8 @@ EVENTS = (
     "schema",
     "tree",
     "luminosity_per_fb",
+    "eras",
+    "systematics",
     "datasets",
     "weight",
     "selection",

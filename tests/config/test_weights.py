@@ -33,7 +33,7 @@ def weight(**variations: Any) -> Weight:
     ],
 )
 def test_variations_and_own_weights_compose(said: Any, own: Any, expected: Any) -> None:
-    assert weight(xUp=said).varied("xUp", own) == expected
+    assert weight(xUp=said).varied(weight(xUp=said).variations["xUp"], own) == expected
 
 
 def test_a_variation_is_said_in_one_way() -> None:

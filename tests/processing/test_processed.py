@@ -258,8 +258,8 @@ def test_a_variation_that_one_dataset_lacks_is_its_nominal(two_eras: Any) -> Non
     [
         (
             {"variation": "jesUp"},
-            "variation 'jesUp' is not in weight.variations of the analysis file (allowed: eraUp, "
-            "eraDown)",
+            "variation 'jesUp' is neither in weight.variations nor in systematics of the analysis "
+            "file (allowed: eraDown, eraUp)",
         ),
         (
             {"until": 30},
