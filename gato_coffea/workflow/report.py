@@ -26,6 +26,7 @@ from gato_coffea.sidebands import CategoryFit
 from gato_coffea.sidebands.tables import sideband_table
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
+SCRIPT = Path(__file__).with_name("report.js")
 IMAGE_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 SECTIONS = ("Significance", "Categories", "Discriminants", "Mass", "Training")
@@ -52,6 +53,7 @@ def render_report(
     evaluation: Mapping[str, Any] | None = None,
     plots: Sequence[DrawnPlot] = (),
     provenance: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -75,6 +77,8 @@ def render_report(
         Figures; PNG and GIF images are embedded, their other files linked.
     provenance
         Content of ``provenance.json``: versions, seed, inputs, stages.
+    files
+        Links to files beside the page, by what they are called in it.
 
     Raises
     ------
@@ -118,6 +122,8 @@ def render_report(
         stages=record.get("stages", {}),
         inputs=record.get("inputs", {}),
         fingerprint=analysis.fingerprint(),
+        files=files or {},
+        script=SCRIPT.read_text(),
     )
 
 

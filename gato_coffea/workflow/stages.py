@@ -38,6 +38,18 @@ SECOND_PASS = "a second pass over the events"
 PLOT_LIST = "plots.json"
 """Files of the plots with their captions, in an order in which they can be read."""
 
+LINKS = {
+    "categories": "templates/categories.json",
+    "templates (ROOT)": "templates/templates.root",
+    "counting card": "exports/counting/datacard.txt",
+    "shape card": "exports/shape/datacard.txt",
+    "counting workspace": "exports/counting/workspace.json",
+    "shape workspace": "exports/shape/workspace.json",
+    "sideband fits": "sidebands/fits.json",
+    "configuration": "config.json",
+}
+"""Files that the report links to, where they are."""
+
 DRAWING_WORKERS = 1
 """Processes that draw beside the main one: each takes a second to start, of the eight or
 so that all figures of an analysis take, so that more of them gain little."""
@@ -394,5 +406,6 @@ def run_report(job: Job) -> None:
         evaluation=read_evaluation(job),
         plots=read_plots(job),
         provenance=record | {"stages": stages},
+        files={title: link for title, link in LINKS.items() if (job.output / link).is_file()},
     )
     write_text(job.target("report.html"), page)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,7 @@ from gato_coffea.workflow.report import (
     render_report,
 )
 
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 ENDS = ("pdf", "png", "csv")
 CUTFLOW = {
     "ggH": {"all": {"events": 1000, "weighted": 12.5}},
@@ -120,7 +125,45 @@ def page(tmp_path: Path) -> str:
             "inputs": {"a.root": {"size": 3}},
             "stages": {},
         },
+        files={"counting card": "exports/counting/datacard.txt"},
     )
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+@pytest.mark.parametrize("width", [400, 800, 1300])
+def test_a_browser_shows_it_sorts_and_enlarges(page: str, tmp_path: Path, width: int) -> None:
+    path = tmp_path / "report.html"
+    # The page is looked at in a frame of its own: a window has a smallest width.
+    told = (
+        "<iframe id=f srcdoc='' style='width:{w}px;height:900px'></iframe><script>"
+        "const errors = []; const f = document.getElementById('f');"
+        "f.onload = () => {{ const w = f.contentWindow, d = w.document;"
+        "w.onerror = (m) => errors.push(m);"
+        "const t = d.querySelector('table.sortable'), h = t.tHead.rows[0].cells;"
+        "const first = () => t.tBodies[0].rows[0].cells[0].textContent;"
+        "const order = []; for (const i of [0, 0]) {{ h[i].click(); order.push(first()); }}"
+        "d.querySelector('figure img').click();"
+        "document.title = JSON.stringify({{scroll: d.documentElement.scrollWidth, order,"
+        "open: d.querySelector('dialog').open, errors}}); }};"
+        "f.srcdoc = {page};</script>"
+    )
+    text = json.dumps(page).replace("</", "<\\/")
+    path.write_text(told.format(w=width, page=text))
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    done = subprocess.run(
+        [*command, "--virtual-time-budget=3000", path.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    title = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert title is not None
+    found = json.loads(html.unescape(title.group(1)))
+    assert found["scroll"] <= width
+    assert found["order"] == ["2", "3 *"]
+    assert found["open"]
+    assert found["errors"] == []
 
 
 class Tags(HTMLParser):
@@ -147,11 +190,15 @@ def test_the_page_is_whole_and_loads_nothing(page: str, tmp_path: Path) -> None:
     images = [source for source in tags.loads if source.startswith("data:image/")]
     assert len(images) == 3
     others = [s for s in tags.loads if not s.startswith("data:image/")]
-    links = [s for s in others if not s.startswith("#")]
+    links = [s for s in others if not s.startswith("#") and s != "data:,"]
     folder = tmp_path.name
-    assert links == [f"{folder}/significance.pdf", f"{folder}/significance.csv"]
+    assert links == [
+        "exports/counting/datacard.txt",
+        f"{folder}/significance.pdf",
+        f"{folder}/significance.csv",
+    ]
     assert "moving &lt;b&gt;" in page
-    for anchor in set(others) - set(links):
+    for anchor in set(others) - set(links) - {"data:,"}:
         assert f'id="{anchor[1:]}"' in page
     assert "http" not in re.sub(r"base64,[^\"]*", "", page)
 
