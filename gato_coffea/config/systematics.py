@@ -17,8 +17,12 @@ SCORE, MASS, WEIGHT = "score", "mass", "weight"
 
 
 def _every(value: Any) -> Any:
-    """The word all stands for no limit."""
-    return None if value == "all" else value
+    """The word all stands for no limit, and a year may be written without quotes."""
+    if value == "all":
+        return None
+    listed = value if isinstance(value, list | tuple) else [value]
+    years = [str(v) if type(v) is int else v for v in listed]
+    return years if value is not None else None
 
 
 Which = Annotated[
@@ -55,6 +59,15 @@ class NormUncertainty(_Uncertainty):
             raise ValueError("give either value, or up and down")
         return self
 
+    @property
+    def factors(self) -> tuple[float, float]:
+        """Factors at plus and at minus one standard deviation."""
+        if self.value is not None:
+            return self.value, 1.0 / self.value
+        assert self.up is not None
+        assert self.down is not None
+        return self.up, self.down
+
 
 class FreeUncertainty(_Uncertainty):
     """A normalisation without prior, which categories and control regions measure."""
@@ -65,6 +78,11 @@ class FreeUncertainty(_Uncertainty):
     def _of_some(self) -> Self:
         if self.processes is None:
             raise ValueError("kind free needs processes; the data cannot measure all of them")
+        if self.eras is not None:
+            raise ValueError(
+                "kind free acts in all eras: categories are shared by them; give the processes of "
+                "an era a name of their own"
+            )
         return self
 
 
@@ -142,6 +160,8 @@ class EventVariation:
         Sources of discriminants by name, and of the mass.
     weight
         What it does to the weight, or None.
+    factor
+        What it multiplies the weight with besides.
     processes, eras
         What it acts on; None for all.
     by_era
@@ -151,6 +171,7 @@ class EventVariation:
     key: str
     values: Mapping[str, str] = field(default_factory=dict)
     weight: Variation | None = None
+    factor: float = 1.0
     processes: tuple[str, ...] | None = None
     eras: tuple[str, ...] | None = None
     by_era: bool = False
@@ -179,9 +200,20 @@ class EventVariation:
 def event_variations(
     systematics: Mapping[str, Systematic], *, discriminants: Sequence[str]
 ) -> dict[str, EventVariation]:
-    """Variations of events by name, as in jesUp and jesDown."""
+    """Variations of events by name, as in jesUp and jesDown.
+
+    A normalisation of some eras is one of the weights there: the categories hold events of all.
+    """
     result = {}
     for name, systematic in systematics.items():
+        if isinstance(systematic, NormUncertainty) and systematic.eras is not None:
+            for factor, ending in zip(systematic.factors, (UP, DOWN), strict=True):
+                result[name + ending] = EventVariation(
+                    key=f"systematics.{name}",
+                    factor=factor,
+                    processes=systematic.processes,
+                    eras=systematic.eras,
+                )
         if not isinstance(systematic, WeightUncertainty | ShapeUncertainty):
             continue
         for key, ending in (("up", UP), ("down", DOWN)):

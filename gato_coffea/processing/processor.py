@@ -87,6 +87,9 @@ class _Sources:
         if change.weight is not None:
             factors = self.analysis.weight.varied(change.weight, dataset.weight)
             whole[WEIGHT] = self.product(factors)
+        elif change.factor != 1.0:
+            nominal = self.analysis.weight.nominal if dataset.weight is None else dataset.weight
+            whole[WEIGHT] = [*map(self.one, nominal), change.factor]
         return whole
 
 

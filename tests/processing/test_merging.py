@@ -132,6 +132,21 @@ def test_eras_have_their_luminosity_and_their_own_variations(make: Any) -> None:
     assert "jes_2023Up" not in processed.samples["sig"].variations
 
 
+def test_a_normalisation_of_one_era_varies_the_weights_there(make: Any) -> None:
+    lumi = {"kind": "norm", "value": 1.25, "eras": [2022]}
+    analysis = make(ERAS | {"systematics": {"lumi": lumi}})
+    processed = run.process(analysis, progress=False)
+    background = processed.samples["bkg"]
+    up, down = (
+        background.varied(f"lumi{side}").weight / background.weight for side in ("Up", "Down")
+    )
+    assert set(np.round(up, 12)) == {1.0, 1.25}
+    np.testing.assert_allclose(up * down, 1.0, rtol=1e-12)
+    np.testing.assert_allclose(
+        processed.samples["sig"].varied("lumiUp").weight, 1.25 * processed.samples["sig"].weight
+    )
+
+
 def test_cells_have_the_variations_of_the_columns(make: Any, tmp_path: Any) -> None:
     wanted = run.process(make(ERAS), progress=False)
     analysis = make(ERAS | {"keep_columns": False})
