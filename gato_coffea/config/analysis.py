@@ -66,7 +66,7 @@ class Analysis(Section):
         Mapping[Name, Dataset],
         about(
             "Files, cross section and process of every dataset, by its name.",
-            example={"ggH": {"files": "ggH/*.root", "process": "ggH", "data": True}},
+            example={"data": {"files": "data/*.root", "process": "data", "data": True}},
             min_length=1,
         ),
     ]

@@ -14,7 +14,11 @@ class Exports(Section):
 
     accept_poor_fits: Annotated[
         tuple[Annotated[Whole, Field(ge=0)], ...],
-        about("Numbers of such categories, which are exported all the same.", example=[2]),
+        about(
+            "Numbers of the categories that are exported though no function describes their "
+            "sidebands.",
+            example=[2],
+        ),
     ] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -125,6 +126,26 @@ def inspect(file: Annotated[str, typer.Argument(metavar="FILE", help="A ROOT fil
     for table in tree_tables(trees):
         console.print(table)
     print(starting_yaml(file, trees))
+
+
+@app.command()
+def keys(
+    section: Annotated[
+        str | None,
+        typer.Argument(metavar="SECTION", help="A key, such as mass or optimise.constraints."),
+    ] = None,
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", help="Print a JSON schema, for editors of YAML.")
+    ] = False,
+) -> None:
+    """List the keys of the analysis file with meaning, unit, allowed values and default."""
+    from gato_coffea.config import reference
+
+    if json_schema:
+        print(json.dumps(reference.json_schema(), indent=1))
+        return
+    for key in reference.every_key(section):
+        print(key.text())
 
 
 @app.command()

@@ -52,6 +52,7 @@ def folder(tmp_path: Path) -> Path:
 COMMANDS = (
     "check",
     "inspect",
+    "keys",
     "toy",
     "process",
     "optimise",
@@ -154,6 +155,18 @@ def test_text_in_square_brackets_is_printed(capsys: pytest.CaptureFixture[str]) 
     printed = capsys.readouterr().out
     told = ("signals: a[b] [/c]", "time [s]", "mass [bold]", "selection[red] :smile:")
     assert all(text in printed for text in told)
+
+
+def test_keys_lists_a_section_or_prints_a_schema() -> None:
+    told = RUNNER.invoke(app, ["keys", "mass"]).output
+    assert told.startswith("mass: section; default none")
+    assert "mass.window_gev: list of 2: number, in GeV; required" in told
+    assert "optimise" not in told
+    assert "optimise.restarts: whole number from 1 to 100; default 2" in (
+        RUNNER.invoke(app, ["keys"]).output
+    )
+    schema = json.loads(RUNNER.invoke(app, ["keys", "--json-schema"]).output)
+    assert schema["properties"]["optimise"]
 
 
 def test_toy_writes_ntuples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
