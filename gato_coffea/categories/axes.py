@@ -7,7 +7,7 @@ where plain histograms would count it as overflow.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import hist
@@ -19,6 +19,7 @@ from gato_coffea.events.samples import Feature, FloatArray
 
 MASS = "mass"
 NOMINAL = "nominal"
+ERA = "era"
 PROCESS_AXES = ("process", "dataset", "sample")
 VARIATION_AXES = ("variation", "systematic", "syst")
 DATA_NAME = re.compile(r"(pseudo_?)?data(_obs)?|observed|asimov", re.IGNORECASE)
@@ -54,6 +55,32 @@ def mass_axis(mass: Mass) -> hist.axis.Regular:
     return hist.axis.Regular(mass.bins, *mass.range_gev, name=MASS, label=f"{mass.label} [GeV]")
 
 
+def era_axes(eras: Sequence[str]) -> tuple[hist.axis.StrCategory, ...]:
+    """The axis of eras, which stands before all others; none where there are no eras."""
+    return (hist.axis.StrCategory(list(eras), name=ERA, label="Era"),) if eras else ()
+
+
+def of_eras(histogram: hist.Hist[Any], era: str | None = None) -> hist.Hist[Any]:
+    """A histogram of one era, or of all of them together, without an axis of eras.
+
+    Raises
+    ------
+    InputError
+        If there is no such era.
+    """
+    known = list(histogram.axes[ERA]) if ERA in histogram.axes.name else []
+    if era is not None and era not in known:
+        raise InputError(
+            f"histogram: there is no era {era!r} (allowed: {', '.join(known) or 'none'})"
+        )
+    if not known:
+        return histogram
+    where: Any = {ERA: sum if era is None else era}
+    chosen: Any = histogram[where]
+    result: hist.Hist[Any] = chosen
+    return result
+
+
 def template_axis(analysis: Analysis) -> Axis:
     """What templates are binned in: the mass if there is one, else the first discriminant."""
     if analysis.mass is not None:
@@ -87,6 +114,8 @@ def by_process(name: str, histogram: Any) -> Iterator[tuple[str, Any]]:
     InputError
         If the first variation, of several, ends in up or down and none is called nominal.
     """
+    if ERA in [getattr(axis, "name", "") for axis in histogram.axes]:
+        histogram = of_eras(histogram)
     for axis in histogram.axes:
         if getattr(axis, "name", "") in VARIATION_AXES:
             labels = [str(label) for label in axis]

@@ -10,7 +10,7 @@ import hist
 import uhi.io.json
 import uproot
 
-from gato_coffea.categories.axes import NOMINAL
+from gato_coffea.categories.axes import NOMINAL, of_eras
 from gato_coffea.categories.templates import Templates
 from gato_coffea.files import is_damaged, read_json, replacing, write_text
 
@@ -53,7 +53,7 @@ def category_histograms(templates: Templates, category: int) -> dict[str, hist.H
         for variation in templates.variations_of(process):
             suffix = "" if variation == NOMINAL else f"_{variation}"
             selected: Any = {"process": process, "variation": variation, "category": category}
-            histogram: Any = templates.histogram[selected]
+            histogram: Any = of_eras(templates.histogram)[selected]
             result[f"{process}{suffix}"] = histogram
     return result
 

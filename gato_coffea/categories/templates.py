@@ -14,10 +14,20 @@ import hist
 import numpy as np
 
 from gato_coffea.categories import Categories, EdgeCategories
-from gato_coffea.categories.axes import MASS, NOMINAL, fill_values, template_axis, variation_labels
+from gato_coffea.categories.axes import (
+    ERA,
+    MASS,
+    NOMINAL,
+    era_axes,
+    fill_values,
+    of_eras,
+    template_axis,
+    variation_labels,
+)
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
-from gato_coffea.events.samples import FloatArray, IntArray, Sample, bin_index
+from gato_coffea.events.arrays import BoolArray, FloatArray, IntArray
+from gato_coffea.events.samples import Sample, bin_index
 
 EDGE_TOLERANCE = 1e-6
 """How far a category edge may lie from a fine edge, in units of the fine bin's width."""
@@ -44,9 +54,9 @@ class Templates:
     Attributes
     ----------
     histograms
-        By channel, in weighted storage. Axes ``process``, ``variation`` (nominal first),
-        ``category`` (``0 .. K - 1``, underflow for unassigned events) and the mass in GeV or the
-        first discriminant.
+        By channel, in weighted storage. Axes ``era`` (in an analysis with eras), ``process``,
+        ``variation`` (nominal first), ``category`` (``0 .. K - 1``, underflow for unassigned
+        events) and the mass in GeV or the first discriminant.
     """
 
     histograms: Mapping[str, hist.Hist[Any]]
@@ -91,6 +101,12 @@ class Templates:
         return next(iter(self.histograms.values()))
 
     @property
+    def eras(self) -> tuple[str, ...]:
+        """Names of the eras; none in an analysis without."""
+        h = self.histogram
+        return tuple(h.axes[ERA]) if ERA in h.axes.name else ()
+
+    @property
     def processes(self) -> tuple[str, ...]:
         """Names of the processes, data last."""
         return tuple(self.histogram.axes["process"])
@@ -116,16 +132,23 @@ class Templates:
         return np.asarray(self.histogram.axes[-1].edges, dtype=np.float64)
 
     def contents(
-        self, processes: str | Sequence[str], category: int, *, variation: str = NOMINAL
+        self,
+        processes: str | Sequence[str],
+        category: int,
+        *,
+        variation: str = NOMINAL,
+        era: str | None = None,
     ) -> Contents:
         """Contents of the bins of a category, summed over processes; shape ``(bins,)``.
+
+        They are those of one era, or of all of them.
 
         Raises
         ------
         InputError
-            If a process or the variation is unknown.
+            If a process, the variation or the era is unknown.
         """
-        h = self.histogram
+        h = of_eras(self.histogram, era)
         names = [processes] if isinstance(processes, str) else list(processes)
         rows = positions(h, "process", names)
         (column,) = positions(h, "variation", [variation])
@@ -134,8 +157,9 @@ class Templates:
 
     def variations_of(self, process: str) -> list[str]:
         """Variations that a process has: the nominal one, and those that were filled."""
-        view: Any = self.histogram.view(flow=True)
-        (row,) = positions(self.histogram, "process", [process])
+        h = of_eras(self.histogram)
+        view: Any = h.view(flow=True)
+        (row,) = positions(h, "process", [process])
         return [
             name
             for i, name in enumerate(self.variations)
@@ -154,6 +178,7 @@ def empty_templates(
     *,
     processes: Sequence[str] | None = None,
     variations: Sequence[str] | None = None,
+    eras: Sequence[str] = (),
 ) -> hist.Hist[Any]:
     """Templates without entries.
 
@@ -166,16 +191,19 @@ def empty_templates(
     processes, variations
         Labels of the axes; by default all processes of the analysis (simulation, then data) and
         all its variations (nominal first).
+    eras
+        Labels of an axis of eras; without any there is none.
 
     Returns
     -------
     hist.Hist
-        Weighted storage; axes process, variation, category (``0 .. K - 1``, underflow for
-        unassigned events) and the mass in GeV or the first discriminant.
+        Weighted storage; axes era where asked, process, variation, category (``0 .. K - 1``,
+        underflow for unassigned events) and the mass in GeV or the first discriminant.
     """
     if processes is None:
         processes = (*analysis.processes, *analysis.data_processes)
     return hist.Hist(
+        *era_axes(eras),
         hist.axis.StrCategory(list(processes), name="process"),
         hist.axis.StrCategory(list(variations or variation_labels(analysis)), name="variation"),
         hist.axis.Integer(0, n_categories, name="category", label="Category"),
@@ -203,13 +231,15 @@ def fill_templates(
     Raises
     ------
     InputError
-        If a label is not on its axis, or the templates need a mass that the sample lacks.
+        If a label is not on its axis, the templates need a mass that the sample lacks, or have
+        eras that the sample does not know.
     """
     axis = templates.axes[-1]
     in_score = axis.name == categories.features[0].name
     variations = [NOMINAL, *sample.variations]
     positions(templates, "process", [process])
     positions(templates, "variation", variations)
+    by_era = _by_era(templates, sample, process)
     nominal = categories.assign(sample.x)
     for variation in variations:
         events = sample.varied(variation)
@@ -218,7 +248,21 @@ def fill_templates(
             raise InputError(f"templates: {process}: the events have no mass")
         category = nominal if events.x is sample.x else categories.assign(events.x)
         at = fill_values(values, axis)
-        templates.fill(process, variation, category, at, weight=events.weight)
+        for era, here in by_era:
+            templates.fill(
+                *era, process, variation, category[here], at[here], weight=events.weight[here]
+            )
+
+
+def _by_era(
+    templates: hist.Hist[Any], sample: Sample, process: str
+) -> list[tuple[tuple[str, ...], BoolArray | slice]]:
+    """Label on the axis of eras, if there is one, and the events that it is for."""
+    if ERA not in templates.axes.name:
+        return [((), slice(None))]
+    if sample.era is None:
+        raise InputError(f"templates: {process}: the events have no era")
+    return [((era,), sample.era == i) for i, era in enumerate(templates.axes[ERA])]
 
 
 def templates_from_samples(
@@ -239,7 +283,7 @@ def templates_from_samples(
         If the categories were made for other discriminants, or a process is unknown.
     """
     check_categories(categories, analysis)
-    templates = empty_templates(analysis, categories.n_categories)
+    templates = empty_templates(analysis, categories.n_categories, eras=tuple(analysis.eras))
     for process, sample in samples.items():
         fill_templates(templates, sample, process=process, categories=categories)
     return Templates.single(templates)
@@ -275,15 +319,16 @@ def templates_from_histograms(
         )
     fine = _fine_histogram(processed.histograms, analysis)
     table = _category_table(categories, [fine.axes[f.name] for f in categories.features])
-    templates = empty_templates(analysis, categories.n_categories)
+    templates = empty_templates(analysis, categories.n_categories, eras=tuple(analysis.eras))
     target = [positions(templates, name, fine.axes[name]) for name in ("process", "variation")]
     source: Any = fine.view(flow=True)
     result: Any = templates.view(flow=True)
-    for name in ("value", "variance"):
-        contents = source[name][: len(target[0]), : len(target[1])]
-        result[name][np.ix_(*target)] = _sum_categories(
-            contents, table, categories.n_categories, in_score=analysis.mass is None
-        )
+    for era in range(len(analysis.eras)) if analysis.eras else (...,):
+        for name in ("value", "variance"):
+            contents = source[name][era][: len(target[0]), : len(target[1])]
+            result[name][era][np.ix_(*target)] = _sum_categories(
+                contents, table, categories.n_categories, in_score=analysis.mass is None
+            )
     return Templates.single(templates)
 
 

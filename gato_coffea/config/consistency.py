@@ -58,7 +58,7 @@ def _check_discriminants(analysis: Analysis) -> None:
         product_names(names, mass=mass is not None, two_dimensional=analysis.histograms_2d),
         {d.name: d.bins for d in analysis.discriminants}
         | ({} if mass is None else {"mass": mass.bins}),
-        processes=len(analysis.all_processes),
+        processes=len(analysis.all_processes) * max(len(analysis.eras), 1),
         variations=len(analysis.variation_labels),
     )
 

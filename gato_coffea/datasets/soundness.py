@@ -8,7 +8,7 @@ from typing import Any
 import hist
 import numpy as np
 
-from gato_coffea.categories.axes import MASS, NOMINAL
+from gato_coffea.categories.axes import MASS, NOMINAL, of_eras
 from gato_coffea.config import Analysis, Mass
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray, Sample
@@ -34,9 +34,9 @@ def remarks(histograms: Histograms, analysis: Analysis) -> Iterator[str]:
     that rises from its lower end, and one sample as several datasets.
     """
     yield from _parts_of_a_sample(analysis)
-    yield from _far_variations(histograms[analysis.discriminants[0].name], analysis)
+    yield from _far_variations(of_eras(histograms[analysis.discriminants[0].name]), analysis)
     if analysis.mass is not None:
-        yield from _turn_on(histograms[MASS], analysis.mass, analysis)
+        yield from _turn_on(of_eras(histograms[MASS]), analysis.mass, analysis)
 
 
 def _parts_of_a_sample(analysis: Analysis) -> Iterator[str]:
@@ -132,7 +132,7 @@ def check_ranges(
     if analysis.mass is not None:
         axes[MASS] = f"mass.range_gev {list(analysis.mass.range_gev)}"
     for d, (name, key) in enumerate(axes.items()):
-        h = histograms[name]
+        h = of_eras(histograms[name])
         inside, everywhere = (_nominal(h, flow=flow).sum(axis=-1) for flow in (False, True))
         for i, process in enumerate(h.axes[0]):
             if everywhere[i] > 0 and inside[i] == 0:

@@ -20,6 +20,8 @@ VARIED = {"weight": "variation:", "x": "variation of x:", "mass": "variation of 
 """What the names of the columns of a variation begin with."""
 
 DATA = "is_data"
+INTEGERS = ("fold", "era")
+"""Columns of whole numbers."""
 
 
 def write_columns(path: str | Path, sample: Sample) -> None:
@@ -35,7 +37,8 @@ def write_columns(path: str | Path, sample: Sample) -> None:
         arrays["mass"] = sample.mass
     for name, variation in sample.variations.items():
         arrays |= {VARIED[column] + name: array for column, array in variation.arrays()}
-    integers = {} if sample.fold is None else {"fold": sample.fold}
+    optional = {"fold": sample.fold, "era": sample.era}
+    integers = {name: array for name, array in optional.items() if array is not None}
     flag = {DATA: np.array(sample.data)}
     with replacing(path) as aside, aside.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays, **integers, **flag)
@@ -96,7 +99,7 @@ def read_columns(path: str | Path) -> Sample:
         data = bool(arrays.pop(DATA))
         n = len(arrays["weight"])
         for name, array in arrays.items():
-            wanted = "i" if name == "fold" else "f"
+            wanted = "i" if name in INTEGERS else "f"
             wide = name == "x" or name.startswith(VARIED["x"])
             shape = (n, *arrays["x"].shape[1:2]) if wide else (n,)
             if array.shape != shape or array.dtype.kind != wanted or array.ndim > 2:
@@ -106,6 +109,7 @@ def read_columns(path: str | Path) -> Sample:
             weight=arrays.pop("weight"),
             mass=arrays.pop("mass", None),
             fold=arrays.pop("fold", None),
+            era=arrays.pop("era", None),
             data=data,
             variations=_variations(arrays),
         )

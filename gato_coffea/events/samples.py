@@ -67,6 +67,8 @@ class Sample:
         By name what is different in each: names end in Up and Down, as in jesUp and jesDown.
     data
         Whether these are collision data, which are no background unless they are named as one.
+    era
+        Number of the era of each event, in the order of the analysis, shape ``(N,)``, or None.
     """
 
     x: FloatArray
@@ -75,6 +77,7 @@ class Sample:
     fold: IntArray | None = None
     variations: Mapping[str, Variation] = field(default_factory=dict)
     data: bool = False
+    era: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -105,6 +108,7 @@ class Sample:
             weight=self.weight[mask],
             mass=None if self.mass is None else self.mass[mask],
             fold=None if self.fold is None else self.fold[mask],
+            era=None if self.era is None else self.era[mask],
             variations={name: v.where(mask) for name, v in self.variations.items()},
         )
 
@@ -233,6 +237,7 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
         weight=join(s.weight for s in samples),
         mass=join(s.mass for s in samples),
         fold=join(s.fold for s in samples),
+        era=join(s.era for s in samples),
         variations={n: _joined(n, samples) for n in names},
         data=kinds == {True},
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import binary_closing, binary_fill_holes
 
 from gato_coffea.categories import Categories
-from gato_coffea.categories.axes import MASS
+from gato_coffea.categories.axes import MASS, of_eras
 from gato_coffea.categories.templates import Contents, Templates
 from gato_coffea.config import Analysis
 from gato_coffea.events.samples import Feature, FloatArray
@@ -179,7 +179,7 @@ def occupancy(histograms: Histograms, categories: Categories) -> npt.NDArray[np.
     histogram = histograms.get("_".join(names))
     if histogram is None:
         return None
-    picked: Any = histogram[{"variation": 0}]
+    picked: Any = of_eras(histogram)[{"variation": 0}]
     view = picked.view()
     filled = np.any(view.variance > 0, axis=0)
     for axis in (0, 1):

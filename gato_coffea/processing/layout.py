@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import hist
 
-from gato_coffea.categories.axes import MASS, Axis, discriminant_axis, mass_axis
+from gato_coffea.categories.axes import MASS, Axis, discriminant_axis, era_axes, mass_axis
 from gato_coffea.config import Analysis, Discriminant, Mass
 from gato_coffea.config.observables import product_names
 from gato_coffea.config.sizes import check_sizes
@@ -139,10 +139,15 @@ class Layout:
         *,
         processes: Sequence[str],
         variations: Sequence[str],
+        eras: Sequence[str] = (),
         growth: bool = False,
     ) -> hist.Hist[Any]:
-        """An empty histogram over process, variation and the named axes, in weighted storage."""
+        """An empty histogram over eras (if any), process, variation and the named axes.
+
+        In weighted storage.
+        """
         return hist.Hist(
+            *era_axes(eras),
             hist.axis.StrCategory(list(processes), name="process", growth=growth),
             hist.axis.StrCategory(list(variations), name="variation", growth=growth),
             *(self.axes[name] for name in names),

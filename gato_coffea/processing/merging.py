@@ -59,13 +59,16 @@ class Merger:
 
     def samples(self) -> dict[str, Sample]:
         """Events of each process; none where nothing is selected."""
-        found = samples(self.output, factors=self.factors, ratios=self.ratios)
         analysis = self.analysis
+        codes = {era: i for i, era in enumerate(analysis.eras)}
+        eras = {n: codes[d.era] for n, d in analysis.datasets.items() if d.era is not None}
+        found = samples(self.output, factors=self.factors, ratios=self.ratios, eras=eras)
         empty = Sample(
             x=np.empty((0, len(analysis.discriminants))),
             weight=np.empty(0),
             mass=None if analysis.mass is None else np.empty(0),
             fold=np.empty(0, dtype=np.int64),
+            era=np.empty(0, dtype=np.int64) if analysis.eras else None,
         )
         return {
             name: found.get(name, replace(empty, data=True, fold=None))
@@ -93,6 +96,7 @@ class Merger:
                 names,
                 processes=self.analysis.all_processes,
                 variations=variation_labels(self.analysis),
+                eras=tuple(self.analysis.eras),
             )
             for name in sorted(self.analysis.datasets):
                 if key in self.output[name]["histograms"]:
@@ -109,7 +113,7 @@ class Merger:
         if not parts:
             return None
         n = next(iter(parts.values())).axes["category"].size
-        merged = empty_templates(self.analysis, n)
+        merged = empty_templates(self.analysis, n, eras=tuple(self.analysis.eras))
         for name, part in parts.items():
             self._add(merged, name, part)
         return Templates.single(merged)
@@ -134,8 +138,11 @@ class Merger:
         return [v for v in variation_labels(self.analysis) if v in found]
 
     def _add(self, target: hist.Hist[Any], name: str, part: hist.Hist[Any]) -> None:
-        """Add a histogram of one dataset, in place."""
+        """Add a histogram of one dataset, in place, to its era where there are some."""
         into: Any = target.view(flow=True)
+        era = self.analysis.datasets[name].era
+        if era is not None:
+            into = into[list(self.analysis.eras).index(era)]
         contents: Any = part.view(flow=True)
         variations, labels = list(target.axes["variation"]), list(part.axes["variation"])
         have, ratios = self.output[name]["varied"], self.ratios.get(name, {})
@@ -176,6 +183,7 @@ def samples(
     *,
     factors: Mapping[str, float] | None = None,
     ratios: Mapping[str, Mapping[str, float]] | None = None,
+    eras: Mapping[str, int] | None = None,
 ) -> dict[str, Sample]:
     """Events of each process, in an order that does not depend on the chunks.
 
@@ -187,8 +195,10 @@ def samples(
         What the weights of each dataset are multiplied with; by default one.
     ratios
         What its variations are multiplied with besides, by variation; by default one.
+    eras
+        Number of the era of each dataset, where they are of eras.
     """
-    factors, ratios = factors or {}, ratios or {}
+    factors, ratios, eras = factors or {}, ratios or {}, eras or {}
     blocks: dict[str, list[Block]] = {}
     for part in output.values():
         for block in part.get("columns", ()):
@@ -196,7 +206,10 @@ def samples(
 
     def scaled(block: Block) -> Sample:
         dataset = block.key[0]
-        return block.sample().scaled(factors.get(dataset, 1.0), ratios=ratios.get(dataset, {}))
+        sample = block.sample().scaled(factors.get(dataset, 1.0), ratios=ratios.get(dataset, {}))
+        if dataset not in eras:
+            return sample
+        return replace(sample, era=np.full(len(sample), eras[dataset], dtype=np.int64))
 
     return {
         process: concatenate([scaled(block) for block in sorted(found, key=lambda b: b.key)])

@@ -29,8 +29,8 @@ class Processed:
     Attributes
     ----------
     histograms
-        By name; axes process and variation (in the order of the analysis file, nominal first),
-        then the fine axes. Weighted storage.
+        By name; axes era (in an analysis with eras), process and variation (in the order of the
+        analysis file, nominal first), then the fine axes. Weighted storage.
     samples
         Events of each process in an order that does not depend on the chunks, or None where no
         columns were kept.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import hist
 import numpy as np
 
-from gato_coffea.categories.axes import variation_labels
+from gato_coffea.categories.axes import of_eras, variation_labels
 from gato_coffea.categories.templates import Templates, empty_templates
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError, OutputError
@@ -158,7 +158,8 @@ def write_root(path: str | Path, histograms: Mapping[str, hist.Hist[Any]]) -> No
     import uproot
 
     with uproot.recreate(path) as file:
-        for name, h in histograms.items():
+        for name, of_all in histograms.items():
+            h = of_eras(of_all)
             for process in h.axes[0]:
                 for variation in h.axes[1]:
                     file[f"{name}/{process}/{variation}"] = h[process, variation, ...]
@@ -193,12 +194,13 @@ def _read_histograms(
             n = content["n_categories"]
             if not isinstance(n, int) or not 1 <= n <= file[f"value:{name}"].size:
                 raise ValueError(f"n_categories {n!r} does not fit the templates")
-            h = empty_templates(analysis, n)
+            h = empty_templates(analysis, n, eras=tuple(analysis.eras))
         elif name in names:
             h = layout.empty(
                 names[name],
                 processes=analysis.all_processes,
                 variations=variation_labels(analysis),
+                eras=tuple(analysis.eras),
             )
         else:
             raise InputError(f"{path}: histogram {name!r} is not in the analysis file")

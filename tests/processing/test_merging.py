@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gato_coffea.categories import EdgeCategories
+from gato_coffea.categories.axes import of_eras
 from gato_coffea.categories.templates import templates_from_histograms, templates_from_samples
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
@@ -88,6 +89,15 @@ def test_three_ways_to_templates_with_all_variations(make: Any, eras: Any) -> No
     columns = templates_from_samples(processed.samples, CATEGORIES, analysis).histogram
     same(processed.templates.histogram, columns)
     same(templates_from_histograms(processed, CATEGORIES, analysis).histogram, columns)
+    assert [a.name for a in columns.axes][:-4] == (["era"] if eras else [])
+    if eras:
+        one = processed.templates.contents("bkg", 1, era="2023", variation="jes_2023Up")
+        at = {"process": "bkg", "variation": "jes_2023Up", "category": 1, "era": "2023"}
+        np.testing.assert_array_equal(one.values, processed.templates.histogram[at].values())
+        other = processed.templates.contents("sig", 1, era="2023")
+        assert not other.values.any()
+        assert processed.templates.eras == ("2022", "2023")
+        columns = of_eras(columns)
     labels = list(columns.axes["variation"])
     assert labels == ["nominal", *analysis.variation_labels]
     for label in labels:
