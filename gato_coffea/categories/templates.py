@@ -61,6 +61,17 @@ class Templates:
 
     histograms: Mapping[str, hist.Hist[Any]]
 
+    def __repr__(self) -> str:
+        first = next(iter(self.histograms.values()))
+        shape = ", ".join(f"{axis.size} {axis.name}" for axis in first.axes)
+        channels = "" if len(self.histograms) == 1 else f"{', '.join(self.channels)}: "
+        return f"Templates({channels}{shape})"
+
+    def _repr_html_(self) -> str:
+        from gato_coffea.categories.tables import yield_table
+
+        return "".join(yield_table(self.of(channel)).html() for channel in self.channels)
+
     @classmethod
     def single(cls, histogram: hist.Hist[Any]) -> Self:
         """The templates of an analysis without channels."""

@@ -58,6 +58,15 @@ class Categories(ABC):
     label: IntArray
     training: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        names = ", ".join(f.name for f in self.features)
+        return f"{type(self).__name__}({self.n_categories} categories in {names})"
+
+    def _repr_html_(self) -> str:
+        from gato_coffea.categories.tables import category_summary
+
+        return category_summary(self).html()
+
     @property
     def n_categories(self) -> int:
         """Number of categories."""
@@ -158,7 +167,7 @@ class Categories(ABC):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MixtureCategories(Categories):
     """The component of a Gaussian mixture with the largest posterior.
 
@@ -221,7 +230,7 @@ class MixtureCategories(Categories):
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EdgeCategories(Categories):
     """A rectangular table over the features.
 

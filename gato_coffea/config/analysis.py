@@ -33,6 +33,12 @@ class Analysis(Section):
     environment variables as ``$NAME``.
     """
 
+    def __repr__(self) -> str:
+        return (
+            f"Analysis({self.name}: {len(self.datasets)} datasets; signals "
+            f"{', '.join(self.optimise.signals)}; backgrounds {', '.join(self.backgrounds)})"
+        )
+
     name: Annotated[Name, about("Name of the analysis, in results and files.", example="mine")]
     title: Annotated[
         str | None, about("Title of the report; without it the name.", example="H to tau tau")

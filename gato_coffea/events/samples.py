@@ -20,6 +20,7 @@ from gato_coffea.events.arrays import BoolArray, FloatArray, IntArray, numbers
 from gato_coffea.events.features import Feature, Grid, Scale, bin_index
 from gato_coffea.events.folds import event_fold, text_identity
 from gato_coffea.events.variations import Variation, as_variation
+from gato_coffea.rendering.rounding import amount
 
 __all__ = [
     "MOMENTS",
@@ -81,6 +82,10 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    def __repr__(self) -> str:
+        size = f"{len(self)} events of {amount(self.weight.sum())} in {self.x.shape[1]}-D"
+        return f"Sample({size}{''.join(f', {name}' for name in self.variations)})"
 
     def scaled(self, factor: float, *, ratios: Mapping[str, float] | None = None) -> Self:
         """The same events with every weight multiplied by ``factor``.
@@ -281,6 +286,10 @@ class Cells:
     sum_x: FloatArray
     variations: Mapping[str, Self] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        names = "".join(f", {name}" for name in self.variations)
+        return f"Cells({len(self.key)} occupied{names})"
+
     @classmethod
     def fill(
         cls,
@@ -416,6 +425,9 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        return f"Points({len(self)} points of {', '.join(self.processes)}, {self.n_folds} folds)"
 
     def of(self, processes: Sequence[str]) -> IntArray:
         """Indices of processes by name."""

@@ -90,6 +90,11 @@ class Yields:
     factor: FloatArray
     resonant: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        b = with_error(self.background.sum(), float(np.sqrt(self.background_sumw2.sum())))
+        signals = ", ".join(f"{name} {amount(self.signal(name).sum())}" for name in self.signals)
+        return f"Yields({self.sumw.shape[1]} categories: {signals}, background {b})"
+
     def _sum(self, array: FloatArray, processes: Sequence[str]) -> FloatArray:
         rows = [self.processes.index(p) for p in processes]
         return np.asarray(array[rows].sum(axis=0))
@@ -161,6 +166,9 @@ class History:
     learning_rate: FloatArray
     bias: FloatArray
     boundaries: tuple[FloatArray, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"History({len(self.epoch)} epochs)"
 
 
 MANY = "50 categories"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gato_coffea.processing.output import Cutflow, Step
 from gato_coffea.rendering.rounding import NONE, amount
 from gato_coffea.rendering.tables import Column, TextTable
 
-CutFlow = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""``events`` and ``weighted`` by process and step."""
 
-
-def cutflow_table(cutflow: CutFlow) -> TextTable:
+def cutflow_table(cutflow: Mapping[str, Cutflow]) -> TextTable:
     """Events and weighted yields of every process after every step of the selection."""
     steps = list(dict.fromkeys(step for counts in cutflow.values() for step in counts))
     return TextTable(
@@ -27,7 +25,7 @@ def cutflow_table(cutflow: CutFlow) -> TextTable:
     )
 
 
-def _cell(counts: Mapping[str, float] | None) -> str:
+def _cell(counts: Step | None) -> str:
     if counts is None:
         return NONE
     return f"{counts['events']:.0f} ({amount(counts['weighted'])})"

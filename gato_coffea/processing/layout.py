@@ -61,6 +61,11 @@ class Layout:
     derived: tuple[str, ...] = ()
     labels: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        names = [d.name for d in self.discriminants] + ([] if self.mass is None else [MASS])
+        kept = "columns" if self.columns else "cells"
+        return f"Layout({', '.join(names)}; {kept}, {self.n_folds} folds)"
+
     @classmethod
     def of(cls, analysis: Analysis) -> Self:
         """The layout that an analysis file asks for."""

@@ -15,6 +15,7 @@ from gato_coffea.config import Analysis
 from gato_coffea.datasets.soundness import check_ranges, remarks
 from gato_coffea.events.samples import Cells, Sample
 from gato_coffea.processing.checks import check_outputs
+from gato_coffea.processing.cutflow import cutflow_table
 from gato_coffea.processing.merging import Merger
 from gato_coffea.processing.output import Cutflow, Outputs
 from gato_coffea.processing.storage import load_processed, save_processed
@@ -58,6 +59,14 @@ class Processed:
     factors: Mapping[str, float] = field(default_factory=dict)
     invalid: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     out_of_range: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        kept = "columns" if self.samples is not None else "cells"
+        events = sum(self.n_events.values())
+        return f"Processed({events} events of {len(self.n_events)} datasets, {kept} kept)"
+
+    def _repr_html_(self) -> str:
+        return cutflow_table(self.cutflow).html()
 
     @classmethod
     def merged(cls, output: Outputs, analysis: Analysis) -> Self:

@@ -62,6 +62,15 @@ class CategoryFit:
     resonant: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        window = with_error(self.estimate.window_yield, self.estimate.statistical, self.spread)
+        return f"CategoryFit(category {self.category}: {window} in the window, {self.fit.status})"
+
+    def _repr_html_(self) -> str:
+        from gato_coffea.sidebands.tables import sideband_table
+
+        return sideband_table([self]).html()
+
     @property
     def fit(self) -> SidebandFit:
         """The function that is quoted."""

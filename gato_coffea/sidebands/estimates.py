@@ -46,6 +46,9 @@ class BackgroundEstimate:
     alternatives: tuple[SidebandFit, ...] = ()
     simulated: bool = False
 
+    def __repr__(self) -> str:
+        return f"BackgroundEstimate({self.fit!r}, {len(self.alternatives)} alternatives)"
+
     @property
     def described(self) -> bool:
         """Whether a function describes the sidebands; the exports refuse a category without."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
-from gato_coffea.rendering.rounding import uncertainty
+from gato_coffea.rendering.rounding import uncertainty, with_error
 from gato_coffea.sidebands.families import Family, family_named
 from gato_coffea.sidebands.likelihood import (
     Minimum,
@@ -73,6 +73,10 @@ class SidebandFit:
     p_value: float | None
     status: str
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        window = with_error(self.window_yield, self.window_error)
+        return f"SidebandFit({self.family}: {window} in the window, {self.status})"
 
     @property
     def accepted(self) -> bool:

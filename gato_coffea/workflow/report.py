@@ -19,7 +19,8 @@ from gato_coffea.exports import Headline
 from gato_coffea.exports.evaluation import evaluation_table
 from gato_coffea.optimisation.result import Result
 from gato_coffea.optimisation.result_tables import category_table, headline, significance_table
-from gato_coffea.processing.cutflow import CutFlow, cutflow_table
+from gato_coffea.processing.cutflow import cutflow_table
+from gato_coffea.processing.output import Cutflow
 from gato_coffea.rendering.drawn import DrawnPlot
 from gato_coffea.rendering.rounding import decimals, rounded, with_error
 from gato_coffea.sidebands import CategoryFit
@@ -47,7 +48,7 @@ def render_report(
     analysis: Analysis,
     results: Mapping[int, Result],
     use: int,
-    cutflow: CutFlow | None = None,
+    cutflow: Mapping[str, Cutflow] | None = None,
     fits: Sequence[CategoryFit] = (),
     fitted: Headline | None = None,
     evaluation: Mapping[str, Any] | None = None,

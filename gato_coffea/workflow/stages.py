@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from gato_coffea.categories.templates import Templates
     from gato_coffea.exports import Headline
     from gato_coffea.optimisation.result import Result
+    from gato_coffea.processing.output import Cutflow
     from gato_coffea.processing.processed import Processed
     from gato_coffea.sidebands import CategoryFit
 
@@ -121,10 +122,10 @@ def run_process(job: Job) -> None:
     process(job.analysis, **job.run_options()).save(job.target("process"))
 
 
-def read_cutflow(job: Job) -> dict[str, dict[str, dict[str, float]]]:
+def read_cutflow(job: Job) -> dict[str, Cutflow]:
     """Cut flow that the stage ``process`` has written: process, step, events and weighted."""
     path = job.folder("process") / "process.json"
-    cutflow: dict[str, dict[str, dict[str, float]]] = _entry(path, "cutflow", dict)
+    cutflow: dict[str, Cutflow] = _entry(path, "cutflow", dict)
     return cutflow
 
 
