@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gato_coffea.optimisation.optimise import optimise
     from gato_coffea.optimisation.result import Result
     from gato_coffea.processing.chunk import collect
-    from gato_coffea.processing.executors import process
+    from gato_coffea.processing.executors import process, process_channels
     from gato_coffea.processing.layout import Layout
     from gato_coffea.processing.processed import Processed
     from gato_coffea.processing.processor import GatoProcessor
@@ -48,6 +48,7 @@ _HOME = {
     "optimise": "optimisation.optimise",
     "parse_analysis": "config",
     "process": "processing.executors",
+    "process_channels": "processing.executors",
     "read_analysis": "config",
     "recommended": "optimisation.choice",
     "templates_from_histograms": "categories.templates",
@@ -74,6 +75,7 @@ __all__ = [
     "optimise",
     "parse_analysis",
     "process",
+    "process_channels",
     "read_analysis",
     "recommended",
     "templates_from_histograms",

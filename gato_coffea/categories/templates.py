@@ -77,6 +77,11 @@ class Templates:
         """The templates of an analysis without channels."""
         return cls({ALL: histogram})
 
+    @classmethod
+    def joined(cls, parts: Mapping[str, Templates]) -> Self:
+        """The templates of several channels, each of which has one."""
+        return cls({name: part.histogram for name, part in parts.items()})
+
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels."""

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from gato_coffea.config.channels import Channel, analysis_of_channel
 from gato_coffea.config.consistency import check_consistency
 from gato_coffea.config.datasets import Dataset, ProcessSettings
 from gato_coffea.config.eras import Era, EraName
@@ -83,6 +84,14 @@ class Analysis(Section):
     weight: Annotated[
         Weight, about("The weight of simulated events.", example={"nominal": "genWeight"})
     ] = Weight()
+    channels: Annotated[
+        Mapping[Name, Channel],
+        about(
+            "Regions that exclude each other, each with categories of its own; without it one of "
+            "everything.",
+            example={"boosted": {"selection": "py:boosted"}},
+        ),
+    ] = Field(default_factory=dict)
     systematics: Annotated[
         Mapping[Name, Systematic],
         about(
@@ -287,6 +296,10 @@ class Analysis(Section):
         names = [d.name for d in self.discriminants]
         return plain | event_variations(self.systematics, discriminants=names)
 
+    def channel(self, name: str) -> Analysis:
+        """The analysis of the events of one channel: its selection, scores and uncertainties."""
+        return analysis_of_channel(self, name)
+
     def variations_of(self, dataset: str) -> dict[str, str]:
         """Variations of a dataset: what they are called there, and their name in the file.
 
@@ -337,6 +350,11 @@ class Analysis(Section):
         for name, dataset in self.datasets.items():
             for i, source in enumerate(dataset.weight or ()):
                 found[f"datasets.{name}.weight[{i}]"] = source
+        for name, channel in self.channels.items():
+            for i, source in enumerate(channel.selection):
+                found[f"channels.{name}.selection[{i}]"] = source
+            for d in channel.discriminants or ():
+                found[f"channels.{name}.discriminants.{d.name}"] = d.expression
         return found
 
     def fingerprint(self, *sections: str) -> str:

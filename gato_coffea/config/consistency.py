@@ -39,6 +39,11 @@ def check_consistency(analysis: Analysis) -> None:
     _check_processes(analysis)
     _check_counts(analysis)
     _check_mass(analysis)
+    for name in analysis.channels:
+        try:
+            check_consistency(analysis.channel(name))
+        except ValueError as error:
+            raise ValueError(f"channels.{name}: {error}") from None
 
 
 def _check_discriminants(analysis: Analysis) -> None:
@@ -191,8 +196,13 @@ def _check_variations(analysis: Analysis) -> None:
             )
     check_systematics(
         analysis.systematics,
-        known={"processes": analysis.processes, "eras": tuple(analysis.eras), "channels": ()},
-        discriminants=[d.name for d in analysis.discriminants],
+        known={
+            "processes": analysis.processes,
+            "eras": tuple(analysis.eras),
+            "channels": tuple(analysis.channels),
+        },
+        # of channels each has its own, and is checked with them
+        discriminants=None if analysis.channels else [d.name for d in analysis.discriminants],
         mass=analysis.mass is not None,
     )
     changes = analysis.event_variations.values()

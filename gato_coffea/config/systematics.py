@@ -246,7 +246,7 @@ def check_systematics(
     systematics: Mapping[str, Systematic],
     *,
     known: Mapping[str, Sequence[str]],
-    discriminants: Sequence[str],
+    discriminants: Sequence[str] | None,
     mass: bool,
 ) -> None:
     """Refuse uncertainties of what the analysis does not have.
@@ -258,7 +258,7 @@ def check_systematics(
     known
         The processes, eras and channels that there are, by the name of the key.
     discriminants
-        Names of the discriminants.
+        Names of the discriminants that shapes may change; None where that is not to be checked.
     mass
         Whether there is a mass section.
 
@@ -267,7 +267,7 @@ def check_systematics(
     ValueError
         With the key, what stands there and what is allowed.
     """
-    allowed = [*discriminants, *([MASS] if mass else []), WEIGHT]
+    allowed = [*(discriminants or ()), *([MASS] if mass else []), WEIGHT]
     for name, systematic in systematics.items():
         if name.endswith((UP, DOWN)):
             raise ValueError(
@@ -281,7 +281,7 @@ def check_systematics(
                         f"systematics.{name}.{key}: is not there (got {label!r}; allowed: "
                         f"{', '.join(labels) or 'none, the analysis has no ' + key})"
                     )
-        if isinstance(systematic, ShapeUncertainty):
+        if discriminants is not None and isinstance(systematic, ShapeUncertainty):
             for side in ("up", "down"):
                 changed = [own_name(key, discriminants) for key in getattr(systematic, side)]
                 unknown = [key for key in changed if key not in allowed]

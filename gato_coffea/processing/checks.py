@@ -51,6 +51,12 @@ def _check_kind(name: str, part: ChunkOutput, analysis: Analysis) -> None:
             f"datasets.{name}: era is {era} in the analysis file, but chunks were collected with "
             f"era={got}"
         )
+    if len(part["channel"]) > 1:
+        got = " and ".join(sorted(str(value) for value in part["channel"]))
+        raise InputError(
+            f"datasets.{name}: chunks of channels {got} were added up; keep the output of each "
+            "channel apart"
+        )
     blinding = Layout.of(analysis).blinding
     if analysis.is_from_data(name) and part["blinding"] != {blinding} and blinding:
         raise InputError(

@@ -19,7 +19,7 @@ from gato_coffea.categories import Categories
 from gato_coffea.categories.axes import MASS, NOMINAL, fill_values
 from gato_coffea.categories.templates import fill_templates
 from gato_coffea.errors import ConfigError
-from gato_coffea.events.arrays import BoolArray, FloatArray
+from gato_coffea.events.arrays import BoolArray, FloatArray, IntArray
 from gato_coffea.events.samples import Cells, Sample, Variation, content_fold
 from gato_coffea.processing.event_view import ChunkIdentity, EventView, Source
 from gato_coffea.processing.layout import Layout
@@ -45,6 +45,7 @@ def collect(
     blinded: bool | None = None,
     dataset: str | None = None,
     era: str | None = None,
+    channel: str | None = None,
     categories: Categories | None = None,
     templates: hist.Hist[Any] | None = None,
     spool: str | Path | None = None,
@@ -99,6 +100,9 @@ def collect(
     era
         Era of the events; by default that of ``events.metadata``. Variations that the analysis
         does not correlate between eras are kept by the name of the era, as jes_2022Up.
+    channel
+        Channel that the selection is of. Outputs of different channels are kept apart, in a
+        mapping of your own, and merged one by one with ``analysis.channel(name)``.
     categories
         Trained categories, where category templates are wanted.
     templates
@@ -119,59 +123,119 @@ def collect(
         If a function fails, ``data`` is not what the analysis or the metadata say, or a variation
         changes what the layout does not have.
     """
-    chunk = ChunkIdentity.of(events, dataset, process)
-    data = _is_data(data, chunk, process, layout)
-    era = chunk.era if era is None else era
-    if blinded is None:
-        blinded = data or chunk.dataset in layout.derived
-    sources = Sources.of(
-        layout,
+    request = ChunkRequest(
+        process=process,
+        layout=layout,
         discriminants=discriminants,
         mass=mass,
         weight=weight,
         variations=variations,
         selection=selection,
+        generator_weight=generator_weight,
+        generator_variations=generator_variations,
+        sumw=sumw,
         data=data,
+        blinded=blinded,
+        dataset=dataset,
         era=era,
-        place=chunk.place,
+        channel=channel,
+        categories=categories,
+        templates=templates,
+        spool=spool,
     )
-    view = EventView(events, None, chunk.place)
-    generated = _Generated()
-    if not data:
-        generated = _Generated.of(view, sumw, generator_weight, generator_variations or {})
-    hidden = hidden_intervals(layout, sources) if blinded else []
-    selected = Selected.of(view, sources, hidden)
-    kept = _Kept.of(selected.view, layout, sources, data=data)
-    sample = kept.sample
-    if layout.n_folds > 1 and not data:  # data train nothing
-        if hidden:  # what numbers the events would tell how many are missing between two of them
-            folds = content_fold(sample, n_folds=layout.n_folds)
-        else:
-            folds = chunk.folds(kept.view, n_folds=layout.n_folds, event_id=layout.event_id)
-        sample = replace(sample, fold=folds)
-    output: ChunkOutput = {
-        "histograms": _fill_histograms(layout, sample, process),
-        "cutflow": selected.cutflow | {LAST_STEP: step(kept.selected_weight)},
-        "sumw": generated.sumw,
-        "sumw_variations": dict(generated.varied),
-        "n_events": selected.n_events,
-        "varied": dict.fromkeys([NOMINAL, *sample.variations], len(sample)),
-        "invalid": {**generated.invalid, **kept.invalid},
-        "out_of_range": dict(kept.out_of_range),
-        "data": {data},
-        "era": {era},
-        "blinding": {layout.blinding if blinded else ()},
-    }
-    if layout.columns:
-        blocks = [Block.of(sample, chunk.key, process, spool=spool)] if len(sample) else []
-        output["columns"] = blocks
-    elif not data:
-        output["cells"] = {process: _cells(layout, sample)}
-    if categories is not None and templates is not None:
-        filled = templates.copy()
-        fill_templates(filled, sample, process=process, categories=categories)
-        output["templates"] = filled
-    return {chunk.dataset: output}
+    return request.output(events)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkRequest:
+    """What `collect` is asked for, by the names of its parameters."""
+
+    process: str
+    layout: Layout
+    discriminants: Mapping[str, Source] | None = None
+    mass: Source | None = None
+    weight: Source | Sequence[Source] | Weights = 1.0
+    variations: Mapping[str, Change] | None = None
+    selection: Mapping[str, Source] | PackedSelection | None = None
+    generator_weight: Source | None = None
+    generator_variations: Mapping[str, Product] | None = None
+    sumw: float | None = None
+    data: bool | None = None
+    blinded: bool | None = None
+    dataset: str | None = None
+    era: str | None = None
+    channel: str | None = None
+    categories: Categories | None = None
+    templates: hist.Hist[Any] | None = None
+    spool: str | Path | None = None
+
+    def output(self, events: Any) -> tuple[dict[str, ChunkOutput], IntArray]:
+        """Output of a chunk by dataset, and which of its events are in it."""
+        layout, process = self.layout, self.process
+        chunk = ChunkIdentity.of(events, self.dataset, process)
+        data = _is_data(self.data, chunk, process, layout)
+        blinded = self.blinded
+        if blinded is None:
+            blinded = data or chunk.dataset in layout.derived
+        era = chunk.era if self.era is None else self.era
+        sources = Sources.of(
+            layout,
+            discriminants=self.discriminants,
+            mass=self.mass,
+            weight=self.weight,
+            variations=self.variations,
+            selection=self.selection,
+            data=data,
+            era=era,
+            place=chunk.place,
+        )
+        view = EventView(events, None, chunk.place)
+        generated = _Generated()
+        if not data:
+            own = self.generator_variations or {}
+            generated = _Generated.of(view, self.sumw, self.generator_weight, own)
+        hidden = hidden_intervals(layout, sources) if blinded else []
+        selected = Selected.of(view, sources, hidden)
+        kept = _Kept.of(selected.view, layout, sources, data=data)
+        sample = _with_folds(kept, layout, chunk, data=data, hidden=bool(hidden))
+        output: ChunkOutput = {
+            "histograms": _fill_histograms(layout, sample, process),
+            "cutflow": selected.cutflow | {LAST_STEP: step(kept.selected_weight)},
+            "sumw": generated.sumw,
+            "sumw_variations": dict(generated.varied),
+            "n_events": selected.n_events,
+            "varied": dict.fromkeys([NOMINAL, *sample.variations], len(sample)),
+            "invalid": {**generated.invalid, **kept.invalid},
+            "out_of_range": dict(kept.out_of_range),
+            "data": {data},
+            "era": {era},
+            "channel": {self.channel},
+            "blinding": {layout.blinding if blinded else ()},
+        }
+        if layout.columns:
+            options: dict[str, Any] = {"spool": self.spool, "channel": self.channel}
+            blocks = [Block.of(sample, chunk.key, process, **options)] if len(sample) else []
+            output["columns"] = blocks
+        elif not data:
+            output["cells"] = {process: _cells(layout, sample)}
+        if self.categories is not None and self.templates is not None:
+            filled = self.templates.copy()
+            fill_templates(filled, sample, process=process, categories=self.categories)
+            output["templates"] = filled
+        return {chunk.dataset: output}, kept.view.entries
+
+
+def _with_folds(
+    kept: _Kept, layout: Layout, chunk: ChunkIdentity, *, data: bool, hidden: bool
+) -> Sample:
+    """The events with their folds; data train nothing and have none."""
+    if layout.n_folds == 1 or data:
+        return kept.sample
+    if hidden:  # what numbers the events would tell how many are missing between two of them
+        folds = content_fold(kept.sample, n_folds=layout.n_folds)
+    else:
+        folds = chunk.folds(kept.view, n_folds=layout.n_folds, event_id=layout.event_id)
+    return replace(kept.sample, fold=folds)
 
 
 def _is_data(said: bool | None, chunk: ChunkIdentity, process: str, layout: Layout) -> bool:

@@ -54,6 +54,11 @@ class EventView:
         """The events that passed, as functions of the user see them."""
         return self.events if self.kept is None else self.events[self.kept]
 
+    @property
+    def entries(self) -> IntArray:
+        """Which of all events passed."""
+        return np.arange(len(self.events)) if self.kept is None else self.kept
+
     def __len__(self) -> int:
         return len(self.events) if self.kept is None else len(self.kept)
 
@@ -168,6 +173,14 @@ class EventView:
         return {}
 
 
+def id_branches(events: Any, event_id: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Branches that identify an event: those named, else the usual ones; None without any."""
+    if event_id is not None:
+        return event_id
+    fields = set(events.fields)
+    return next((ids for ids in EVENT_IDS if fields.issuperset(ids)), None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChunkIdentity:
     """Which events these are."""
@@ -208,14 +221,10 @@ class ChunkIdentity:
         Where no branches do, it is the name of the file and the entry there: the same events
         written again, or moved to another folder, have the same folds.
         """
-        named = event_id
+        named = id_branches(view.events, event_id)
         if named is None:
-            fields = set(view.events.fields)
-            named = next((ids for ids in EVENT_IDS if fields.issuperset(ids)), None)
-        if named is None:
-            entry = np.arange(len(view.events)) if view.kept is None else view.kept
             file = text_identity(self.filename.rpartition("/")[2] or self.dataset)
-            identity: list[npt.ArrayLike] = [np.full(len(view), file), entry + self.start]
+            identity: list[npt.ArrayLike] = [np.full(len(view), file), view.entries + self.start]
         else:
             identity = [view.values(name, "event_id") for name in named]
         return event_fold(identity, n_folds=n_folds)

@@ -27,7 +27,7 @@ from gato_coffea.config.patience import told_if_long
 from gato_coffea.datasets import Fileset, fileset
 from gato_coffea.datasets.check import check_first_files, diagnose
 from gato_coffea.datasets.root_files import open_tree, opened
-from gato_coffea.errors import ExecutionError, GatoError, InputError
+from gato_coffea.errors import ConfigError, ExecutionError, GatoError, InputError
 from gato_coffea.processing.chunks import ERRORS, ChunkTask, close_files
 from gato_coffea.processing.cluster import dask_client, require_same_workers, watched
 from gato_coffea.processing.pool import worker_pool
@@ -87,7 +87,7 @@ def process(
     progress: bool = True,
     spool: str | Path | None = None,
 ) -> Processed:
-    """Read all events of an analysis and scale what they give to its luminosity.
+    """Read all events of an analysis without channels, and scale them to its luminosity.
 
     Parameters
     ----------
@@ -114,10 +114,88 @@ def process(
     Raises
     ------
     ConfigError, InputError
-        If the analysis, a file or a value is not what it has to be.
+        If the analysis, a file or a value is not what it has to be, or it has channels.
     ExecutionError
         If the executor is unknown, a scheduler does not answer, or a worker fails.
     """
+    if analysis.channels:
+        raise ConfigError(
+            f"channels: {analysis.name} has {', '.join(analysis.channels)}; "
+            "gato_coffea.process_channels gives what is processed of each"
+        )
+    output = _all_chunks(
+        analysis,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        client=client,
+        chunksize=chunksize,
+        categories=categories,
+        progress=progress,
+        spool=spool,
+    )
+    return Processed.merged(output, analysis)
+
+
+def process_channels(
+    analysis: Analysis,
+    *,
+    executor: str | ExecutorBase = "iterative",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    client: Any = None,
+    chunksize: int = 100_000,
+    categories: Mapping[str, Categories] | None = None,
+    progress: bool = True,
+    spool: str | Path | None = None,
+) -> dict[str, Processed]:
+    """What is processed of each channel of an analysis, by its name, in one pass over the events.
+
+    Parameters are those of `process`, but for ``categories``, which are by channel.
+
+    Raises
+    ------
+    ConfigError, InputError
+        If the analysis, a file or a value is not what it has to be, it has no channels, or an
+        event is in two of them.
+    ExecutionError
+        If the executor is unknown, a scheduler does not answer, or a worker fails.
+    """
+    if not analysis.channels:
+        raise ConfigError(f"channels: {analysis.name} has none; gato_coffea.process reads it")
+    output = _all_chunks(
+        analysis,
+        executor=executor,
+        workers=workers,
+        scheduler=scheduler,
+        client=client,
+        chunksize=chunksize,
+        categories=categories,
+        progress=progress,
+        spool=spool,
+    )
+    result = {}
+    for name in analysis.channels:
+        try:
+            result[name] = Processed.merged(output[name], analysis.channel(name))
+        except InputError as error:
+            raise InputError(f"channels.{name}: {error}") from None
+    return result
+
+
+def _all_chunks(
+    analysis: Analysis,
+    *,
+    executor: str | ExecutorBase,
+    workers: int | None,
+    scheduler: str | None,
+    client: Any,
+    chunksize: int,
+    categories: Categories | Mapping[str, Categories] | None,
+    progress: bool,
+    spool: str | Path | None,
+) -> Any:
+    """Added outputs of all chunks."""
     processor = GatoProcessor(analysis, categories=categories, spool=spool)
     files = fileset(analysis)
     check_first_files(analysis, files)
@@ -132,10 +210,9 @@ def process(
         ) as engine,
         _quiet(engine, bars=progress or executor == "iterative"),
     ):
-        output = run_chunks(
+        return run_chunks(
             engine, files, processor, schema=SCHEMAS[analysis.schema_], chunksize=chunksize
         )
-    return Processed.merged(output, analysis)
 
 
 def run_chunks(

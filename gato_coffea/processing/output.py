@@ -57,7 +57,13 @@ class Block:
 
     @classmethod
     def of(
-        cls, sample: Sample, key: tuple[str, str, int], process: str, *, spool: str | Path | None
+        cls,
+        sample: Sample,
+        key: tuple[str, str, int],
+        process: str,
+        *,
+        spool: str | Path | None,
+        channel: str | None = None,
     ) -> Block:
         """A block of events, which are written to the folder ``spool`` if there is one.
 
@@ -66,7 +72,7 @@ class Block:
         """
         if spool is None:
             return cls(key=key, process=process, n=len(sample), events=sample)
-        identity = "|".join(map(str, (*key, process)))
+        identity = "|".join(map(str, (*key, process, *([] if channel is None else [channel]))))
         name = hashlib.sha256(identity.encode()).hexdigest()[:24]
         path = Path(spool) / key[0] / f"{name}.npz"
         write_columns(path, sample)
@@ -90,9 +96,9 @@ class Block:
 class ChunkOutput(TypedDict):
     """Output of the chunks of one dataset.
 
-    ``varied`` counts the selected events that each variation was given for. ``data``,
-    ``era`` and ``blinding`` hold what the chunks were collected as, so that more than one entry is
-    a mistake.
+    ``varied`` counts the selected events that each variation was given for. ``data``, ``era``,
+    ``channel`` and ``blinding`` hold what the chunks were collected as, so that more than one
+    entry is a mistake.
     """
 
     histograms: dict[str, hist.Hist[Any]]
@@ -105,6 +111,7 @@ class ChunkOutput(TypedDict):
     out_of_range: dict[str, int]
     data: set[bool]
     era: set[str | None]
+    channel: set[str | None]
     blinding: set[tuple[tuple[str, float, float], ...]]
     columns: NotRequired[list[Block]]
     cells: NotRequired[dict[str, Cells]]
@@ -113,3 +120,6 @@ class ChunkOutput(TypedDict):
 
 Outputs = Mapping[str, ChunkOutput]
 """Added outputs of chunks, by dataset."""
+
+ChannelOutputs = Mapping[str, Outputs]
+"""Added outputs of chunks, by channel and dataset."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import hist
 from coffea.processor import ProcessorABC
 
 from gato_coffea.categories import Categories
@@ -16,28 +15,16 @@ from gato_coffea.config import Analysis, Dataset, SumOfWeights, function_name, l
 from gato_coffea.config.systematics import EventVariation
 from gato_coffea.config.weights import Factors, Variation
 from gato_coffea.datasets import sum_of_tree
-from gato_coffea.errors import ConfigError
-from gato_coffea.processing.chunk import collect
+from gato_coffea.errors import ConfigError, InputError
+from gato_coffea.events.arrays import IntArray
+from gato_coffea.processing.chunk import ChunkRequest, collect
 from gato_coffea.processing.event_view import Quotient, Source
 from gato_coffea.processing.layout import Layout
 from gato_coffea.processing.output import FIRST_STEP, LAST_STEP, ChunkOutput
+from gato_coffea.processing.overlap import check_overlap
 from gato_coffea.processing.sources import WEIGHT, Change, Product
 
 __all__ = ["GatoProcessor", "collect"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What is done with the events of one dataset."""
-
-    process: str
-    data: bool
-    blinded: bool
-    weight: tuple[Source, ...]
-    variations: Mapping[str, Change]
-    generator_variations: Mapping[str, tuple[Source, ...] | Quotient]
-    sum_of_weights: SumOfWeights | None
-    templates: hist.Hist[Any] | None
 
 
 @dataclass(frozen=True)
@@ -57,15 +44,15 @@ class _Sources:
         above, below = (tuple(map(self.one, part)) for part in factors)
         return Quotient(above, below) if below else above
 
-    def plan(self, name: str, *, n_categories: int | None) -> _Plan:
-        """What is done with the events of a dataset."""
+    def request(self, name: str, *, n_categories: int | None, **common: Any) -> ChunkRequest:
+        """What is asked of the chunks of a dataset, beside what is common to all datasets."""
         analysis, dataset = self.analysis, self.analysis.datasets[name]
         weight = analysis.weight.nominal if dataset.weight is None else dataset.weight
         changes = {
             label: analysis.event_variations[own]
             for label, own in analysis.variations_of(name).items()
         }
-        return _Plan(
+        return ChunkRequest(
             process=dataset.process,
             data=dataset.data,
             blinded=analysis.is_from_data(name),
@@ -76,10 +63,10 @@ class _Sources:
                 for label, change in changes.items()
                 if change.weight is not None and change.weight.normalise
             },
-            sum_of_weights=dataset.sum_of_weights,
             templates=None
             if n_categories is None
             else empty_templates(analysis, n_categories, processes=[dataset.process]),
+            **common,
         )
 
     def _change(self, change: EventVariation, dataset: Dataset) -> Change:
@@ -93,6 +80,51 @@ class _Sources:
         return whole
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Channel:
+    """What is asked of the chunks of every dataset in one channel."""
+
+    requests: Mapping[str, ChunkRequest]
+    sums: Mapping[str, SumOfWeights | None]
+
+    @classmethod
+    def of(
+        cls,
+        analysis: Analysis,
+        *,
+        channel: str | None,
+        categories: Categories | None,
+        spool: str | None,
+    ) -> Self:
+        if categories is not None:
+            check_categories(categories, analysis)
+        sources = _Sources(analysis, load_functions(analysis))
+        n_categories = None if categories is None else categories.n_categories
+        steps = zip(cutflow_steps(analysis), analysis.requirements, strict=True)
+        common: dict[str, Any] = {
+            "layout": Layout.of(analysis),
+            "discriminants": {d.name: sources.one(d.expression) for d in analysis.discriminants},
+            "mass": None if analysis.mass is None else sources.one(analysis.mass.source),
+            "selection": {name: sources.one(text) for name, text in steps},
+            "channel": channel,
+            "categories": categories,
+            "spool": spool,
+        }
+        return cls(
+            requests={
+                name: sources.request(name, n_categories=n_categories, **common)
+                for name in analysis.datasets
+            },
+            sums={name: d.sum_of_weights for name, d in analysis.datasets.items()},
+        )
+
+    def output(self, name: str, events: Any) -> tuple[dict[str, ChunkOutput], IntArray]:
+        """Output of a chunk of a dataset, and which of its events are in it."""
+        generator_weight, sumw = _sum_of_weights(events, self.sums[name])
+        request = replace(self.requests[name], generator_weight=generator_weight, sumw=sumw)
+        return request.output(events)
+
+
 class GatoProcessor(ProcessorABC):
     """Processor of an analysis, for coffea's ``Runner`` and any of its executors.
 
@@ -104,7 +136,8 @@ class GatoProcessor(ProcessorABC):
     analysis
         The checked analysis file.
     categories
-        Trained categories, where a second pass is to fill their templates.
+        Trained categories, where a second pass is to fill their templates; of an analysis with
+        channels, those of each channel by its name.
     spool
         Folder, seen by all workers, that columns are written to instead of being returned.
 
@@ -113,72 +146,73 @@ class GatoProcessor(ProcessorABC):
     ConfigError
         If ``analysis.py`` lacks a function that the analysis file names.
     InputError
-        If the categories were made for other discriminants.
+        If the categories were made for other discriminants, or a channel has none.
     """
 
     def __init__(
         self,
         analysis: Analysis,
         *,
-        categories: Categories | None = None,
+        categories: Categories | Mapping[str, Categories] | None = None,
         spool: str | Path | None = None,
     ) -> None:
-        if categories is not None:
-            check_categories(categories, analysis)
-        sources = _Sources(analysis, load_functions(analysis))
-        self._layout = Layout.of(analysis)
-        self._categories = categories
-        self._spool = None if spool is None else str(Path(spool).resolve())
-        self._selection = {
-            name: sources.one(text)
-            for name, text in zip(cutflow_steps(analysis), analysis.requirements, strict=True)
-        }
-        self._discriminants = {d.name: sources.one(d.expression) for d in analysis.discriminants}
-        self._mass = None if analysis.mass is None else sources.one(analysis.mass.source)
-        n_categories = None if categories is None else categories.n_categories
-        self._plans: Mapping[str, _Plan] = {
-            name: sources.plan(name, n_categories=n_categories) for name in analysis.datasets
+        folder = None if spool is None else str(Path(spool).resolve())
+        self._event_id = analysis.event_id
+        self._channels: dict[str | None, _Channel] = {
+            channel: _Channel.of(
+                analysis if channel is None else analysis.channel(channel),
+                channel=channel,
+                categories=_categories_of(channel, categories),
+                spool=folder,
+            )
+            for channel in (analysis.channels or (None,))
         }
 
-    def process(self, events: Any) -> dict[str, ChunkOutput]:
-        """Output of one chunk, as `gato_coffea.collect` returns it.
+    def process(self, events: Any) -> dict[str, Any]:
+        """Output of one chunk as `gato_coffea.collect` returns it, by channel if there are some.
 
         Raises
         ------
         ConfigError
             If the events belong to a dataset that the analysis does not have.
         InputError
-            If a branch is missing, or is not one number an event.
+            If a branch is missing, or is not one number an event; or two channels have an event.
         """
         name = events.metadata["dataset"]
-        if name not in self._plans:
+        known = next(iter(self._channels.values())).requests
+        if name not in known:
             raise ConfigError(
-                f"datasets: {name!r} is not in the analysis (allowed: {', '.join(self._plans)})"
+                f"datasets: {name!r} is not in the analysis (allowed: {', '.join(known)})"
             )
-        plan = self._plans[name]
-        generator_weight, sumw = _sum_of_weights(events, plan.sum_of_weights)
-        return collect(
-            events,
-            process=plan.process,
-            layout=self._layout,
-            discriminants=self._discriminants,
-            mass=self._mass,
-            weight=plan.weight,
-            variations=plan.variations,
-            selection=self._selection,
-            generator_weight=generator_weight,
-            generator_variations=plan.generator_variations,
-            sumw=sumw,
-            data=plan.data,
-            blinded=plan.blinded,
-            categories=self._categories,
-            templates=plan.templates,
-            spool=self._spool,
-        )
+        found = {c: channel.output(name, events) for c, channel in self._channels.items()}
+        if None in found:
+            return dict(found[None][0])
+        entries = {str(c): kept for c, (_, kept) in found.items()}
+        check_overlap(events, entries, event_id=self._event_id)
+        return {str(c): output for c, (output, _) in found.items()}
 
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing: weights are scaled once, where everything is merged."""
         return accumulator
+
+
+def _categories_of(
+    channel: str | None, categories: Categories | Mapping[str, Categories] | None
+) -> Categories | None:
+    if categories is None or isinstance(categories, Categories):
+        if channel is not None and categories is not None:
+            raise InputError(
+                f"categories: the analysis has channels; give those of each by its name, as "
+                f"{channel!r}"
+            )
+        return categories
+    if channel is None:
+        raise InputError("categories: the analysis has no channels; give its categories alone")
+    if channel not in categories:
+        raise InputError(
+            f"categories: those of channel {channel!r} are missing (got {', '.join(categories)})"
+        )
+    return categories[channel]
 
 
 def cutflow_steps(analysis: Analysis) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import Any
 
 from coffea import nanoevents
 from coffea.processor import Runner
@@ -17,7 +18,6 @@ from gato_coffea.processing.executors import (
     translated,
     work_items,
 )
-from gato_coffea.processing.output import ChunkOutput
 from gato_coffea.processing.processed import Processed
 from gato_coffea.processing.processor import GatoProcessor
 
@@ -41,16 +41,21 @@ def trial_problems(analysis: Analysis) -> tuple[str, ...]:
         output, complete = _first_events(analysis)
     except GatoError as error:
         return (str(error),)
-    try:
-        Processed.merged(output, analysis)
-    except InputError as error:
-        if complete:
-            return (str(error),)
-        logger.warning("of the first events of every dataset: %s", error)
+    for channel in analysis.channels or (None,):
+        try:
+            if channel is None:
+                Processed.merged(output, analysis)
+            else:
+                Processed.merged(output[channel], analysis.channel(channel))
+        except InputError as error:
+            told = str(error) if channel is None else f"channels.{channel}: {error}"
+            if complete:
+                return (told,)
+            logger.warning("of the first events of every dataset: %s", told)
     return ()
 
 
-def _first_events(analysis: Analysis) -> tuple[dict[str, ChunkOutput], bool]:
+def _first_events(analysis: Analysis) -> tuple[dict[str, Any], bool]:
     """The added outputs of the first chunks, and whether these are all."""
     files = fileset(analysis)
     processor = GatoProcessor(analysis)

@@ -43,6 +43,7 @@ EVENTS = (
     "tree",
     "luminosity_per_fb",
     "eras",
+    "channels",
     "systematics",
     "datasets",
     "weight",

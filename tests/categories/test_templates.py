@@ -194,7 +194,7 @@ def test_templates_are_read_by_name():
 
 def test_templates_of_several_channels_are_picked_by_name():
     h = empty_templates(analysis_of(), 2)
-    templates = Templates({"resolved": h, "boosted": h})
+    templates = Templates.joined({c: Templates.single(h) for c in ("resolved", "boosted")})
     assert templates.of("boosted").channels == ("boosted",)
     assert templates.of("boosted").n_categories == 2
     with pytest.raises(InputError, match=r"are of several channels \(resolved, boosted\)"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +10,16 @@ import cloudpickle
 import numpy as np
 import pytest
 import uproot
-from coffea.nanoevents import BaseSchema
+from coffea.nanoevents import BaseSchema, NanoEventsFactory
 from coffea.processor import IterativeExecutor, Runner
 
+from gato_coffea.categories import EdgeCategories
+from gato_coffea.categories.templates import Templates
 from gato_coffea.config import read_analysis
 from gato_coffea.datasets import fileset
 from gato_coffea.errors import ConfigError, InputError
+from gato_coffea.events.samples import Feature
+from gato_coffea.processing.executors import process, process_channels
 from gato_coffea.processing.processor import GatoProcessor, cutflow_steps
 
 
@@ -73,7 +78,8 @@ def test_travels_without_the_analysis_folder_and_tensorflow(
         "import pickle, sys, awkward as ak\n"
         "processor = pickle.load(open(sys.argv[1], 'rb'))\n"
         "events = ak.Array({'pt': [10., 30.]})\n"
-        "assert processor._selection['hard'](events).tolist() == [False, True]\n"
+        "request = processor._channels[None].requests['sig_a']\n"
+        "assert request.selection['hard'](events).tolist() == [False, True]\n"
         "assert not {'tensorflow', 'matplotlib'} & set(sys.modules)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "p.pkl")]
@@ -208,3 +214,114 @@ def test_variations_of_what_is_derived_from_data_are_not_asked_for(make_analysis
     analysis = make_analysis({"datasets.continuum": derived}, n=50)
     output = run(analysis, GatoProcessor(analysis))
     assert list(output["continuum"]["histograms"]["score"].axes[1]) == ["nominal"]
+
+
+CHANNEL_FUNCTIONS = """
+def hard(events):
+    return events.pt > 20
+
+
+def pileup_down(events):
+    return 2.0 - events.pileup_up
+
+
+def low(events):
+    return events.score < 0.3
+
+
+def high(events):
+    return events.score > 0.6
+
+
+def flipped(events):
+    return 1.0 - events.score
+
+
+def up(events):
+    return events.score * 0.9
+"""
+CHANNELS: dict[str, Any] = {
+    "low": {"selection": "py:low"},
+    "high": {
+        "selection": "py:high",
+        "discriminants": [{"name": "dnn", "source": "py:flipped", "range": [0, 1], "bins": 20}],
+    },
+}
+SHAPE = {"kind": "shape", "up": {"score": "py:up"}, "down": {"score": "score"}}
+
+
+def test_channels_are_those_of_analyses_of_their_own(make_analysis: Any, tmp_path: Path) -> None:
+    changes = {"channels": CHANNELS, "systematics": {"jes": SHAPE}}
+    analysis = make_analysis(changes, functions=CHANNEL_FUNCTIONS, n=150)
+    categories = {
+        name: EdgeCategories(
+            features=(Feature(feature, 0, 1),),
+            label=np.arange(2),
+            edges=(np.array([0.0, cut, 1.0]),),
+        )
+        for name, feature, cut in (("low", "score", 0.1), ("high", "dnn", 0.2))
+    }
+    both = process_channels(
+        analysis,
+        progress=False,
+        chunksize=70,
+        categories=categories,
+        spool=tmp_path / "spool",
+    )
+    assert list(both) == ["low", "high"]
+    for name, found in both.items():
+        alone = process(
+            analysis.channel(name), progress=False, chunksize=70, categories=categories[name]
+        )
+        assert found.cutflow == alone.cutflow
+        assert list(found.cutflow["sig"])[-2] == name
+        assert found.sumw == alone.sumw
+        assert found.histograms == alone.histograms
+        assert found.templates == alone.templates
+        for process_name, sample in found.samples.items():
+            wanted = alone.samples[process_name]
+            np.testing.assert_array_equal(sample.x, wanted.x)
+            np.testing.assert_array_equal(sample.fold, wanted.fold)
+            assert set(sample.variations) == set(wanted.variations)
+    templates = Templates.joined({name: found.templates for name, found in both.items()})
+    assert templates.of("high").binned_in == "mass"
+    assert set(both["high"].samples["sig"].variations) >= {"jesUp", "jesDown"}
+
+
+def test_a_chunk_is_read_once_for_all_channels(make_analysis: Any) -> None:
+    analysis = make_analysis({"channels": CHANNELS}, functions=CHANNEL_FUNCTIONS, n=150)
+    read: list[Any] = []
+    path = analysis.directory / "sig_a_0.root"
+    events = NanoEventsFactory.from_root(
+        {str(path): "ntuples/Events"},
+        schemaclass=BaseSchema,
+        mode="virtual",
+        metadata={"dataset": "sig_a", "is_data": False},
+        access_log=read,
+    ).events()
+    GatoProcessor(analysis).process(events)
+    scores = [str(entry) for entry in read if "score" in str(entry)]
+    assert len(scores) == len(set(scores)) > 0
+
+
+def test_an_event_in_two_channels_is_refused(make_analysis: Any) -> None:
+    overlapping = {**CHANNELS, "high": {"selection": "py:hard"}}
+    analysis = make_analysis({"channels": overlapping}, functions=CHANNEL_FUNCTIONS, n=50)
+    with pytest.raises(InputError, match=r"channels 'low' and 'high' overlap: \d+ of ") as caught:
+        process_channels(analysis, progress=False)
+    assert re.search(r"the first: run 1, luminosityBlock \d+, event \d+", str(caught.value))
+
+
+def test_one_or_several_channels_are_asked_for_by_name(make_analysis: Any) -> None:
+    channels = make_analysis({"channels": CHANNELS}, functions=CHANNEL_FUNCTIONS, n=1)
+    with pytest.raises(ConfigError, match=r"has low, high; gato_coffea\.process_channels gives"):
+        process(channels, progress=False)
+    categories = EdgeCategories(
+        features=(Feature("score", 0, 1),), label=np.arange(1), edges=(np.array([0.0, 1.0]),)
+    )
+    with pytest.raises(InputError, match="has channels; give those of each by its name"):
+        GatoProcessor(channels, categories=categories)
+    with pytest.raises(InputError, match="those of channel 'high' are missing"):
+        GatoProcessor(channels, categories={"low": categories})
+    with pytest.raises(ConfigError, match=r"small has none; gato_coffea\.process reads it"):
+        process_channels(make_analysis(n=1), progress=False)
