@@ -8,7 +8,7 @@ from gato_coffea.config.datasets import check_datasets
 from gato_coffea.config.eras import check_eras
 from gato_coffea.config.observables import MAX_DISCRIMINANTS, product_names
 from gato_coffea.config.sizes import check_sizes
-from gato_coffea.config.systematics import UP, check_systematics
+from gato_coffea.config.systematics import UP, FreeUncertainty, check_systematics
 
 if TYPE_CHECKING:
     from gato_coffea.config.analysis import Analysis
@@ -37,6 +37,7 @@ def check_consistency(analysis: Analysis) -> None:
     _check_blinding(analysis)
     _check_variations(analysis)
     _check_processes(analysis)
+    _check_free(analysis)
     _check_counts(analysis)
     _check_mass(analysis)
     for name in analysis.channels:
@@ -92,6 +93,10 @@ def _check_counts(analysis: Analysis) -> None:
             f"optimise.bins_per_discriminant: needs {len(analysis.discriminants)} numbers "
             f"(got {list(bins)})"
         )
+    try:
+        settings.check_yardsticks({d.name: d.range for d in analysis.discriminants})
+    except ValueError as error:
+        raise ValueError(f"optimise.{error}") from None
     if settings.use is not None and settings.use not in counts:
         raise ValueError(
             f"optimise.use: is none of the numbers of categories (got {settings.use}; "
@@ -146,6 +151,32 @@ def _check_processes(analysis: Analysis) -> None:
     if both:
         raise ValueError(f"optimise: {sorted(both)} is both signal and background")
     _check_resonant(analysis)
+
+
+def _check_free(analysis: Analysis) -> None:
+    """Refuse free normalisations that no region can tell from something else that is free."""
+    seen: dict[tuple[str, ...], str] = {}
+    for name, found in analysis.systematics.items():
+        if not isinstance(found, FreeUncertainty):
+            continue
+        processes = tuple(sorted(found.processes or ()))
+        for label in processes:
+            if label in analysis.optimise.signals:
+                raise ValueError(
+                    f"systematics.{name}: {label!r} is a signal, whose strength is free already; "
+                    "no region constrains a second one"
+                )
+            if label not in analysis.backgrounds:
+                raise ValueError(
+                    f"systematics.{name}: {label!r} is not among optimise.backgrounds, so that "
+                    f"nothing constrains it (allowed: {', '.join(analysis.backgrounds)})"
+                )
+        other = seen.setdefault(processes, name)
+        if other != name:
+            raise ValueError(
+                f"systematics.{name}: is free for the same processes as {other}; no region "
+                "constrains both"
+            )
 
 
 def _check_resonant(analysis: Analysis) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Required, Self, TypedDict
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gato_coffea.config.fields import (
     Count,
@@ -42,6 +43,12 @@ MAX_EPOCHS = 100_000
 
 MIN_POINTS = 100
 """Fewer weighted points than this show no shape in a few dimensions."""
+
+YARDSTICKS = (
+    *("exact", "lloyd", "equidistant", "argmax equidistant", "argmax optimal", "50 categories"),
+    *("held-out", "training"),
+)
+"""Names of figures that stand beside a result in any case."""
 
 Combination = Literal["geometric", "quadrature", "sum"]
 Method = Literal["gato", "exact", "lloyd"]
@@ -78,6 +85,14 @@ def _processes(value: Any) -> Any:
         raise ValueError(f"must be a list of processes (got {shown(value)})")
     return value
 
+
+def _increasing(value: tuple[float, ...]) -> tuple[float, ...]:
+    if any(low >= high for low, high in pairwise(value)):
+        raise ValueError(f"must be in increasing order (got {list(value)})")
+    return value
+
+
+Edges = Annotated[tuple[Number, ...], Field(min_length=1), AfterValidator(_increasing)]
 
 Processes = Annotated[tuple[str, ...], BeforeValidator(_processes)]
 
@@ -257,6 +272,16 @@ class Settings(Spoken):
         ),
     ] = True
 
+    yardsticks: Annotated[
+        Mapping[str, Edges],
+        about(
+            "Edges of your own in the one discriminant, by names of yours, from low to high: what "
+            "they reach stands beside every result. A value on an edge belongs above it; of "
+            "histograms and cells, a bin belongs where its centre lies.",
+            example={"today": [0.2, 0.5, 0.8]},
+        ),
+    ] = Field(default_factory=dict)
+
     @model_validator(mode="after")
     def _rectangles(self) -> Self:
         trained = self.kind == "edges" and self.method == "gato"
@@ -273,6 +298,36 @@ class Settings(Spoken):
         if self.bins_per_discriminant is not None:
             return (math.prod(self.bins_per_discriminant),)
         return AUTO_COUNTS if isinstance(self.n_categories, str) else self.n_categories
+
+    def check_yardsticks(self, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """Refuse edges that are none in the one discriminant.
+
+        Parameters
+        ----------
+        ranges
+            Lowest and highest value of each discriminant, by name.
+
+        Raises
+        ------
+        ValueError
+            With the yardstick, the edge, and the range that it must lie in.
+        """
+        for name, edges in self.yardsticks.items():
+            if name in YARDSTICKS:
+                raise ValueError(
+                    f"yardsticks.{name}: is the name of another one; choose a name of your own"
+                )
+            if len(ranges) > 1:
+                raise ValueError(
+                    f"yardsticks.{name}: edges need one discriminant (got {', '.join(ranges)})"
+                )
+            ((feature, (low, high)),) = ranges.items()
+            for edge in edges:
+                if not low < edge < high:
+                    raise ValueError(
+                        f"yardsticks.{name}: must lie inside the range of {feature}, {low:g} to "
+                        f"{high:g} (got {edge:g})"
+                    )
 
     def arguments(self) -> dict[str, Any]:
         """The settings as arguments of `gato_coffea.optimise`, by name."""
@@ -300,6 +355,7 @@ class SettingArguments(TypedDict, total=False):
     seed: int
     max_points: int
     smooth: bool
+    yardsticks: Mapping[str, Sequence[float]]
 
 
 class Optimisation(Settings):

@@ -160,6 +160,12 @@ def problem_of(error: ValidationError, *, model: type[BaseModel], content: Any) 
         if isinstance(first["loc"][-1], int):
             return f"{place}: needs {first['loc'][-1] + 1} values (got {shown(first['input'])})"
         return f"{place}: is missing"
+    if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        key = first["ctx"]["discriminator"].strip("'")
+        if first["type"] == "union_tag_not_found":
+            return f"{place}.{key}: is missing"
+        told, allowed = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+        return f"{place}.{key}: must be one of {allowed} (got {told!r})"
     if first["type"] == "value_error":
         message = first["msg"].removeprefix("Value error, ")
         return f"{place}: {message}" if place else message

@@ -113,6 +113,18 @@ def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
     return found
 
 
+def own_yardsticks(search: Search) -> dict[str, Yardstick]:
+    """What edges of the user's own reach, by name; categories that fail constraints are merged."""
+
+    def by(edges: FloatArray, x: FloatArray) -> IntArray:
+        return np.searchsorted(edges, x[:, 0], side="right").astype(np.int64)
+
+    return {
+        name: fixed_yardstick(search, partial(by, np.array(edges)), len(edges) + 1)
+        for name, edges in search.own_edges.items()
+    }
+
+
 def better_yardsticks(held_out: Significance, references: Mapping[str, Yardstick]) -> list[str]:
     """A sentence for each yardstick, `MANY` aside, that is better by more than the spread."""
     spread, found = held_out.spread or 0.0, []

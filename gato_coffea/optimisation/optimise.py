@@ -16,7 +16,12 @@ from gato_coffea.config.patience import told_if_long
 from gato_coffea.config.settings import DEFAULT_COUNT, SettingArguments, Settings
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Cells, Feature, Points, points_from_cells
-from gato_coffea.optimisation.baselines import better_yardsticks, many_categories, yardsticks
+from gato_coffea.optimisation.baselines import (
+    better_yardsticks,
+    many_categories,
+    own_yardsticks,
+    yardsticks,
+)
 from gato_coffea.optimisation.candidates import candidates
 from gato_coffea.optimisation.checks import check_problem
 from gato_coffea.optimisation.choice import best_of
@@ -54,6 +59,7 @@ from gato_coffea.optimisation.search import Candidate, Search
 from gato_coffea.optimisation.settings import (
     check_flags,
     check_method,
+    check_yardsticks,
     checked_backgrounds,
     checked_resonant,
     checked_settings,
@@ -126,7 +132,8 @@ def _with_differences(
 def _references(search: Search) -> list[dict[str, Yardstick]]:
     """The yardsticks of each number of categories."""
     many = many_categories(search)
-    return [{**yardsticks(search, n), MANY: many} for n in search.counts]
+    own = own_yardsticks(search)
+    return [{**yardsticks(search, n), **own, MANY: many} for n in search.counts]
 
 
 def _finish(
@@ -291,6 +298,7 @@ def optimise(
         smooth=asked.smooth,
         resonant=resonant,
     )
+    check_yardsticks(asked, points.features)
     counts = _possible_counts(asked, points)
     check_problem(problem, max(counts))
     binned = is_histogram(samples[asked.signals[0]])
@@ -308,6 +316,7 @@ def optimise(
         kind=asked.kind,
         bins=asked.bins_per_discriminant,
         previous=_by_count(continue_from),
+        own_edges=asked.yardsticks,
     )
     results = _searched(search)
     record = _record(search, asked)

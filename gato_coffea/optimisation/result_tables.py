@@ -189,9 +189,9 @@ def _meaning(name: str, result: Result) -> str:
         "lloyd": "the best categories that alternating assignment finds from many starts",
         MANY: "50 categories: what more of them lead to",
     }
-    meaning = plain.get(name)
+    meaning = plain.get(name, "the edges of that name, which the analysis gave")
     on = "held-out, and in brackets on all events" if result.cross_validated else "on all events"
-    return f"{meaning}; {on}" if meaning else ""
+    return f"{meaning}; {on}"
 
 
 def _counting(result: Result, digits: int) -> str:

@@ -48,7 +48,8 @@ class Search:
     ``notes`` are sentences about the input, for every result.
 
     ``bins`` are those of each discriminant for ``kind`` edges, ``previous`` holds by number of
-    categories the results that training is to continue.
+    categories the results that training is to continue. ``own_edges`` are yardsticks of the
+    user's: edges in the one discriminant, by name.
     ``found`` keeps the partitions that `lloyd` has reached, by number of categories.
     """
 
@@ -65,6 +66,7 @@ class Search:
     kind: Kind = "mixture"
     bins: tuple[int, ...] | None = None
     previous: Mapping[int, Result] = field(default_factory=dict, repr=False)
+    own_edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     found: dict[int, list[list[IntArray]]] = field(default_factory=dict, repr=False)
 
     @property

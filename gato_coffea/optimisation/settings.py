@@ -43,7 +43,23 @@ def _plain(value: Any) -> Any:
     """Python's own numbers and lists where NumPy's are given."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if isinstance(value, Mapping):
+        return {name: _plain(v) for name, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def check_yardsticks(settings: Settings, features: Sequence[Feature]) -> None:
+    """Refuse edges of the user's own that are none in the one discriminant.
+
+    Raises
+    ------
+    OptimisationError
+        With the yardstick and what is allowed.
+    """
+    try:
+        settings.check_yardsticks({f.name: (f.low, f.high) for f in features})
+    except ValueError as error:
+        raise OptimisationError(str(error)) from None
 
 
 def with_settings(arguments: type) -> Callable[[Function], Function]:

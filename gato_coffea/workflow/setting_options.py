@@ -26,6 +26,7 @@ NAMES = {
 
 FILE_ONLY = {
     "per_process": "a mapping by process, which no option can hold",
+    "yardsticks": "a mapping by name, which no option can hold",
     "max_points": "the points of histograms are their bins",
 }
 """Settings that are said in an analysis file or in Python only, and why."""

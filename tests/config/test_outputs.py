@@ -12,7 +12,7 @@ from gato_coffea.config.outputs import Exports, Plots
 
 def test_nothing_needs_to_be_said() -> None:
     assert Exports().accept_poor_fits == ()
-    assert (Plots().style, Plots().label, Plots().com_tev) == ("plain", None, 13.0)
+    assert (Plots().style, Plots().label, Plots().com_tev) == ("plain", None, None)
 
 
 @pytest.mark.parametrize(
