@@ -26,7 +26,11 @@ from gato_coffea.events.samples import Feature, FloatArray, Grid, IntArray, Scal
 from gato_coffea.files import DAMAGED, is_damaged, read_json, write_text
 
 SCHEMA_VERSION = 1
+"""Version of the JSON file; another one is refused."""
+
 BLOCK = 20_000
+"""Events whose posteriors are computed at a time: with 50 components 8 MB, which stay in the
+cache."""
 
 LARGEST_TABLE = 20_000_000
 """Cells of the largest table that is read: far more than are made, and 160 MB in memory."""

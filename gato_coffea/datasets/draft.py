@@ -13,11 +13,13 @@ from gato_coffea.datasets.root_files import Tree, inspect_file, is_number, opene
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
 
-LOOKED_AT = 10_000
-"""Entries that ranges are guessed from."""
+MAX_ENTRIES = 10_000
+"""Entries that ranges are guessed from: a median is known to a percent, and they are read in a
+moment."""
 
-MANY_GEV = 3000.0
-"""A median mass above this is taken to be in MeV."""
+MAX_MASS_GEV = 3000.0
+"""A median mass above this is taken to be in MeV: 3 GeV in MeV, or a search beyond 3 TeV, which
+is rarer."""
 
 SCORES = re.compile(r"score|bdt|dnn|mva|classif|^p\d|^p[A-Z]$|prob|^nn", re.IGNORECASE)
 MASSES = re.compile(r"mass|^m$|^m_|_m$|^m[a-z]{2}$|inv_?m", re.IGNORECASE)
@@ -133,7 +135,7 @@ def _range(values: FloatArray) -> tuple[float, float]:
 def _mass(branch: str, values: FloatArray) -> str:
     finite = values[np.isfinite(values)]
     median = float(np.median(finite)) if len(finite) else 0.0
-    unit, scale = ("MeV", 1e-3) if median > MANY_GEV else ("GeV", 1.0)
+    unit, scale = ("MeV", 1e-3) if median > MAX_MASS_GEV else ("GeV", 1.0)
     centre = max(round(median * scale), 1)
     low, high, half = centre * 0.8, centre * 1.2, centre * 0.04
     return (
@@ -145,5 +147,5 @@ def _mass(branch: str, values: FloatArray) -> str:
 
 def _values(path: str | Path, tree: str, branch: str) -> FloatArray:
     with opened(str(path), place="inspect") as file:
-        array = file[tree].arrays([branch], entry_stop=LOOKED_AT)[branch]
+        array = file[tree].arrays([branch], entry_stop=MAX_ENTRIES)[branch]
         return np.asarray(array, dtype=np.float64)

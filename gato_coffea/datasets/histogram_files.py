@@ -26,9 +26,9 @@ from gato_coffea.files import is_damaged, read_json
 OPPOSITE = {"up": "down", "down": "up"}
 FREE_CELLS = 1_000_000
 """A histogram of so many cells may be read from any file, however small: sparse ones are."""
-MANY = 8
-"""Names that are listed in a message."""
-TAKEN = {*PROCESS_AXES, *VARIATION_AXES, "weight", "threads"}
+MAX_LISTED = 8
+"""Names that are listed in a message: more do not fit into a line of a terminal."""
+RESERVED_NAMES = {*PROCESS_AXES, *VARIATION_AXES, "weight", "threads"}
 """Names that an axis of numbers cannot have."""
 Histograms = dict[str, "hist.Hist[Any]"]
 
@@ -133,8 +133,8 @@ def _elsewhere(name: str, found: Histograms, region: str | None) -> str:
 def shown_names(names: Iterable[str]) -> str:
     """The first few of many names."""
     listed = list(names)
-    more = f" and {len(listed) - MANY} more" if len(listed) > MANY else ""
-    return ", ".join(listed[:MANY]) + more
+    more = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
+    return ", ".join(listed[:MAX_LISTED]) + more
 
 
 def varied(name: str, found: Iterable[str]) -> Literal["both", "half"] | None:
@@ -207,7 +207,7 @@ def _from_root(path: Path) -> Iterator[tuple[str, Any]]:
 def _titled(histogram: Any) -> Any:
     """Axes go by their titles where these can be names: in ROOT they are all called xaxis."""
     titles = list(histogram.axes.label)
-    free = all(title.isidentifier() and title not in TAKEN for title in titles)
+    free = all(title.isidentifier() and title not in RESERVED_NAMES for title in titles)
     if free and len(set(titles)) == len(titles):
         histogram.axes.name = titles
     return histogram

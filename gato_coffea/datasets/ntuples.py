@@ -21,6 +21,8 @@ TREE = "Events"
 MANIFEST = "ntuples.json"
 FORMAT = 1
 EVENTS_PER_BLOCK = 1000
+"""Events that share a luminosity block, as in samples of experiments."""
+
 COUNTS: Mapping[Kind, tuple[int, int]] = {
     "1d": (100_000, 300_000),
     "three-class": (100_000, 500_000),

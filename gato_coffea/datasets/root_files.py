@@ -14,7 +14,9 @@ from uproot.deserialization import DeserializationError
 
 from gato_coffea.errors import GatoError, InputError
 
-MANY = 20
+MAX_LISTED = 20
+"""Names that are listed in a message: more would hide the message."""
+
 NO_ROOT_FILE = "not a ROOT file"
 """What uproot says of a file that does not begin like one."""
 
@@ -147,5 +149,5 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    more = ", ..." if len(names) > MANY else ""
-    return f" (got {', '.join(names[:MANY]) or 'none'}{more})"
+    more = ", ..." if len(names) > MAX_LISTED else ""
+    return f" (got {', '.join(names[:MAX_LISTED]) or 'none'}{more})"

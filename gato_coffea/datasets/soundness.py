@@ -13,8 +13,9 @@ from gato_coffea.config import Analysis, Mass
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray, Sample
 
-FAR = 2.0
-"""Factor by which a variation of the weights hardly changes a total unless it is a mistake."""
+MAX_TOTAL_RATIO = 2.0
+"""Factor by which a variation of the weights may change a total: scales and PDFs change it by
+tens of percent, and what doubles it is a wrong weight."""
 
 RISE_BINS = 12
 """Bins in which a rise of the mass spectrum is looked for: wide, so that they hold events."""
@@ -30,8 +31,8 @@ Histograms = Mapping[str, "hist.Hist[Any]"]
 def remarks(histograms: Histograms, analysis: Analysis) -> Iterator[str]:
     """A line for everything that is possible, but more likely a mistake.
 
-    Variations that change the total of a process by a factor of `FAR` or more, a mass spectrum
-    that rises from its lower end, and one sample as several datasets.
+    Variations that change the total of a process by a factor of `MAX_TOTAL_RATIO` or more, a mass
+    spectrum that rises from its lower end, and one sample as several datasets.
     """
     yield from _parts_of_a_sample(analysis)
     yield from _far_variations(of_eras(histograms[analysis.discriminants[0].name]), analysis)
@@ -63,7 +64,8 @@ def _far_variations(histogram: hist.Hist[Any], analysis: Analysis) -> Iterator[s
     for i, process in enumerate(histogram.axes[0]):
         for j, variation in enumerate(histogram.axes[1]):
             nominal, total = float(totals[i, 0]), float(totals[i, j])
-            if not filled[i, j] or nominal <= 0 or nominal < FAR * total < FAR**2 * nominal:
+            within = nominal < MAX_TOTAL_RATIO * total < MAX_TOTAL_RATIO**2 * nominal
+            if not filled[i, j] or nominal <= 0 or within:
                 continue
             change = analysis.event_variations.get(labels.get(variation, NOMINAL))
             replaced = change is not None and change.weight is not None and change.weight.replace

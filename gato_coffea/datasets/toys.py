@@ -23,9 +23,15 @@ Arrays = dict[str, dict[str, FloatArray]]
 Means = Mapping[str, Sequence[float]]
 
 LUMINOSITY_PER_PB = 100.0
+"""Luminosity of the toys of the GATO paper."""
+
 MASS_RANGE_GEV = (100.0, 180.0)
+"""Range of a diphoton mass as analyses fit it."""
+
 HIGGS_MASS_GEV = 125.0
 CONTINUUM_SLOPES = (0.02,)
+"""Slope of the continuum in 1/GeV, about that of diphotons."""
+
 NOISE_SCALE: Mapping[Kind, float] = MappingProxyType(
     {"1d": 0.3, "three-class": 0.3, "diphoton": 0.2}
 )
@@ -55,7 +61,10 @@ MEANS: Means = MappingProxyType(
 )
 BACKGROUNDS = ("bkg1", "bkg2", "bkg3", "bkg4", "bkg5")
 CORRELATION = 0.2
+"""Between the coordinates of the three-class toy of the GATO paper."""
+
 BLOCK = 500_000
+"""Events that are made at a time: a few megabytes an array."""
 
 
 def signals_of(kind: Kind) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ from gato_coffea.events.arrays import SCORES, FloatArray, columns_of, numbers
 UP, DOWN = "Up", "Down"
 """Endings of the names of the two variations of one uncertainty."""
 
-FAR = 2.0
-"""Factor by which a variation hardly changes the total of a process unless it is a mistake."""
+MAX_TOTAL_RATIO = 2.0
+"""Factor by which a variation of the weights may change a total: scales and PDFs change it by
+tens of percent, and what doubles it is a wrong weight."""
 
 
 @dataclass(frozen=True)
@@ -159,16 +160,16 @@ def check_pairs(names: Mapping[str, Iterable[str]]) -> None:
 
 
 def check_total(place: str, nominal: float, varied: float) -> None:
-    """Refuse a variation that changes the total by a factor of `FAR` or more.
+    """Refuse a variation that changes the total by a factor of `MAX_TOTAL_RATIO` or more.
 
     Raises
     ------
     InputError
         With both totals.
     """
-    if nominal > 0 and not nominal / FAR < varied < nominal * FAR:
+    if nominal > 0 and not nominal / MAX_TOTAL_RATIO < varied < nominal * MAX_TOTAL_RATIO:
         raise InputError(
             f"{place}: its total of {varied:.6g} is {varied / nominal:.3g} times the nominal "
-            f"{nominal:.6g} (allowed: within a factor of {FAR:g}); a weight variation holds whole "
-            "weights and not factors on them"
+            f"{nominal:.6g} (allowed: within a factor of {MAX_TOTAL_RATIO:g}); a weight "
+            "variation holds whole weights and not factors on them"
         )

@@ -12,7 +12,7 @@ from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray, Sample, as_sample
 
 FINE = 60
-"""Quantiles of signal, and of background, between which densities are taken as constant."""
+"""Levels at which starts are looked for: finer ones give the same start."""
 
 CROWDING = 4.0
 """Spread of the logits of `crowded_means`."""

@@ -23,7 +23,7 @@ from gato_coffea.events.samples import (
     points_from_cells,
     text_identity,
 )
-from gato_coffea.optimisation.inputs import NOTABLE, check_size, unit_feature
+from gato_coffea.optimisation.inputs import MIN_OUTSIDE_FRACTION, check_size, unit_feature
 
 FOLDS_NOTE = (
     "histograms hold no events: folds are random parts of the entries of each bin, and categories "
@@ -168,7 +168,7 @@ def tell_flow(name: str, histogram: Any) -> None:
     except TypeError:  # the protocol alone knows no flow
         return
     inside, total = float(np.sum(histogram.values())), float(np.sum(everything))
-    if abs(total - inside) > NOTABLE * abs(total):
+    if abs(total - inside) > MIN_OUTSIDE_FRACTION * abs(total):
         log.warning(
             "histogram %s: %.3g of a yield of %.4g is under- or overflow, and in no category",
             *(name, total - inside, total),

@@ -38,14 +38,17 @@ MAX_BINS_1D = 1000
 MAX_CELLS = 300_000
 """Cells of a grid, occupied or not: as many rows has a table of categories."""
 
-ENOUGH = 0.8
-"""Part of the largest number of points at which a grid is fine enough."""
+MIN_FILL = 0.8
+"""Part of the largest number of points from which on a grid is fine enough: refining it again
+would give too many."""
 
-TAIL = 2e-4
-"""Fraction of each process beyond the equally wide cells, at either end."""
+TAIL_FRACTION = 2e-4
+"""Fraction of each process beyond the equally wide cells, at either end: cells there would hold
+single events."""
 
-NOTABLE = 1e-3
-"""Part of a process outside the ranges that is worth a warning."""
+MIN_OUTSIDE_FRACTION = 1e-3
+"""Part of a process outside the ranges that is worth a warning: less changes no figure by its
+last digit."""
 
 LARGEST = 1e100
 """Weights beyond this, or all below its inverse, have no squares."""
@@ -221,7 +224,7 @@ def adapted_grid(
 
         return np.array(in_threads(of_process, positions.values()))
 
-    ends = quantiles([TAIL, 1 - TAIL])
+    ends = quantiles([TAIL_FRACTION, 1 - TAIL_FRACTION])
     low, high = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
 
     def grid_of(n: int) -> Grid:
@@ -256,7 +259,7 @@ def adapted_grid(
         return coarse()
     best = n
     most = int(MAX_CELLS ** (1 / dim)) - 2
-    while found < ENOUGH * max_points and n < most:
+    while found < MIN_FILL * max_points and n < most:
         # At most so many times more cells are occupied; fewer where events fill a sheet.
         n = min(most, max(n + 1, int(n * min(max_points / found, 8.0) ** (1 / dim))))
         found = occupied(n)
@@ -289,7 +292,7 @@ def _check_ranges(
     if not together:
         raise _none_inside(name, sample, features, range(len(features)))
     outside = len(sample) - together
-    if outside > NOTABLE * len(sample):
+    if outside > MIN_OUTSIDE_FRACTION * len(sample):
         log.warning(
             "%s: %d of %d events lie outside the ranges of the discriminants, and in no category",
             *(name, outside, len(sample)),

@@ -13,11 +13,13 @@ from gato_coffea.events.samples import BoolArray, Feature, FloatArray, IntArray
 from gato_coffea.optimisation.methods import ExactPartition
 from gato_coffea.optimisation.problem import Problem
 
-EVEN = 0.1
-"""How much of a share is the length, and not the weight, below a value."""
+LENGTH_FRACTION = 0.1
+"""Part of a share that counts length instead of weight, so that a bin has a width also where
+there are no events."""
 
-CLOSEST = 1e-4
-"""Smallest share of a bin where training starts."""
+MIN_SHARE = 1e-4
+"""Smallest share of a bin where training starts: its logarithm is trained, and would not move
+from far below."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,10 @@ class Shares:
         inside = (knots > low) & (knots < high)
         knots, middle = knots[inside], middle[first][inside]
         knots, middle = np.r_[low, knots, high], np.r_[0.0, middle, 1.0]
-        return cls(knots, (1.0 - EVEN) * middle + EVEN * (knots - low) / (high - low))
+        return cls(
+            knots,
+            (1.0 - LENGTH_FRACTION) * middle + LENGTH_FRACTION * (knots - low) / (high - low),
+        )
 
     def of(self, u: FloatArray) -> FloatArray:
         """Shares of values."""
@@ -122,7 +127,7 @@ def bin_widths(exact: ExactPartition, share: FloatArray, n: int) -> FloatArray:
 
 
 def _widths(inner: FloatArray) -> FloatArray:
-    width = np.maximum(np.diff(np.concatenate([[0.0], inner, [1.0]])), CLOSEST)
+    width = np.maximum(np.diff(np.concatenate([[0.0], inner, [1.0]])), MIN_SHARE)
     return np.asarray(width / width.sum())
 
 

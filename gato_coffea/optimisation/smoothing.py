@@ -21,15 +21,25 @@ import numpy as np
 from gato_coffea.events.samples import FloatArray
 
 MAX_TERMS = 60
+"""Terms of the polynomial of a density: a fit solves as many equations at each step, and with
+more of them its time would exceed that of the training."""
+
 MAX_DEGREE = 7
+"""Highest degree of that polynomial: beyond it the ends of a density wiggle."""
+
 NEWTON_STEPS = 40
+"""A limit that is not reached: Newton's method doubles its digits with each step."""
 
-ENOUGH = 1e-6
-ENOUGH_TO_COMPARE = 0.05
-"""Gain in log likelihood with which Newton's method ends: far below one unit of the criterion."""
+MIN_GAIN = 1e-6
+"""Gain in log likelihood below which Newton's method ends: far below one, by which the criterion
+of the degree is decided."""
 
-ASTRAY = 0.5
-"""Part of the foreseen gain by which that of a step with a given Hessian may differ."""
+COMPARISON_GAIN = 0.05
+"""The same while degrees are only compared: their criteria differ by whole units."""
+
+MAX_GAIN_ERROR = 0.5
+"""Part of the foreseen gain by which that of a step with a Hessian from an earlier step may
+differ; beyond, the step is mostly wrong and the Hessian is computed anew."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ def fit_posterior(
     *,
     start: FloatArray | None = None,
     hessian: FloatArray | None = None,
-    enough: float = ENOUGH,
+    enough: float = MIN_GAIN,
 ) -> Fit:
     """Multinomial regression by Newton's method with step halving.
 
@@ -159,7 +169,7 @@ def fit_posterior(
             theta, (log_p, current) = theta - size * step, trial
         if foreseen < enough or (own and gained < 0):
             break
-        own = own or abs(gained - foreseen) > ASTRAY * foreseen
+        own = own or abs(gained - foreseen) > MAX_GAIN_ERROR * foreseen
     return Fit(log_p.T, current, theta, matrix / whole)
 
 
@@ -249,7 +259,7 @@ def _best_degree(basis: Basis, weight: FloatArray) -> tuple[int, FloatArray | No
     for trial in range(1, len(basis.size)):
         terms = basis.size[trial]
         values = basis.values[:, :terms]
-        fit = fit_posterior(values, weight, start=start, enough=ENOUGH_TO_COMPARE)
+        fit = fit_posterior(values, weight, start=start, enough=COMPARISON_GAIN)
         aic = 2 * fit.nll + 2 * terms * (weight.shape[1] - 1)
         if aic >= criterion:
             break

@@ -19,9 +19,11 @@ MAX_TILT_DEGREE = 4
 """Highest degree that is tried: the shape that is known holds the rest."""
 
 NEWTON_STEPS = 30
+"""A limit that is not reached: Newton's method doubles its digits with each step."""
 
-ENOUGH = 1e-9
-"""Gain in log likelihood, for one entry, with which Newton's method ends."""
+MIN_GAIN = 1e-9
+"""Gain in log likelihood for one entry with which Newton's method ends: with a million entries a
+thousandth of one unit."""
 
 
 class Tilt(NamedTuple):
@@ -109,7 +111,7 @@ def _fit(
         if gained <= 0:
             break
         theta, (density, loss) = theta - size * step, trial
-        if gained < ENOUGH:
+        if gained < MIN_GAIN:
             break
     return density, first - loss
 

@@ -24,14 +24,17 @@ from gato_coffea.optimisation.smoothing import polynomial_basis
 from gato_coffea.optimisation.tilting import Tilt, tilted
 
 MAX_DEGREE = 3
-"""Highest degree that is tried for the logarithm of the mean weight."""
+"""Highest degree that is tried for the logarithm of the mean weight: weights vary slowly, and
+every degree more needs events that show it."""
 
 EVENTS_PER_TERM = 10
-"""Events that each term of the polynomial needs at least."""
+"""Events for each term of the polynomial: ten give each a relative error of a third, at which it
+begins to help."""
 
 SCORING_STEPS = 100
+"""A limit for what does not settle: a few weights that are much larger than the others."""
 
-ENOUGH = 1e-3
+MIN_GAIN = 1e-3
 """Gain in log likelihood with which the iteration ends: far below one unit of the criterion."""
 
 LEAST_SCATTER = 1e-3
@@ -41,11 +44,12 @@ LARGEST_EXPONENT = 300.0
 """Ratios of weights beyond its exponential have no squares."""
 
 
-NONE_EXPECTED = 1.0
+MIN_EXPECTED_EVENTS = 1.0
 """Events of a process that are expected in all where simulation is taken to have none of it."""
 
-FAR_MORE = 10.0
-"""Ratio of entries at which those of the other processes say much more about a place."""
+DOMINANCE_RATIO = 10.0
+"""Ratio of entries from which on those of the other processes decide alone at a place: the
+process's own would change what they say by a tenth at most."""
 
 Degrees = tuple[int, int, int]
 """Of the polynomials behind a background: in the tilt of its events, in the logarithm of their
@@ -149,7 +153,7 @@ def _fit(values: FloatArray, sumw: FloatArray, count: FloatArray) -> tuple[Float
         if gained <= 0:
             break
         theta, (exponent, loss) = theta - size * step, trial
-        if gained < ENOUGH:
+        if gained < MIN_GAIN:
             break
     return exponent, loss
 
@@ -189,7 +193,7 @@ def rare_among_lighter(sumw: FloatArray, sumw2: FloatArray) -> BoolArray:
     own = effective_entries(sumw[order], sumw2[order])
     together = effective_entries(np.cumsum(sumw[order]), np.cumsum(sumw2[order]))
     result = np.zeros(len(sumw), dtype=np.bool_)
-    result[order[1:]] = together[:-1] > FAR_MORE * own[1:]
+    result[order[1:]] = together[:-1] > DOMINANCE_RATIO * own[1:]
     return result
 
 
@@ -236,7 +240,7 @@ def background_by_place(
     shape = number.yields * weight.mean
     if elsewhere:
         fewest = np.argsort(number.yields, kind="stable")
-        below = np.cumsum(number.yields[fewest])[:-1] < NONE_EXPECTED
+        below = np.cumsum(number.yields[fewest])[:-1] < MIN_EXPECTED_EVENTS
         shape[fewest[:-1][below]] = 0.0
     variance = shape * weight.mean
     variance *= float(sumw2.sum()) / variance.sum()

@@ -14,11 +14,15 @@ import numpy as np
 from gato_coffea.events.samples import FloatArray
 
 NEWTON_STEPS = 12
-CONVERGED = 1e-9
-"""Change of the slope times the width of the range at which Newton's method ends."""
+"""A limit that is not reached: Newton's method doubles its digits with each step."""
+
+SLOPE_TOLERANCE = 1e-9
+"""Change of the slope times the width of the range with which Newton's method ends: the fraction
+in the window is then known to the same precision."""
 
 MAX_SLOPE = 60.0
-"""Steepest spectrum considered: slope times the width of the range."""
+"""Steepest spectrum considered, as slope times the width of the range: beyond, all events lie in
+the first bin."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def window_fraction(mean_mass: FloatArray, window: Window) -> FloatArray:
         half = 0.5 * np.where(np.abs(k) < 1e-3, 1e-3, k)
         slope = -0.25 / half**2 + 0.25 / np.sinh(half) ** 2
         previous, k = k, np.clip(k - (_mean(k) - offset) / slope, -MAX_SLOPE, MAX_SLOPE)
-        if (np.abs(k - previous) < CONVERGED).all():
+        if (np.abs(k - previous) < SLOPE_TOLERANCE).all():
             break
     a = (window.window_low - window.low) / width
     b = (window.window_high - window.low) / width

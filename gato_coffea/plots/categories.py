@@ -21,8 +21,14 @@ from gato_coffea.plots.scales import stretch_x, stretch_y
 from gato_coffea.plots.style import Style, add_label, head_room, styled
 
 SCAN_POINTS = 4000
+"""Points at which categories are looked at before boundaries are refined: a category narrower
+than a four-thousandth of the range is not seen."""
+
 PEAK_RATIO = 15.0
-MANY = 10
+"""Ratio of the highest component to the lowest from which on the y axis is logarithmic: on a
+linear one the lowest would be as thick as a line."""
+
+MAX_INNER_LEGEND = 10
 """From so many components on, a legend in the panel would leave too little room for the curves."""
 
 
@@ -115,7 +121,7 @@ def draw_components(components: Components, style: Style) -> Figure:
     """Draw the weighted components above the memberships, with the boundaries through both."""
     k = components.density.shape[1]
     colours = category_colours(k)
-    size = (8.0, 8.0 if k < MANY else 8.8)
+    size = (8.0, 8.0 if k < MAX_INNER_LEGEND else 8.8)
     with styled(style, size=size, heights=(1.5, 1.0)) as (figure, (ax, lower)):
         for c in range(k):
             for panel, curves in ((ax, components.density), (lower, components.membership)):
@@ -131,7 +137,7 @@ def draw_components(components: Components, style: Style) -> Figure:
         _show_range(lower, components)
         lower.set_ylim(0.0, 1.12)
         add_label(ax, style, energy=False)
-        if k < MANY:
+        if k < MAX_INNER_LEGEND:
             ax.legend(title="Category", loc="upper right", ncols=min(k, 5), columnspacing=0.9)
         else:
             _legend_below(figure, ax)
@@ -150,7 +156,7 @@ def draw_components(components: Components, style: Style) -> Figure:
 def _legend_below(figure: Figure, ax: Axes) -> None:
     """A legend of the categories under all panels, to be read line by line."""
     handles, labels = ax.get_legend_handles_labels()
-    n_columns = -(-len(labels) // -(-len(labels) // MANY))  # equally long lines
+    n_columns = -(-len(labels) // -(-len(labels) // MAX_INNER_LEGEND))  # equally long lines
     order = [i for column in range(n_columns) for i in range(column, len(labels), n_columns)]
     figure.legend(
         [handles[i] for i in order],

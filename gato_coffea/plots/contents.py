@@ -27,7 +27,7 @@ EDGE_TOLERANCE = 1e-6
 MAX_SCALE = 1000.0
 """Largest factor that a signal is drawn with: beyond it, it is not to be seen in data either."""
 
-PROMINENT = 0.2
+STACKED_FRACTION = 0.2
 """Part of the backgrounds from which on a signal is stacked on them: beside it, it would be missed
 in the ratio of data to backgrounds."""
 
@@ -97,7 +97,7 @@ class Stack:
     def prominent(self) -> tuple[str, ...]:
         """Signals that are no small part of what is there: above a fifth of the backgrounds."""
         b = float(self.total.values.sum())
-        return tuple(n for n, c in self.signals.items() if c.values.sum() > PROMINENT * b)
+        return tuple(n for n, c in self.signals.items() if c.values.sum() > STACKED_FRACTION * b)
 
     @property
     def widths(self) -> FloatArray:

@@ -19,6 +19,7 @@ from matplotlib.ticker import (
 from gato_coffea.events.samples import Feature, FloatArray
 
 LOGIT_TICKS = (1e-5, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.99999)
+"""Ticks of a logit axis as parts of the range: about evenly spaced on it."""
 
 
 def stretch_x(ax: Axes, feature: Feature, *, low: float, high: float) -> None:

@@ -27,6 +27,7 @@ from gato_coffea.plots.style import (
 )
 
 MARKERS = ("s", "^", "D", "v", "P", "X", "*")
+"""Markers of yardsticks, which differ without colour."""
 
 
 class Scan(NamedTuple):

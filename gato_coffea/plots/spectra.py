@@ -34,7 +34,7 @@ from gato_coffea.plots.style import (
 FIT_COLOUR = "#3f90da"
 """Blue of the palette, which no signal has."""
 
-PEAKED = 4.0
+PEAK_RATIO = 4.0
 """Height of a peak over the fit from which on the y axis is logarithmic: on a linear one the fit
 would lie in the lowest quarter."""
 
@@ -269,7 +269,7 @@ def _is_peaked(spectrum: Spectrum) -> bool:
     levels = _fitted_levels(spectrum)
     highest = float(np.max(spectrum.points.values[spectrum.visible], initial=0.0))
     positive = bool((levels > 0).any())
-    return positive and highest > PEAKED * float(np.max(levels, initial=0.0))
+    return positive and highest > PEAK_RATIO * float(np.max(levels, initial=0.0))
 
 
 def _window_label(spectrum: Spectrum) -> str:

@@ -23,6 +23,8 @@ from gato_coffea.plots.style import (
 )
 
 BLUE, ORANGE, RED, PURPLE = "#3f90da", "#e76300", "#bd1f01", "#832db6"
+"""Colours of curves, from the palette of Petroff (2021)."""
+
 BIAS_LABEL = "Mean |hard − soft| / hard"
 
 

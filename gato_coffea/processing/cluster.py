@@ -19,6 +19,8 @@ from gato_coffea.errors import ExecutionError, require
 from gato_coffea.processing.versions import here, look, require_same
 
 SCHEDULER_TIMEOUT_S = 10.0
+"""How long a scheduler may take to answer: one that runs does within a second."""
+
 LOOPBACK = "127.0.0.1"
 PATIENCE = "GATO_COFFEA_PATIENCE_S"
 PATIENCE_S = 120.0
@@ -28,7 +30,11 @@ DASK_LOGGERS = ("distributed", "bokeh", "tornado")
 """What dask and what it is built on log goes through these; levels below them come and go."""
 
 TOLD_AFTER_S = 10.0
+"""How long no worker may be at hand before it is told: they take a few seconds to start."""
+
 LOOK_S = 0.5
+"""How often the cluster is looked at: soon enough for a person, and no load."""
+
 MAX_LOST = 8
 """Workers that may be lost with no chunk finished in between. Dask gives a chunk up when four
 have died of it; of workers that die before they take one it never tires."""

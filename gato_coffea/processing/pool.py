@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import loky
 
 LOOK_AT_PARENT_S = 1.0
+"""How often a worker looks whether its parent lives."""
 
 
 @contextmanager

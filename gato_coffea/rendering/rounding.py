@@ -9,18 +9,18 @@ from typing import SupportsFloat, TypeGuard
 NONE = "-"
 """What stands where there is no number."""
 
-SIGNIFICANT = 2
+SIGNIFICANT_DIGITS = 2
 """Digits of an uncertainty: with one, rounding alone may change it by a third (0.15 to 0.2)."""
 
-UNKNOWN = 3
+DEFAULT_DECIMALS = 3
 """Decimals of a figure whose uncertainty is not known: those of a significance near one with the
 usual uncertainty of a few percent, and one more."""
 
-NEGLIGIBLE = 0.1
+MIN_ERROR_SHARE = 0.1
 """Part of the largest uncertainty below which another does not decide the digits: added in
 quadrature it changes the sum by less than a percent, the second digit."""
 
-WIDE, NARROW = 1e8, 1e-4
+MAX_PLAIN, MIN_PLAIN = 1e8, 1e-4
 """Sizes from which on, and below which, a number is written with a power of ten: more zeros than
 these are counted and not read."""
 
@@ -38,10 +38,10 @@ def decimals(*errors: float | None) -> int:
     """
     known = [e for e in errors if _is_known(e)]
     if not known:
-        return UNKNOWN
-    smallest = min(e for e in known if e >= NEGLIGIBLE * max(known))
+        return DEFAULT_DECIMALS
+    smallest = min(e for e in known if e >= MIN_ERROR_SHARE * max(known))
     # 0.0996 is 0.10 to two digits: what is rounded up has one decimal less.
-    return SIGNIFICANT - 1 - int(f"{smallest:.{SIGNIFICANT - 1}e}".partition("e")[2])
+    return SIGNIFICANT_DIGITS - 1 - int(f"{smallest:.{SIGNIFICANT_DIGITS - 1}e}".partition("e")[2])
 
 
 def rounded(value: SupportsFloat | None, digits: int) -> str:
@@ -78,7 +78,7 @@ def with_error(
         return rounded(value, decimals()) if None in errors else amount(value)
     sizes = [e for e, _ in known]
     power = 0
-    if not NARROW <= max(abs(float(value)), *sizes) < WIDE:
+    if not MIN_PLAIN <= max(abs(float(value)), *sizes) < MAX_PLAIN:
         power = int(f"{max(abs(float(value)), *sizes):e}".partition("e")[2])
     digits = decimals(*(e / 10.0**power for e in sizes))
     parts = [rounded(float(value) / 10.0**power, digits)]
@@ -100,7 +100,7 @@ def amount(value: SupportsFloat | None, *, digits: int = 4) -> str:
     if value is None or not math.isfinite(float(value)):
         return NONE
     number = float(value)
-    return f"{number:.0f}" if 1e3 <= abs(number) < WIDE else f"{number:.{digits}g}"
+    return f"{number:.0f}" if 1e3 <= abs(number) < MAX_PLAIN else f"{number:.{digits}g}"
 
 
 def uncertainty(value: float | None) -> str:
@@ -111,6 +111,6 @@ def uncertainty(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return NONE
-    if value != 0 and not NARROW <= abs(value) < WIDE:
-        return f"{value:.{SIGNIFICANT - 1}e}"
+    if value != 0 and not MIN_PLAIN <= abs(value) < MAX_PLAIN:
+        return f"{value:.{SIGNIFICANT_DIGITS - 1}e}"
     return rounded(value, decimals(abs(value))) if value else "0"

@@ -20,7 +20,7 @@ from gato_coffea.sidebands.fits import SidebandFit, edge_index, sideband_data
 
 logger = logging.getLogger(__name__)
 
-INCOMPATIBLE = 4.0
+MAX_DEVIATION = 4.0
 """Standard deviations from which a simulated background is told to miss its own prediction: in
 forty comparisons of five backgrounds in eight categories, 3 would tell of chance in one analysis
 of ten."""
@@ -296,9 +296,9 @@ def _incompatible(
             if own.fit.effective_entries == 0:  # an upper limit on entries of the weight seen
                 error *= variance / max(abs(found), np.sqrt(variance))
             deviation = (found - expected) / np.hypot(error, np.sqrt(variance))
-            if abs(deviation) <= INCOMPATIBLE:
+            if abs(deviation) <= MAX_DEVIATION:
                 break
-        if abs(deviation) > INCOMPATIBLE:
+        if abs(deviation) > MAX_DEVIATION:
             advice = f"; if it peaks there, say processes: {{{name}: {{resonant: true}}}}"
             notes.append(
                 f"{name}: simulation has {with_error(found, np.sqrt(variance))} in the window, "

@@ -23,6 +23,8 @@ from gato_coffea.sidebands.fits import (
 from gato_coffea.sidebands.likelihood import p_value
 
 F_TEST_LEVEL = 0.05
+"""Probability below which an order more is taken: the level that fits of a mass continuum use,
+where one order in twenty is taken by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)

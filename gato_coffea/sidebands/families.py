@@ -22,10 +22,15 @@ Intervals = FloatArray
 """Intervals of mass in GeV, shape ``(N, 2)``."""
 
 LAURENT_POWERS = (4, 5, 3, 6)
+"""Order in which powers of 1/m are added, around the fourth, as for diphoton spectra."""
+
 MAX_LOG_RANGE = 200.0
-"""By how many e-folds a function may change over the mass range; its limit."""
+"""By how many e-folds a function may change over the mass range, as a limit of its parameters:
+beyond, float64 holds no integral of it."""
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
+"""Gauss-Legendre nodes of an integral over a bin or a sideband: exact to rounding for functions
+that fall by ten e-folds within it."""
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,15 @@ Range = tuple[float, float]
 logger = logging.getLogger(__name__)
 
 FEW_ENTRIES = 30.0
+"""Effective entries below which only the simplest function is fitted: three bins of the
+chi-squared, and no second parameter is known."""
+
 ACCEPTED_LEVEL = 0.01
+"""p-value above which a function describes the sidebands: of ten categories one is refused by
+chance in ten analyses."""
+
 NO_ENTRIES_LIMIT = 1.14
-"""Poisson upper limit at 68 % where nothing was seen, in entries."""
+"""Poisson upper limit at 68 % where nothing was seen, in entries: -ln(0.32)."""
 
 
 @dataclass(frozen=True, kw_only=True)

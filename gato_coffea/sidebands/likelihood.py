@@ -13,9 +13,14 @@ from gato_coffea.events.samples import FloatArray
 from gato_coffea.sidebands.families import Family, Intervals
 
 MIN_EFFECTIVE_PER_BIN = 10.0
+"""Effective entries of a bin of the chi-squared: from ten on its sum is distributed like one."""
+
 FINE_BINS = 100
 """Bins of a sideband that hold, to less than a thousandth, what unbinned events know."""
-NEAR_LIMIT = 1e-2
+LIMIT_FRACTION = 1e-2
+"""Distance to the end of its range, in units of it, at which a parameter is tried there:
+minimisers stop a little before an end."""
+
 MAX_LOSS = 1e-3
 """How much log likelihood, in units of the mean weight, a parameter put at its limit may cost."""
 
@@ -226,7 +231,7 @@ def _settle_at_limits(minuit: Minuit, *, unit: float) -> None:
     beside = []
     for i, (value, (low, high)) in enumerate(zip(minuit.values, minuit.limits, strict=True)):
         for limit in (low, high):
-            near = NEAR_LIMIT * (unit if limit == 0 else abs(limit))
+            near = LIMIT_FRACTION * (unit if limit == 0 else abs(limit))
             if np.isfinite(limit) and abs(value - limit) < near:
                 beside.append((i, limit))
     if not beside:

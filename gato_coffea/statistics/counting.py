@@ -22,6 +22,7 @@ SMALLEST_RATIO = 1e-305
 """A background of less than this in units of the signal counts as none: a sum that cancelled."""
 
 SERIES = [(-1.0) ** n / ((n + 1) * (n + 2)) for n in range(9)]
+"""Coefficients of that series; the tenth is below 1e-18 at the largest argument."""
 
 
 def _curvature(r: FloatArray) -> FloatArray:

@@ -24,8 +24,9 @@ NUDGE = 0.3
 """Step off a saddle, in standard deviations: where both variations move a yield to the same side,
 the nominal point is a maximum along that parameter, with no slope to follow."""
 
-FLAT = 1e-12
-"""Curvature, relative to the largest, that a parameter without any effect is given."""
+MIN_CURVATURE = 1e-12
+"""Curvature, relative to the largest, that a parameter without any effect is given, so that the
+matrix of second derivatives can be inverted: above rounding, below any real one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +113,7 @@ def fit(
             there if better.all() else likelihood.terms(a, strength=strength, observed=observed)
         )
     gradient, curvature = quadratic(likelihood, a, terms, observed)
-    size = np.abs(gradient) / np.sqrt(np.maximum(np.diagonal(curvature, 0, -2, -1), FLAT))
+    size = np.abs(gradient) / np.sqrt(np.maximum(np.diagonal(curvature, 0, -2, -1), MIN_CURVATURE))
     size = np.where(np.isfinite(size), size, np.inf)
     worst = int(size.reshape(-1, n).max(axis=0).argmax())
     raise OptimisationError(
@@ -168,7 +169,7 @@ def _downhill(curvature: FloatArray, gradient: FloatArray, damping: FloatArray) 
     """
     size, axes = np.linalg.eigh(curvature)
     size = np.abs(size)
-    largest = np.maximum(size.max(axis=-1, keepdims=True), FLAT)
+    largest = np.maximum(size.max(axis=-1, keepdims=True), MIN_CURVATURE)
     along = (np.swapaxes(axes, -1, -2) @ gradient[..., None])[..., 0]
-    along = along / (size + (damping[..., None] + FLAT) * largest)
+    along = along / (size + (damping[..., None] + MIN_CURVATURE) * largest)
     return -(axes @ along[..., None])[..., 0]

@@ -18,7 +18,11 @@ from gato_coffea.workflow.code import code_fingerprint, variable_value
 from gato_coffea.workflow.provenance import ALWAYS_READ, file_hash
 
 URL_TIMEOUT_S = 20.0
+"""How long a server may take to tell of a file."""
+
 URLS_AT_ONCE = 16
+"""Servers that are asked at a time: they answer slowly, and more would look like an attack."""
+
 TOLD_BY_SERVERS = ("ETag", "Last-Modified", "Content-Length")
 
 Fingerprint = dict[str, Any]

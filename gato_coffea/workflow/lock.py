@@ -25,6 +25,9 @@ from gato_coffea.errors import OutputError
 
 LOCK = ".gato-coffea.lock"
 REFRESH_S = 10.0
+"""How often the time of the lock file is renewed: little work, and many times before its holder
+counts as dead."""
+
 DEAD_AFTER_S = 90.0
 """A holder on another machine that has not set the file's time for this long, nine times as long
 as it takes, counts as dead."""

@@ -11,7 +11,7 @@ import pytest
 import uproot
 
 from gato_coffea.datasets.root_files import (
-    MANY,
+    MAX_LISTED,
     inspect_file,
     is_number,
     nearest,
@@ -99,5 +99,5 @@ def test_hints() -> None:
     assert nearest("puileup", ["pileup", "pt"]) == "; did you mean 'pileup'?"
     assert nearest("zzz", ["b", "a"]) == " (got a, b)"
     assert nearest("zzz", []) == " (got none)"
-    many = [f"a{i:02}" for i in range(MANY + 1)]
-    assert nearest("zzz", many).endswith(f"a{MANY - 1:02}, ...)")
+    many = [f"a{i:02}" for i in range(MAX_LISTED + 1)]
+    assert nearest("zzz", many).endswith(f"a{MAX_LISTED - 1:02}, ...)")

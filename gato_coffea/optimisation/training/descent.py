@@ -39,22 +39,28 @@ COLUMNS = (
 )
 
 CHUNK = 10
-"""Epochs that run inside one compiled call; the hard categories are looked at after each."""
+"""Epochs in one compiled call, after which the hard categories are looked at: with fewer the
+calls themselves take time, with more the best state is missed."""
 
 PATIENCE = 4
-"""Chunks without a better hard significance after which training stops."""
+"""Chunks without a better hard significance after which training stops: a gain comes in steps of
+a few chunks while the temperature falls."""
 
 PLATEAU = 1e-4
-"""Relative gain of a chunk, on average over the batch, that does not count as one."""
+"""Relative gain of a chunk, averaged over the batch, that counts as none: well below the spread
+of a significance from finite simulation."""
 
-LIMIT = 1.01
-"""How much more than the constraints ask a state must have to be kept."""
+KEPT_MARGIN = 1.01
+"""How much more than the constraints ask a state must have to be kept: the densities that are
+trained on agree with the events to about a percent."""
 
-SAFETY = 1.1
-"""How much more than the constraints ask is aimed at: points are coarser than events."""
+AIMED_MARGIN = 1.1
+"""How much more than the constraints ask is aimed at, so that categories still satisfy them when
+events replace the coarser points."""
 
-KEPT = 16
-"""How many compiled steps a process keeps."""
+MAX_COMPILED_STEPS = 16
+"""Compiled steps that a process keeps: enough for the sizes of one scan, while memory stays
+bounded."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +189,8 @@ class _Step:
         limits = self.constraints
         low = uncertain = tf.ones_like(yields.background)
         if limits.min_background > 0:
-            low = yields.raw / (limits.min_background * SAFETY)
-        needed = max(limits.min_effective, (limits.max_rel_unc or np.inf) ** -2) * SAFETY
+            low = yields.raw / (limits.min_background * AIMED_MARGIN)
+        needed = max(limits.min_effective, (limits.max_rel_unc or np.inf) ** -2) * AIMED_MARGIN
         if needed > 0:
             effective = tf.math.divide_no_nan(tf.nn.relu(yields.raw) ** 2, yields.sumw2)
             uncertain = effective / needed
@@ -199,10 +205,10 @@ class _Step:
         sumw, sumw2 = yields.watched[:, :, :q], yields.watched[:, :, q:]
         weight *= yields.factor[:, :, None]
         background, variance = yields.raw[:, :, None], yields.sumw2[:, :, None]
-        margin = tf.math.divide_no_nan(tf.nn.relu(sumw) ** 2, sumw2) / (needed * SAFETY)
+        margin = tf.math.divide_no_nan(tf.nn.relu(sumw) ** 2, sumw2) / (needed * AIMED_MARGIN)
         # A category that a smaller number does not have is empty, and nothing of it in the window.
         after = tf.math.divide_no_nan(tf.nn.relu(background + weight) ** 2, variance + weight**2)
-        enough = max(self.constraints.min_effective, 1e-6) * SAFETY
+        enough = max(self.constraints.min_effective, 1e-6) * AIMED_MARGIN
         margin = tf.maximum(margin, (1.0 - asked) * after / enough)
         return tf.reduce_min(margin, axis=2)
 
@@ -232,7 +238,7 @@ class _Step:
         """Hard significance, less where constraints fail, and the bias of the soft yields."""
         hard = self.yields(self.shape.hard(raw))
         value = self.significance(hard)
-        low, uncertain = self.penalties(hard, aim=LIMIT / SAFETY)
+        low, uncertain = self.penalties(hard, aim=KEPT_MARGIN / AIMED_MARGIN)
         soft = self.yields(self.shape.soft(raw, temperature))
         total = tf.reduce_sum(hard.signal, axis=2) + hard.background
         other = tf.reduce_sum(soft.signal, axis=2) + soft.background
@@ -279,7 +285,7 @@ class _Step:
         return raw, first, second, tf.concat([record, [hard, bias]], axis=0), tf.stack(schedules)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=MAX_COMPILED_STEPS)
 def _compiled(step: _Step, shapes: tuple[tuple[int, ...], ...]) -> Any:
     """`_Step.advance` for steps that are equal, with their numbers as the first argument."""
 

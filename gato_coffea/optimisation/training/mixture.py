@@ -19,6 +19,8 @@ Tensor = Any
 MeanNorm = Literal["softmax", "sigmoid"]
 
 HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
+"""Constant of the logarithm of a Gaussian density."""
+
 RAW_WIDTH_LIMIT = 12.0
 """A width stays within this many e-foldings of its start, so that float32 holds its square."""
 

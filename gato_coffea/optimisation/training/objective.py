@@ -16,7 +16,7 @@ from gato_coffea.statistics.counting import SERIES_BELOW, Combination
 
 Tensor = Any
 
-ABSENT = 1e-12
+MIN_Z_SQUARED = 1e-12
 """A squared significance of this size is added before a logarithm is taken."""
 
 
@@ -173,7 +173,7 @@ def combine_z2(
     share = tf.ones_like(z2) if weights is None else tf.constant(weights, tf.float64)
     if combination == "geometric":
         total = tf.reduce_sum(share * tf.ones_like(z2), axis=-1)
-        mean = tf.reduce_sum(share * tf.math.log(tf.nn.relu(z2) + ABSENT), axis=-1) / total
+        mean = tf.reduce_sum(share * tf.math.log(tf.nn.relu(z2) + MIN_Z_SQUARED), axis=-1) / total
         result = tf.exp(0.5 * mean)
     elif combination == "quadrature":
         result = safe_sqrt(tf.reduce_sum(share * z2, axis=-1))

@@ -13,7 +13,7 @@ Tensor = Any
 RELATIVE_LIMIT = 100.0
 """A relative uncertainty counts as at most this, also where the background is not positive."""
 
-NEGLIGIBLE = 1e-30
+MIN_YIELD = 1e-30
 """A yield of this size or less is none: the slope of one over it would not fit into float32."""
 
 
@@ -61,7 +61,7 @@ def high_bkg_uncertainty_penalty(
     dtype = _floats(bkg_yields).dtype
     # In float64: a compiler divides by squares of yields, which may underflow in float32.
     yields, error = tf.cast(bkg_yields, tf.float64), safe_sqrt(tf.cast(bkg_sumsq, tf.float64))
-    known = yields > tf.maximum(error / RELATIVE_LIMIT, NEGLIGIBLE)
+    known = yields > tf.maximum(error / RELATIVE_LIMIT, MIN_YIELD)
     most = tf.where(error > 0, tf.constant(RELATIVE_LIMIT, tf.float64), 1.0)
     relative = tf.where(known, error / tf.where(known, yields, tf.ones_like(yields)), most)
     excess = tf.nn.relu(relative - tf.cast(rel_threshold, tf.float64))

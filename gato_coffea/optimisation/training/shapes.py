@@ -27,20 +27,25 @@ from gato_coffea.optimisation.training.edges import (
 
 Tensor = Any
 
-MUTE = -1e6
-"""Added to the log posterior of a component, or to the log width of a bin, that only fills up."""
+FILLER_LOG_WEIGHT = -1e6
+"""Added to the log posterior of a component, or to the log width of a bin, that only fills the
+batch: its exponential is zero in float32."""
 
 DAMPING = 0.3
-"""Of the elements of a Cholesky factor below its diagonal."""
+"""Factor of the elements of a Cholesky factor below its diagonal: rotations learn slower than
+widths, which keeps ellipses from flipping in the first epochs."""
 
 MARGIN = 0.25
-"""How far beyond the outermost points a mean may lie, in standard deviations."""
+"""How far beyond the outermost points a mean may lie, in standard deviations of the points: a
+boundary may pass all of them, and a mean cannot run away."""
 
-AWAY = 1e3
-"""Far outside of all shares."""
+OUTSIDE_OF_SHARES = 1e3
+"""Position of edges that are not used: shares lie between 0 and 1, so that the sigmoid of these
+is constant."""
 
 STEEPNESS = 8.0
-"""Of the softest edges, in units of one over the mean width of the bins."""
+"""Of the softest edges, in units of one over the mean width of the bins: with 8 an edge is soft
+over half a bin, and bins still differ."""
 
 
 class Shape(ABC):
@@ -116,7 +121,7 @@ class GaussianShape(Shape):
         self.z = tf.constant(z, tf.float32)
         self.low = tf.constant(self.mean_range[:, 0], tf.float32)
         self.span = tf.constant(np.ptp(self.mean_range, axis=1), tf.float32)
-        self.mute = tf.constant(np.where(alive, 0.0, MUTE), tf.float32)
+        self.mute = tf.constant(np.where(alive, 0.0, FILLER_LOG_WEIGHT), tf.float32)
 
     def to_raw(self, start: Mixtures) -> list[FloatArray]:
         """Trainable values of mixtures."""
@@ -207,12 +212,15 @@ class RectangleShape(Shape):
         self.alive, self.spare = alive_cells(bins), len(self.dims) > 1
         self.unit = [tf.constant(shares[d].of(u[:, d]), tf.float32) for d in self.dims]
         self.mute = [
-            tf.constant(np.where(alive_bins(bins[:, d])[:, :-1], 0.0, MUTE), tf.float32)
+            tf.constant(
+                np.where(alive_bins(bins[:, d])[:, :-1], 0.0, FILLER_LOG_WEIGHT), tf.float32
+            )
             for d in self.dims
         ]
         # Where there is one bin, the edges that only fill up lie below everything.
         self.away = [
-            tf.constant(np.where(bins[:, d, None] == 1, -AWAY, 0.0), tf.float32) for d in self.dims
+            tf.constant(np.where(bins[:, d, None] == 1, -OUTSIDE_OF_SHARES, 0.0), tf.float32)
+            for d in self.dims
         ]
         self.steepness = [
             tf.constant(STEEPNESS * bins[:, d, None, None], tf.float32) for d in self.dims

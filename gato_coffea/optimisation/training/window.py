@@ -12,6 +12,8 @@ Tensor = Any
 
 
 NEWTON_STEPS = 5
+"""Steps for the slope from the mean mass; a compiled step takes all of them, and each doubles the
+digits."""
 
 
 MEAN_LIMIT = 0.998

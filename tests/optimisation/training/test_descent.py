@@ -63,7 +63,9 @@ def toy():
     )
     sets = training_sets(problem)[:2]
     # Training aims a little higher than the limits, because points are coarser than events.
-    aim = replace(problem, constraints=Constraints(min_effective=50.0 * training.SAFETY * 1.001))
+    aim = replace(
+        problem, constraints=Constraints(min_effective=50.0 * training.AIMED_MARGIN * 1.001)
+    )
     exact = [ExactPartition(aim, s, n_max=5) for s in sets]
     order, raw = np.argsort(problem.u[:, 0]), sets[0].raw
     above = np.cumsum((raw.background**2 / np.maximum(raw.variance, 1e-12))[order][::-1])[::-1]
