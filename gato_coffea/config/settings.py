@@ -50,7 +50,9 @@ YARDSTICKS = (
 )
 """Names of figures that stand beside a result in any case."""
 
-Combination = Literal["geometric", "quadrature", "sum"]
+Combination = Literal["geometric", "quadrature", "sum", "determinant"]
+Objective = Literal["significance", "precision", "limit"]
+Others = Literal["fixed", "profiled"]
 Method = Literal["gato", "exact", "lloyd"]
 Kind = Literal["mixture", "edges"]
 
@@ -192,8 +194,29 @@ class Settings(Spoken):
     ] = (DEFAULT_COUNT,)
     combination: Annotated[
         Combination,
-        about("How the significances of several signals become one figure.", example="quadrature"),
+        about(
+            "How the figures of several signals become one; determinant is that of the "
+            "information on all their strengths, for a simultaneous measurement.",
+            example="quadrature",
+        ),
     ] = "geometric"
+    objective: Annotated[
+        Objective,
+        about(
+            "Figure of merit of each signal: discovery significance, precision (one over the "
+            "uncertainty of its strength) or limit (one over the median expected upper limit), "
+            "each with all systematic uncertainties profiled.",
+            example="precision",
+        ),
+    ] = "significance"
+    others: Annotated[
+        Others,
+        about(
+            "Whether the strengths of the other signals are fixed at their expectation or "
+            "profiled with the nuisance parameters.",
+            example="profiled",
+        ),
+    ] = "fixed"
     method: Annotated[
         Method,
         about(
@@ -343,6 +366,8 @@ class SettingArguments(TypedDict, total=False):
     signals: Required[Sequence[str]]
     backgrounds: Sequence[str] | None
     combination: Combination
+    objective: Objective
+    others: Others
     method: Method
     kind: Kind
     bins_per_discriminant: Sequence[int] | None

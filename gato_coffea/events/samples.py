@@ -19,7 +19,7 @@ from gato_coffea.errors import InputError
 from gato_coffea.events.arrays import BoolArray, FloatArray, IntArray, numbers
 from gato_coffea.events.features import Feature, Grid, Scale, bin_index
 from gato_coffea.events.folds import event_fold, text_identity
-from gato_coffea.events.variations import Variation, as_variation
+from gato_coffea.events.variations import DOWN, UP, Variation, as_variation, uncertainties
 from gato_coffea.rendering.rounding import amount
 
 __all__ = [
@@ -406,6 +406,11 @@ class Points:
         Number of events behind each, same shape.
     grid, cell
         The grid and each point's flat cell index ``(P,)``, where the points are cells.
+    variations
+        Uncertainties that vary the events, ``J`` of them.
+    varied
+        Sums of weights of the events as they are up, then down: shape ``(2 J, C, folds, P)``; the
+        nominal ones for a process that a variation leaves alone.
     """
 
     features: tuple[Feature, ...]
@@ -417,6 +422,8 @@ class Points:
     sumw_mass: FloatArray | None = None
     grid: Grid | None = None
     cell: IntArray | None = None
+    variations: tuple[str, ...] = ()
+    varied: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def n_folds(self) -> int:
@@ -459,14 +466,51 @@ def points_from_cells(
     mean = sum_x / sums[..., 0].sum(axis=(0, 2))[:, None]
     moments = dict(zip(MOMENTS, np.moveaxis(sums, (3, 2), (0, 2)), strict=True))
     use_window = np.array([name in (in_window or ()) for name in cells])[:, None, None]
+    counted = np.where(use_window, moments["sumw_window"], moments["sumw"])
+    x = np.stack([f.unstretch(mean[:, d]) for d, f in enumerate(grid.features)], axis=-1)
+    names = uncertainties(name for part in parts for name in part.variations)
+    varied = np.zeros(0)
+    if names:
+        varied = np.stack(
+            [
+                [
+                    _counted(part.variations[name], key, window=bool(use_window[c, 0, 0]))
+                    if name in part.variations
+                    else counted[c]
+                    for c, part in enumerate(parts)
+                ]
+                for name in (source + side for side in (UP, DOWN) for source in names)
+            ]
+        )
     return Points(
         features=grid.features,
         processes=tuple(cells),
-        x=np.stack([f.unstretch(mean[:, d]) for d, f in enumerate(grid.features)], axis=-1),
-        sumw=np.where(use_window, moments["sumw_window"], moments["sumw"]),
+        x=x,
+        sumw=counted,
         sumw2=np.where(use_window, moments["sumw2_window"], moments["sumw2"]),
         count=moments["count"],
         sumw_mass=None if in_window is None else moments["sumw_mass"],
         grid=grid,
         cell=key,
+        variations=names,
+        varied=varied,
     )
+
+
+def _counted(cells: Cells, key: IntArray, *, window: bool) -> FloatArray:
+    """Sums of weights of cells at the points that stand for them, shape ``(folds, P)``."""
+    result = np.zeros((len(key), cells.sums.shape[1]))
+    moment = MOMENTS.index("sumw_window" if window else "sumw")
+    np.add.at(result, _nearest(cells.grid, key, cells.key), cells.sums[..., moment])
+    return result.T
+
+
+def _nearest(grid: Grid, key: IntArray, wanted: IntArray) -> IntArray:
+    """Which of the occupied cells each wanted cell is, or is nearest to in steps of the grid."""
+    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+    other = np.flatnonzero(key[at] != wanted)
+    occupied = np.stack(np.unravel_index(key, grid.shape), axis=-1)
+    for some in np.array_split(other, 1 + len(other) * len(key) // BLOCK):
+        there = np.stack(np.unravel_index(wanted[some], grid.shape), axis=-1)
+        at[some] = ((there[:, None] - occupied) ** 2).sum(axis=-1).argmin(axis=1)
+    return at.astype(np.int64)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
+from gato_coffea.events.samples import FloatArray, Points
+from gato_coffea.events.variations import DOWN, UP, check_total, stem
 from gato_coffea.optimisation.densities import CategoryYields, Densities
 from gato_coffea.optimisation.problem import CANCELLED, Problem
 
@@ -45,6 +49,42 @@ def check_problem(problem: Problem, asked: int) -> None:
             f"(got {len(problem.points)})"
         )
     refuse_unmet(problem, raw)
+
+
+def check_variations(points: Points) -> None:
+    """Refuse variations whose total is far from the nominal one.
+
+    Raises
+    ------
+    InputError
+        With process, variation and both totals.
+    """
+    for c, process in enumerate(points.processes):
+        nominal = float(points.sumw[c].sum())
+        for name, varied in _varied_of(points, c):
+            check_total(f"{process}.variations.{name}", nominal, float(varied.sum()))
+
+
+def unchanging(points: Points) -> list[str]:
+    """A sentence for every uncertainty both of whose variations are the nominal."""
+    changed = {
+        stem(name)
+        for c in range(len(points.processes))
+        for name, varied in _varied_of(points, c)
+        if not np.array_equal(varied, points.sumw[c])
+    }
+    return [
+        f"systematics: {name} changes nothing: up and down are the nominal in every process"
+        for name in points.variations
+        if name not in changed
+    ]
+
+
+def _varied_of(points: Points, process: int) -> Iterator[tuple[str, FloatArray]]:
+    """Variations of a process by name, with their sums of weights by fold and point."""
+    names = [source + side for side in (UP, DOWN) for source in points.variations]
+    for name, each in zip(names, points.varied, strict=True):
+        yield name, each[process]
 
 
 def refuse_unmet(problem: Problem, raw: Densities) -> None:

@@ -49,6 +49,7 @@ def parts_of(problem: Problem, sums: Sums) -> Densities:
         moment=None if sums.sumw_mass is None else sums.sumw_mass[b].sum(axis=0),
         peak=np.stack([sums.sumw[r].sum(axis=0), sums.sumw2[r].sum(axis=0)]) if r else None,
         watched=np.concatenate([sums.sumw[q], sums.sumw2[q]]) if q else None,
+        rows=sums.rows(problem),
     )
 
 
@@ -95,14 +96,14 @@ def enough_events(
     n = categories.n_categories
 
     def sums_of(trial: Categories) -> Sums:
-        return tally.total([trial.assign], n, by_fold=False)
+        return tally.total([trial.assign], n, by_fold=False, varied=False)
 
     def margins(sums: Sums) -> FloatArray:
         yields = parts_of(problem, sums).yields(np.arange(n), n, problem.objective)
         return problem.satisfied(yields)
 
     margin = margins(sums)
-    trial, reached, found, step = categories, margin, sums, 0
+    trial, reached, step = categories, margin, 0
     for _ in range(MOST_RAISES):
         short = np.flatnonzero((reached >= ALMOST) & (reached < 1))
         if not len(short):
@@ -111,11 +112,11 @@ def enough_events(
         larger = _enlarged(trial, k, 2.0**step)
         if larger is None:
             break
-        trial, found = larger, sums_of(larger)
-        before, reached = reached[k], margins(found)
+        trial = larger
+        before, reached = reached[k], margins(sums_of(trial))
         step = step + 1 if reached[k] == before else 0  # no event came over: go further
     if (reached < 1).sum() < (margin < 1).sum():
-        return trial, found
+        return trial, tally.total([trial.assign], n, by_fold=False)
     return categories, sums
 
 

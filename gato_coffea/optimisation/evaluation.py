@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import final
@@ -18,6 +18,7 @@ from typing import final
 import numpy as np
 
 from gato_coffea.events.samples import FloatArray, IntArray, Points, Sample, concatenate
+from gato_coffea.events.variations import DOWN, UP, uncertainties
 from gato_coffea.optimisation.densities import CategoryYields, window_yields
 from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import Significance, Yields
@@ -32,13 +33,17 @@ N_BOOTSTRAP = 400
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over categories for each process, shape ``(C, K)``; see `Points` for their meaning."""
+    """Sums over categories for each process, shape ``(C, K)``; see `Points` for their meaning.
+
+    ``varied`` are those of the variations, ``(2 J, C, K)``, or None.
+    """
 
     processes: tuple[str, ...]
     sumw: FloatArray
     sumw2: FloatArray
     count: FloatArray
     sumw_mass: FloatArray | None
+    varied: FloatArray | None = None
 
     def relabelled(self, label: IntArray, n: int) -> Sums:
         """The sums over ``n`` categories when category ``k`` becomes ``label[k]``."""
@@ -48,14 +53,37 @@ class Sums:
                 return np.asarray(array @ np.equal.outer(label, np.arange(n)))
             return np.array([np.bincount(label, row, n) for row in array], dtype=np.float64)
 
-        moment = None if self.sumw_mass is None else total(self.sumw_mass)
-        return Sums(self.processes, total(self.sumw), total(self.sumw2), total(self.count), moment)
+        return self.mapped(total)
 
     def at(self, categories: IntArray) -> Sums:
         """The sums over some categories."""
-        moment = None if self.sumw_mass is None else self.sumw_mass[..., categories]
-        sumw, sumw2, count = (a[..., categories] for a in (self.sumw, self.sumw2, self.count))
-        return Sums(self.processes, sumw, sumw2, count, moment)
+        return self.mapped(lambda array: array[..., categories])
+
+    def mapped(self, function: Callable[[FloatArray], FloatArray]) -> Sums:
+        """The same with every array replaced by what the function makes of it."""
+        return Sums(
+            self.processes,
+            function(self.sumw),
+            function(self.sumw2),
+            function(self.count),
+            None if self.sumw_mass is None else function(self.sumw_mass),
+            None if self.varied is None else function(self.varied),
+        )
+
+    def rows(self, problem: Problem) -> FloatArray | None:
+        """Yields by process and variation as `Densities.rows`, shape ``(..., M, K)``.
+
+        None where the objective needs none, or the variations were left out.
+        """
+        if not problem.objective.by_process or (self.varied is None and problem.points.variations):
+            return None
+        order = [self.processes.index(name) for name in problem.row_processes]
+        nominal = self.sumw[..., order, :]
+        if self.varied is None:
+            return nominal
+        varied = self.varied[..., order, :]
+        flat = (*varied.shape[:-3], varied.shape[-3] * len(order), varied.shape[-1])
+        return np.concatenate([nominal, varied.reshape(flat)], axis=-2)
 
     def category_yields(self, problem: Problem) -> CategoryYields:
         """Yields of the signals and of the total background, of which some may be resonant."""
@@ -72,6 +100,7 @@ class Sums:
             moment,
             problem.objective,
             peak if r else None,
+            rows=self.rows(problem),
         )
 
 
@@ -83,11 +112,13 @@ class Tally(ABC):
     """Whether events have masses of which all count, inside the signal window and outside."""
 
     @abstractmethod
-    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+    def total(
+        self, assign: Sequence[Assign], n: int, *, by_fold: bool, varied: bool = True
+    ) -> Sums:
         """Sum into ``n`` categories.
 
         With ``by_fold``, the events of fold ``f`` are assigned by ``assign[f]``, else all of them
-        by ``assign[0]``.
+        by ``assign[0]``. Without ``varied`` the sums of the variations are left out.
         """
 
     def in_window(self, assign: Assign, n: int) -> Sums | None:
@@ -111,8 +142,7 @@ class EventTally(Tally):
         masses = all(sample.mass is not None for sample in samples.values())
         self.whole_range = masses and window is None
 
-        def parts_of(name: str) -> list[tuple[int, Sample]]:
-            sample = samples[name]
+        def selected(name: str, sample: Sample) -> list[tuple[int, Sample]]:
             if window is not None:
                 assert sample.mass is not None
                 low, high = (
@@ -126,10 +156,25 @@ class EventTally(Tally):
             each = [sample.where(np.flatnonzero(sample.fold == f)) for f in range(n_folds)]
             return [(f, block) for f, part in enumerate(each) for block in part.blocks()]
 
-        self.parts = dict(zip(samples, in_threads(parts_of, samples), strict=True))
+        def parts_of(name: str) -> list[tuple[int, Sample]]:
+            weights = {k: v for k, v in samples[name].variations.items() if not v.is_shape}
+            return selected(name, replace(samples[name], variations=weights))
 
-    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+        self.parts = dict(zip(samples, in_threads(parts_of, samples), strict=True))
+        self.moved = {
+            (name, variation): selected(name, sample.varied(variation))
+            for name, sample in samples.items()
+            for variation, own in sample.variations.items()
+            if own.is_shape
+        }
+        self.variations = uncertainties(v for s in samples.values() for v in s.variations)
+
+    def total(
+        self, assign: Sequence[Assign], n: int, *, by_fold: bool, varied: bool = True
+    ) -> Sums:
         """Sum the events; see `Tally.total`."""
+        names = [source + side for side in (UP, DOWN) for source in self.variations]
+        names = names if varied else []
 
         def of_part(part: tuple[int, Sample]) -> FloatArray:
             fold, block = part
@@ -137,15 +182,33 @@ class EventTally(Tally):
             keep = label >= 0
             label, w = label[keep], block.weight[keep]
             columns = [None, w, w * w, w if block.mass is None else w * block.mass[keep]]
-            return np.array([np.bincount(label, column, n) for column in columns])
+            for name in names:
+                own = block.variations.get(name)
+                columns.append(None if own is None else block.varied(name).weight[keep])
+            return np.array(
+                [
+                    np.zeros(n) if c is None and i else np.bincount(label, c, n)
+                    for i, c in enumerate(columns)
+                ]
+            )
 
         sums = in_threads(of_part, chain.from_iterable(self.parts.values()))
-        total = np.zeros((len(self.parts), 4, n))
+        total = np.zeros((len(self.parts), 4 + len(names), n))
         np.add.at(total, np.repeat(range(len(total)), [len(p) for p in self.parts.values()]), sums)
-        count, sumw, sumw2, moment = np.moveaxis(total, 1, 0)
-        return Sums(
+        count, sumw, sumw2, moment, *weighted = np.moveaxis(total, 1, 0)
+        result = Sums(
             tuple(self.parts), sumw, sumw2, count, moment if self.window is not None else None
         )
+        if not names:
+            return result
+        for c, process in enumerate(self.parts):
+            for name, own in zip(names, weighted, strict=True):
+                if (process, name) in self.moved:
+                    parts = in_threads(of_part, self.moved[process, name])
+                    own[c] = np.sum([part[1] for part in parts], axis=0)
+                elif not any(name in block.variations for _, block in self.parts[process]):
+                    own[c] = sumw[c]
+        return replace(result, varied=np.stack(weighted))
 
     def in_window(self, assign: Assign, n: int) -> Sums | None:
         """Sum the events inside the window; see `Tally.in_window`."""
@@ -163,7 +226,7 @@ class EventTally(Tally):
                 for (_, part), mass in zip(parts, masses, strict=True)
                 if mass is not None
             ]
-            samples[name] = concatenate(kept)
+            samples[name] = replace(concatenate(kept), variations={})
         return EventTally(samples, signals=(), n_folds=1, window=None)
 
 
@@ -178,7 +241,9 @@ class PointTally(Tally):
         self.points, self.n_folds = points, points.n_folds
         self.inside = inside
 
-    def total(self, assign: Sequence[Assign], n: int, *, by_fold: bool) -> Sums:
+    def total(
+        self, assign: Sequence[Assign], n: int, *, by_fold: bool, varied: bool = True
+    ) -> Sums:
         """Sum the points; see `Tally.total`."""
         labels = [a(self.points.x) for a in assign[: self.n_folds if by_fold else 1]]
         return self.by_label(labels, n, by_fold=by_fold)
@@ -203,12 +268,14 @@ class PointTally(Tally):
             return np.asarray(sums.reshape(shape)[:, :n], dtype=np.float64)
 
         moment = None if points.sumw_mass is None else total(points.sumw_mass)
+        varied = np.array([total(each) for each in points.varied]) if points.variations else None
         return Sums(
             points.processes,
             total(points.sumw),
             total(points.sumw2),
             total(points.count),
             moment,
+            varied,
         )
 
 
@@ -311,7 +378,12 @@ def bootstrap(problem: Problem, sums: Sums, seed: int) -> Sums:
     if sums.sumw_mass is not None:
         moved = sums.sumw_mass + noise * _mean_mass(problem, sums)[:, None]
         moment = np.where(few, moved, sums.sumw_mass * factor)
-    return Sums(sums.processes, sumw, sumw2, sums.count, moment)
+    varied = None
+    if sums.varied is not None:
+        # A variation holds the same events.
+        varied = sums.varied * factor[:, None]
+        varied = np.where(few, sums.varied + noise[:, None], varied)
+    return Sums(sums.processes, sumw, sumw2, sums.count, moment, varied)
 
 
 def difference_spread(

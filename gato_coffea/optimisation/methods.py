@@ -27,10 +27,19 @@ from gato_coffea.optimisation.partitions import (
     seed_labels,
 )
 from gato_coffea.optimisation.problem import Problem
+from gato_coffea.optimisation.profiled import Profiled
+from gato_coffea.optimisation.profiled_runs import ROUNDS, ProfiledRuns, best_runs
 from gato_coffea.optimisation.targets import TrainingSet
 
 MAX_RUNS = 500
 """Groups of points between which dynamic programming may cut."""
+
+MAX_PROFILED_RUNS = 300
+"""The same for a profiled objective, whose terms are summed anew at all parameters that are tried:
+at 20 categories each still is made of fifteen groups."""
+
+ROUNDS_LIKE = 10
+"""Partitions of a training set that are tried after those of a similar one are known."""
 
 MAX_ARGMAX_RUNS = 200
 
@@ -109,8 +118,14 @@ class ExactPartition:
     They are intervals in the order of `rank_order`: for one signal the ratio of signal to
     background, so that a peak in a discriminant is a category with its both sides. ``order``
     names other rows of points, or some points only; ``weight`` is that of each signal's squared
-    significance.
+    significance, and then it is the significance of counting that counts.
+
+    A profiled objective is a sum over categories at fixed parameters only: `profiled_runs` starts
+    from what is best for counting, and from the parameters of ``like``, the partition of a
+    similar training set.
     """
+
+    like: ExactPartition | None = None
 
     def __init__(
         self,
@@ -120,7 +135,7 @@ class ExactPartition:
         n_max: int,
         weight: FloatArray | None = None,
         order: IntArray | None = None,
-        n_runs: int = MAX_RUNS,
+        n_runs: int | None = None,
     ) -> None:
         self.spoken_for = None
         if order is None:
@@ -128,15 +143,44 @@ class ExactPartition:
             if problem.u.shape[1] > 1 or (np.diff(problem.u[order, 0]) < 0).any():
                 self.spoken_for = stand_ins(problem, training)
         target, raw = training.target.ordered(order), training.raw.ordered(order)
+        if n_runs is None:
+            n_runs = MAX_RUNS if problem.objective.is_additive else MAX_PROFILED_RUNS
         group = _equal_shares(target, n_runs)
         n_groups = int(group[-1]) + 1
         self.problem, self.raw = problem, raw
         self.order, self.group = order, group
-        allowed = allowed_runs(problem, raw.grouped(group, n_groups))
+        self.allowed = allowed_runs(problem, raw.grouped(group, n_groups))
+        self.profiled = isinstance(problem.objective, Profiled) and weight is None
         if weight is None:
             weight = np.ones(len(problem.signals))
-        gain = run_gains(problem, target.grouped(group, n_groups), weight)
-        self.partitions: Partitions = best_partitions(np.where(allowed, gain, -np.inf), n_max)
+        self.row = target.grouped(group, n_groups)
+        gain = run_gains(problem, self.row, weight)
+        gain[~self.allowed] = -np.inf
+        self.partitions: Partitions = best_partitions(gain, n_max)
+        self.found: dict[int, ProfiledRuns] = {}
+
+    def runs(self, n: int) -> ProfiledRuns | None:
+        """The runs that are best for a profiled objective, up to ``n`` of them."""
+        kept = self.partitions.largest(n)
+        objective = self.problem.objective
+        if not (kept and self.profiled and isinstance(objective, Profiled)):
+            return None
+        if kept not in self.found:
+            near = None if self.like is None else self.like.runs(n)
+            self.found[kept] = best_runs(
+                objective,
+                self.row,
+                self.allowed,
+                self.partitions.edges(kept),
+                near=None if near is None else near.around,
+                rounds=ROUNDS if near is None else ROUNDS_LIKE,
+            )
+        return self.found[kept]
+
+    def edges(self, n: int) -> IntArray:
+        """First group of each category but the lowest, of the best ones up to ``n``."""
+        runs = self.runs(n)
+        return self.partitions.edges(self.partitions.largest(n)) if runs is None else runs.edges
 
     def labels(self, n: int) -> IntArray:
         """Category of each point for the best number of categories up to ``n``."""
@@ -148,13 +192,13 @@ class ExactPartition:
                 "all events in one do; lower constraints.min_effective or constraints.max_rel_unc"
             )
         label = np.empty_like(self.group)
-        label[self.order] = np.searchsorted(self.partitions.edges(kept), self.group, side="right")
+        label[self.order] = np.searchsorted(self.edges(n), self.group, side="right")
         return label if self.spoken_for is None else label[self.spoken_for]
 
     def first_points(self, n: int) -> IntArray:
         """The first point of each bin but the lowest, in the order of the row."""
         kept = self.partitions.largest(n)
-        cuts = self.partitions.edges(kept) if kept else np.array([], dtype=np.int64)
+        cuts = self.edges(n) if kept else np.array([], dtype=np.int64)
         return self.order[np.searchsorted(self.group, cuts)]
 
 

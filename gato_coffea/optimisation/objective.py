@@ -85,6 +85,16 @@ class Objective(ABC):
         """See `densities.Figure`."""
 
     @property
+    def uncertainties(self) -> tuple[str, ...]:
+        """Names of the systematic uncertainties that are profiled."""
+        return ()
+
+    @property
+    def by_process(self) -> bool:
+        """Whether it is a function of the yields by process and variation."""
+        return len(self.extrapolated) > 0
+
+    @property
     @abstractmethod
     def counting(self) -> Counting:
         """The counting significance with the same settings: cheap, for starts and groups."""

@@ -16,6 +16,7 @@ from gato_coffea.config.patience import told_if_long
 from gato_coffea.config.settings import DEFAULT_COUNT, SettingArguments, Settings
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Cells, Feature, Points, points_from_cells
+from gato_coffea.events.variations import check_pairs
 from gato_coffea.optimisation.baselines import (
     better_yardsticks,
     many_categories,
@@ -23,7 +24,7 @@ from gato_coffea.optimisation.baselines import (
     yardsticks,
 )
 from gato_coffea.optimisation.candidates import candidates
-from gato_coffea.optimisation.checks import check_problem
+from gato_coffea.optimisation.checks import check_problem, check_variations, unchanging
 from gato_coffea.optimisation.choice import best_of
 from gato_coffea.optimisation.constraints import enough_events, merge_offenders, parts_of
 from gato_coffea.optimisation.evaluation import (
@@ -51,8 +52,8 @@ from gato_coffea.optimisation.inputs import (
     with_folds,
 )
 from gato_coffea.optimisation.methods import match_categories
-from gato_coffea.optimisation.objective import Counting
 from gato_coffea.optimisation.problem import Problem
+from gato_coffea.optimisation.profiled import chosen_objective
 from gato_coffea.optimisation.rare import deciding_process
 from gato_coffea.optimisation.result import MANY, Result, Significance, Yardstick
 from gato_coffea.optimisation.search import Candidate, Search
@@ -69,6 +70,7 @@ from gato_coffea.optimisation.settings import (
 )
 from gato_coffea.optimisation.window import Window
 from gato_coffea.optimisation.window_check import window_note
+from gato_coffea.statistics.uncertainties import Normalisation
 from gato_coffea.version import __version__
 
 CELLS_NOTE = (
@@ -197,6 +199,7 @@ class Arguments(SettingArguments, total=False):
     window_gev: tuple[float, float] | None
     mass_range_gev: tuple[float, float] | None
     resonant: Sequence[str]
+    systematics: Sequence[Normalisation]
     progress: bool
     continue_from: Result | Sequence[Result] | None
     unweighted: bool
@@ -223,6 +226,7 @@ def optimise(
     window_gev: tuple[float, float] | None = None,
     mass_range_gev: tuple[float, float] | None = None,
     resonant: Sequence[str] = (),
+    systematics: Sequence[Normalisation] = (),
     progress: bool = False,
     continue_from: Result | Sequence[Result] | None = None,
     unweighted: bool = False,
@@ -234,9 +238,10 @@ def optimise(
     ----------
     samples
         Process to its events (a DataFrame or a mapping with ``x`` of shape ``(N,)`` or
-        ``(N, D)``, ``weight`` and, optionally, ``mass`` and ``fold``), to its `Cells`, or to a
-        fine histogram; or one histogram with an axis called process. Of an axis of variations
-        the nominal one is taken.
+        ``(N, D)``, ``weight`` and, optionally, ``mass``, ``fold`` and ``variations``), to its
+        `Cells`, or to a fine histogram, which may have an axis of variations; or one histogram
+        with an axis called process. Each pair of variations, as jesUp and jesDown, is a
+        systematic uncertainty.
     features
         Names, ranges and scales of the discriminants; by default `default_features`.
     window_gev, mass_range_gev
@@ -245,6 +250,9 @@ def optimise(
         masses count, and where there are masses a note says so.
     resonant
         Backgrounds that peak in the signal window: counted there, and never extrapolated.
+    systematics
+        Uncertainties of normalisations: `gato_coffea.Norm` and `gato_coffea.Free`. With any
+        systematic uncertainty the figure is that of the profile likelihood.
     progress
         Show a progress bar.
     continue_from
@@ -289,17 +297,21 @@ def optimise(
         window=window,
         unweighted=unweighted,
     )
+    objective = chosen_objective(
+        asked, points, window, backgrounds=ordered, resonant=resonant, systematics=systematics
+    )
     problem = Problem(
         points=points,
         signals=asked.signals,
         backgrounds=ordered,
-        objective=Counting(asked.combination, asked.mc_uncertainty, asked.systematic, window),
+        objective=objective,
         constraints=asked.constraints,
         smooth=asked.smooth,
         resonant=resonant,
     )
     check_yardsticks(asked, points.features)
     counts = _possible_counts(asked, points)
+    check_variations(points)
     check_problem(problem, max(counts))
     binned = is_histogram(samples[asked.signals[0]])
     search = Search(
@@ -312,7 +324,10 @@ def optimise(
         asked.seed,
         progress,
         binned=binned,
-        notes=(FOLDS_NOTE, *counts_note(used)) if binned else (),
+        notes=(
+            *unchanging(points),
+            *((FOLDS_NOTE, *counts_note(used)) if binned else ()),
+        ),
         kind=asked.kind,
         bins=asked.bins_per_discriminant,
         previous=_by_count(continue_from),
@@ -390,6 +405,9 @@ def _record(search: Search, settings: Settings) -> dict[str, Any]:
         "backgrounds": list(problem.backgrounds),
         "resonant": list(problem.resonant),
         "combination": settings.combination,
+        "objective": settings.objective,
+        "others": settings.others,
+        "systematics": list(problem.objective.uncertainties),
         "mc_uncertainty": settings.mc_uncertainty,
         "systematic": settings.systematic,
         "window_gev": None if window is None else [window.window_low, window.window_high],
@@ -432,6 +450,7 @@ def _prepare(
     values, n_folds = list(samples.values()), settings.folds
     if all(isinstance(value, Cells) for value in values):
         check_dimension(len(values[0].grid.features))
+        check_pairs({name: cells.variations for name, cells in samples.items()})
         points = points_from_cells(samples, in_window=None if window is None else in_window)
         inside = None if window is None else points_from_cells(samples, in_window=[*samples])
         return points, PointTally(points, inside=inside)
@@ -443,6 +462,7 @@ def _prepare(
         )
         return points, PointTally(points)
     events = with_folds(as_samples(samples), n_folds)
+    check_pairs({name: sample.variations for name, sample in events.items()})
     features = default_features(events) if features is None else listed_features(features)
     check_features(events, features)
     points = points_from_samples(

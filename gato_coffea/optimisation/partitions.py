@@ -21,6 +21,9 @@ from gato_coffea.optimisation.problem import Problem
 CONSTRAINED_STEPS = 30
 """Steps of `constrained_lloyd`; its start is near the end."""
 
+PATIENCE = 10
+"""Steps in a row without a better value after which `lloyd` ends, where it may go up and down."""
+
 SMALLEST_PART = 0.1
 """Smallest step of parameters: with a tenth the average forgets in as many steps as a search
 takes."""
@@ -140,7 +143,7 @@ def lloyd(
         The best labels met, and their objective.
     """
     around = objective.around(densities.yields(label, n, objective))
-    best, best_value = label, around.value
+    best, best_value, stale = label, around.value, 0
     stack = densities.additive_rows.T
     for step in range(steps):
         new = (stack @ around.linear()[: stack.shape[1]]).argmax(axis=1)
@@ -150,8 +153,11 @@ def lloyd(
         around = objective.around(
             densities.yields(label, n, objective), near=around, part=damped(step)
         )
+        stale += 1
         if around.value > best_value:
-            best, best_value = label, around.value
+            best, best_value, stale = label, around.value, 0
+        if stale > PATIENCE and not objective.is_additive:
+            break
     return best, best_value
 
 

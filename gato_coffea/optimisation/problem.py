@@ -65,6 +65,11 @@ class Problem:
         """Backgrounds that are extrapolated into the mass window, where there is one."""
         return tuple(name for name in self.backgrounds if name not in self.resonant)
 
+    @property
+    def row_processes(self) -> tuple[str, ...]:
+        """Processes in the order of `sums` and of `Densities.rows`: resonant ones last."""
+        return (*self.signals, *self.continuum, *self.resonant)
+
     @cached_property
     def u(self) -> FloatArray:
         """Stretched coordinates of the points, shape ``(P, D)``."""
@@ -121,7 +126,17 @@ class Problem:
             peak=peak,
             scale=scale,
             watched=self._watched(chosen, scale),
+            rows=self._rows(chosen, scale) if self.objective.by_process else None,
         )
+
+    def _rows(self, folds: list[int], scale: float) -> FloatArray:
+        points, order = self.points, self.points.of(self.row_processes)
+        nominal = points.sumw[order][:, folds].sum(axis=1)
+        if not points.variations:
+            return steady(nominal * scale)
+        varied = points.varied[:, order][:, :, folds].sum(axis=2)
+        rows = np.concatenate([nominal, varied.reshape(-1, varied.shape[-1])])
+        return steady(rows * scale)
 
     @cached_property
     def process_limits(self) -> ProcessLimits:
@@ -142,7 +157,7 @@ class Problem:
         Signals first, resonant backgrounds last; weights scaled to the yield of all events.
         """
         points, chosen = self.points, list(folds)
-        rows = points.of([*self.signals, *self.continuum, *self.resonant])
+        rows = points.of(self.row_processes)
         scale = points.n_folds / len(chosen)
         sumw, sumw2, count = (
             np.asarray(array[rows][:, chosen].sum(axis=1))

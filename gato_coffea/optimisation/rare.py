@@ -71,6 +71,8 @@ def deciding_process(problem: Problem, sums: Sums, quoted: Significance) -> Rare
         sumw=sums.sumw + extra,
         sumw2=sums.sumw2 + extra**2,
         sumw_mass=None if sums.sumw_mass is None else sums.sumw_mass + mass,
+        # The event is there in all variations.
+        varied=None if sums.varied is None else sums.varied + extra[..., None, :, :],
     )
     now, then = (
         problem.objective.figures(each.category_yields(problem))[..., 0] for each in (sums, more)

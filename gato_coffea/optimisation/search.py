@@ -117,7 +117,10 @@ class Search:
         def partition(training: TrainingSet) -> ExactPartition:
             return ExactPartition(self.problem, training, n_max=n_max, order=order)
 
-        return in_threads(partition, self.sets)
+        first, *others = in_threads(partition, self.sets)
+        for other in others:
+            other.like = first
+        return [first, *others]
 
     @cached_property
     def argmax(self) -> list[ArgmaxPartition]:

@@ -16,6 +16,7 @@ from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import effective_entries
 from gato_coffea.optimisation.smoothing import Estimate, smooth_densities
 from gato_coffea.optimisation.tilting import without_negative
+from gato_coffea.optimisation.variations import smooth_rows
 from gato_coffea.optimisation.weights import (
     NOT_CHOSEN,
     Degrees,
@@ -65,8 +66,25 @@ def training_sets(problem: Problem) -> list[TrainingSet]:
     if problem.smooth and _weights_differ(problem):
         found = _sets(problem, by_place=True)
         if _foretold(problem, [smooth for _, smooth in found[1:]]):
-            return [training for training, _ in found]
-    return [training for training, _ in _sets(problem, by_place=False)]
+            return _with_rows(problem, [training for training, _ in found])
+    return _with_rows(problem, [training for training, _ in _sets(problem, by_place=False)])
+
+
+def _with_rows(problem: Problem, sets: Sequence[TrainingSet]) -> list[TrainingSet]:
+    """The sets with estimates by process and variation, where the objective asks for them."""
+    if not (problem.smooth and problem.objective.by_process):
+        return list(sets)
+    left_out: list[int | None] = [None, *range(len(sets) - 1)]
+    return [
+        replace(
+            training,
+            target=replace(
+                training.target,
+                rows=smooth_rows(problem, training.target, problem.training_folds(fold)),
+            ),
+        )
+        for fold, training in zip(left_out, sets, strict=True)
+    ]
 
 
 def _sets(problem: Problem, *, by_place: bool) -> list[tuple[TrainingSet, Smooth | None]]:
@@ -251,6 +269,7 @@ def _with_yields(raw: Densities, estimate: FloatArray, region: IntArray) -> Dens
         moment=moment,
         peak=peak,
         watched=None,  # constraints are for the events, and not for their estimate
+        rows=None,
     )
 
 

@@ -7,7 +7,7 @@ for their gradients.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,9 @@ class Rule:
         From squared significances ``(signals, ...)`` something that rises with the figure.
     sums_squares
         Whether the square of the figure is the sum of the squares.
+    simultaneous
+        Whether it is a figure of all strengths together (`figures.determinant`); the mean is that
+        of a diagonal matrix.
     """
 
     words: str
@@ -131,6 +134,7 @@ class Rule:
     worth: Callable[[FloatArray], FloatArray]
     order: Callable[[FloatArray], FloatArray]
     sums_squares: bool = False
+    simultaneous: bool = False
 
 
 def _geometric_mean(z: FloatArray) -> FloatArray:
@@ -138,13 +142,16 @@ def _geometric_mean(z: FloatArray) -> FloatArray:
         return np.asarray(np.exp(np.log(z).mean(axis=-1)))
 
 
+GEOMETRIC = Rule(
+    "geometric mean",
+    together=_geometric_mean,
+    worth=lambda z: np.asarray(1.0 / z**2),
+    order=lambda squares: np.asarray(squares.prod(axis=0)),
+)
+
 RULES: Mapping[Combination, Rule] = {
-    "geometric": Rule(
-        "geometric mean",
-        together=_geometric_mean,
-        worth=lambda z: np.asarray(1.0 / z**2),
-        order=lambda squares: np.asarray(squares.prod(axis=0)),
-    ),
+    "geometric": GEOMETRIC,
+    "determinant": replace(GEOMETRIC, words="determinant", simultaneous=True),
     "quadrature": Rule(
         "quadratic sum",
         together=lambda z: np.asarray(np.sqrt((z**2).sum(axis=-1))),

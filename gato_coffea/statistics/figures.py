@@ -197,13 +197,19 @@ def _kept(likelihood: Likelihood, gradient: Gradient) -> Gradient:
     )
 
 
-def precision(likelihood: Likelihood, signal: str, *, others: Others = "fixed") -> Figure:
+def precision(
+    likelihood: Likelihood,
+    signal: str,
+    *,
+    others: Others = "fixed",
+    start: FloatArray | None = None,
+) -> Figure:
     """Inverse of the uncertainty of a signal's strength, from the information at the Asimov point.
 
     Parameters
     ----------
-    likelihood, signal, others
-        As in `significance`.
+    likelihood, signal, others, start
+        As in `significance`; nothing is fitted here, so that the start does not matter.
     """
     return _information(_with_others(likelihood, signal, others), (signal,))
 
