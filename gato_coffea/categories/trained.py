@@ -246,6 +246,12 @@ class EdgeCategories(Categories):
     kind: ClassVar[str] = "edges"
     edges: tuple[FloatArray, ...]
 
+    @classmethod
+    def single(cls, features: Sequence[Feature]) -> Self:
+        """One category of all events in the ranges of the features, as of a control region."""
+        edges = tuple(np.array([f.low, f.high]) for f in features)
+        return cls(features=tuple(features), label=np.zeros(1, dtype=np.int64), edges=edges)
+
     @property
     def boundaries(self) -> FloatArray:
         """In one dimension, the inner edges at which the category changes."""

@@ -336,15 +336,22 @@ def _run_stage(job: Job, stage: str) -> None:
 
 def _print_stage(job: Job, console: Console, done: StageReport) -> None:
     """What a stage took, and its tables, from the files that it has written."""
+    state = "unchanged" if done.skipped else f"{done.wall_s:.1f} s"
+    console.rule(f"{done.stage}: {state}", align="left")
+    for part in job.optimised() if done.stage == "optimise" else job.parts():
+        if part.channel is not None:
+            console.print(f"channel {part.channel}")
+        _print_tables(part, console, done.stage)
+
+
+def _print_tables(job: Job, console: Console, stage: str) -> None:
+    """Tables of a stage, of one channel."""
     from gato_coffea.exports.evaluation import evaluation_table
     from gato_coffea.processing.cutflow import cutflow_table
     from gato_coffea.sidebands.tables import sideband_table
     from gato_coffea.workflow import stages
     from gato_coffea.workflow.tables import terminal_table, warning_box
 
-    stage = done.stage
-    state = "unchanged" if done.skipped else f"{done.wall_s:.1f} s"
-    console.rule(f"{stage}: {state}", align="left")
     if stage == "process":
         console.print(terminal_table(cutflow_table(stages.read_cutflow(job))))
     elif stage == "optimise":

@@ -99,18 +99,25 @@ STAGES: dict[str, Stage] = {
         "sidebands",
         ("optimise", "categorise"),
         ("mass",),
-        lambda a: a.mass is not None,
+        lambda a: a.mass is not None and not a.channels,
     ),
     # Before the exports, which refuse a bad fit: the plots show why it is bad.
-    "plots": Stage(stages.run_plots, "plots", (*RESULTS, "sidebands"), LOOKS),
+    "plots": Stage(
+        stages.run_plots, "plots", (*RESULTS, "sidebands"), LOOKS, lambda a: not a.channels
+    ),
     "exports": Stage(
         stages.run_exports,
         "exports",
         ("optimise", "categorise", "sidebands"),
         ("name", "mass", "exports"),
+        lambda a: not a.channels,
     ),
     "report": Stage(
-        stages.run_report, "report.html", (*RESULTS, "sidebands", "exports", "plots"), LOOKS
+        stages.run_report,
+        "report.html",
+        (*RESULTS, "sidebands", "exports", "plots"),
+        LOOKS,
+        lambda a: not a.channels,
     ),
 }
 FIRST_USE = {

@@ -9,15 +9,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
-from gato_coffea.files import DAMAGED, is_damaged, read_json, replacing, write_text
+from gato_coffea.files import DAMAGED, is_damaged, read_json, write_text
 from gato_coffea.optimisation.settings import check_method
 from gato_coffea.rendering.drawn import DrawnPlot
+from gato_coffea.workflow.job import Job as Job
+from gato_coffea.workflow.job import load_processed as load_processed
 from gato_coffea.workflow.preparation import make_ntuples
 from gato_coffea.workflow.provenance import PROVENANCE, digest
 from gato_coffea.workflow.results import (
@@ -30,11 +32,11 @@ from gato_coffea.workflow.results import (
     write_headline,
     write_results,
 )
+from gato_coffea.workflow.template_filling import filled_templates, write_templates
 
 log = logging.getLogger(__name__)
 
 STDERR = 2
-SECOND_PASS = "a second pass over the events"
 PLOT_LIST = "plots.json"
 """Files of the plots with their captions, in an order in which they can be read."""
 
@@ -60,54 +62,7 @@ if TYPE_CHECKING:
     from gato_coffea.exports import Headline
     from gato_coffea.optimisation.result import Result
     from gato_coffea.processing.output import Cutflow
-    from gato_coffea.processing.processed import Processed
     from gato_coffea.sidebands import CategoryFit
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """An analysis, its results directory, and how the events are read.
-
-    ``executor`` is ``iterative``, ``futures`` or ``dask``; ``scheduler`` the address of a dask
-    cluster: how events are read changes no result. With ``continued``, training goes on from the
-    results that are there; with ``animate``, plots show how boundaries moved. A stage reads from
-    ``output`` and writes to ``aside``, where it is given.
-    """
-
-    analysis: Analysis
-    output: Path
-    executor: str = "iterative"
-    workers: int | None = None
-    scheduler: str | None = None
-    chunksize: int = 100_000
-    progress: bool = True
-    second_pass: bool = False
-    continued: bool = False
-    animate: bool = False
-    aside: Path | None = None
-
-    @classmethod
-    def of(cls, analysis: Analysis, *, output: Path | None = None, **options: Any) -> Job:
-        """A job that writes to ``results`` beside the analysis file, if nothing else is said."""
-        return cls(analysis=analysis, output=output or analysis.directory / "results", **options)
-
-    def folder(self, stage: str) -> Path:
-        """Where the results of a stage are read."""
-        return self.output / stage
-
-    def target(self, place: str) -> Path:
-        """Where a stage writes to."""
-        return (self.aside or self.output) / place
-
-    def run_options(self) -> dict[str, Any]:
-        """How `gato_coffea.processing.executors.process` is to run."""
-        return {
-            "executor": self.executor,
-            "workers": self.workers,
-            "scheduler": self.scheduler,
-            "chunksize": self.chunksize,
-            "progress": self.progress,
-        }
 
 
 def run_ntuples(job: Job) -> bool:
@@ -117,9 +72,15 @@ def run_ntuples(job: Job) -> bool:
 
 def run_process(job: Job) -> None:
     """Read the events: histograms, columns, cut flow and sums of weights."""
-    from gato_coffea.processing.executors import process
+    from gato_coffea.processing.executors import process, process_channels
 
-    process(job.analysis, **job.run_options()).save(job.target("process"))
+    if not job.analysis.channels:
+        process(job.analysis, **job.run_options()).save(job.target("process"))
+        return
+    found = process_channels(job.analysis, **job.run_options())
+    for part in job.parts():
+        assert part.channel is not None
+        found[part.channel].save(part.target("process"))
 
 
 def read_cutflow(job: Job) -> dict[str, Cutflow]:
@@ -141,13 +102,6 @@ def _entry(path: Path, key: str, kind: type) -> Any:
     if not isinstance(content, dict) or not isinstance(content.get(key), kind):
         raise InputError(f"{path}: is damaged ({key} is missing, or of another kind)")
     return content[key]
-
-
-def load_processed(job: Job) -> Processed:
-    """What the events gave, as the stage ``process`` has written it."""
-    from gato_coffea.processing.processed import Processed
-
-    return Processed.load(job.folder("process"), job.analysis)
 
 
 @contextmanager
@@ -176,7 +130,12 @@ def optimiser(method: str) -> Callable[..., Any]:
 
 
 def run_optimise(job: Job) -> None:
-    """Find the categories, for every number of them that is asked."""
+    """Find the categories of every channel, for every number of them that is asked."""
+    for part in job.optimised():
+        _optimise(part)
+
+
+def _optimise(job: Job) -> None:
     analysis, settings = job.analysis, job.analysis.optimise
     processed = load_processed(job)
     held: Any = processed.samples if processed.samples is not None else processed.cells
@@ -231,40 +190,33 @@ def load_categories(job: Job) -> Categories:
 
 
 def run_categorise(job: Job) -> None:
-    """Templates of the chosen categories, and a copy of the categories beside them."""
-    categories = load_categories(job)
-    templates, source = _templates(job, categories)
-    folder = job.target("templates")
-    categories.save(folder / "categories.json")
-    used = {"asked": used_count(job), "kept": categories.n_categories, "templates_from": source}
-    write_text(folder / "used.json", json.dumps(used) + "\n")
-    _write_templates(templates, folder)
+    """Templates of the chosen categories of all channels, and a copy of the categories."""
+    from gato_coffea.categories import EdgeCategories
+    from gato_coffea.categories.templates import Templates
 
-
-def _templates(job: Job, categories: Categories) -> tuple[Templates, str]:
-    """Templates, and what they were made from.
-
-    That is the columns, or the fine histograms where the categories' edges lie on their bins. The
-    events are read again where neither can be, as for categories of cells, or where it is asked.
-    """
-    from gato_coffea.categories.templates import templates_from_histograms, templates_from_samples
-
-    if not job.second_pass:
-        processed = load_processed(job)
-        if processed.samples is not None:
-            made = templates_from_samples(processed.samples, categories, job.analysis)
-            return made, "columns"
-        try:
-            made = templates_from_histograms(processed, categories, job.analysis)
-        except InputError as error:
-            log.info("the events are read again for the templates (%s)", error)
-        else:
-            return made, "fine histograms"
-    from gato_coffea.processing.executors import process
-
-    again = process(job.analysis, categories=categories, **job.run_options())
-    assert again.templates is not None
-    return again.templates, SECOND_PASS
+    optimised = [part.channel for part in job.optimised()]
+    categories: list[Categories] = [
+        load_categories(part)
+        if part.channel in optimised
+        else EdgeCategories.single(_features(part.analysis))
+        for part in job.parts()
+    ]
+    found = filled_templates(job, categories)
+    for part, chosen_ones, (_, source) in zip(job.parts(), categories, found, strict=True):
+        n = chosen_ones.n_categories
+        asked = used_count(part) if part.channel in optimised else n
+        chosen_ones.save(part.target("templates") / "categories.json")
+        used = {"asked": asked, "kept": n, "templates_from": source}
+        write_text(part.target("templates") / "used.json", json.dumps(used) + "\n")
+    made = {str(part.channel): t for part, (t, _) in zip(job.parts(), found, strict=True)}
+    joined = Templates.joined(made) if job.analysis.channels else found[0][0]
+    write_templates(joined, job.target("templates"))
+    if job.analysis.channels:
+        log.warning(
+            "channels: %s holds the templates of all; fits, plots, exports and report are made "
+            "of an analysis without channels",
+            job.target("templates").name,
+        )
 
 
 def read_template_source(job: Job) -> str:
@@ -278,18 +230,6 @@ def load_templates(job: Job) -> Templates:
     from gato_coffea.exports import read_uhi
 
     return read_uhi(job.folder("templates") / "templates.json")
-
-
-def _write_templates(templates: Templates, folder: Path) -> None:
-    from coffea.util import save
-
-    from gato_coffea.exports import write_root, write_uhi
-
-    with replacing(folder / "templates.coffea") as aside:
-        several = len(templates.channels) > 1
-        save(dict(templates.histograms) if several else templates.histogram, aside)
-    write_uhi(templates, folder / "templates.json")
-    write_root(templates, folder / "templates.root")
 
 
 def run_sidebands(job: Job) -> None:
