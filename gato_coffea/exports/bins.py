@@ -18,6 +18,9 @@ MIN_EFFECTIVE_PER_BIN = 10.0
 """Effective background entries that a bin of a shape needs: what combine's ``autoMCStats 10``
 asks of a bin whose total is given one Gaussian uncertainty."""
 
+SMALLEST_SIDE = 1e-3
+"""What a variation leaves at least of a process, in units of the nominal yield."""
+
 Pair = tuple[FloatArray, FloatArray]
 
 
@@ -35,8 +38,10 @@ class Process:
         Expected yield and its error from finite simulation, shape ``(bins,)``.
     shapes
         Up and down yields by source of variation.
-    relative_errors
-        Relative errors of the whole yield that this channel alone has, by nuisance parameter.
+    norms
+        Factors up and down on the whole yield, by nuisance parameter with a log-normal prior.
+    free
+        Names of factors without a prior, which are one in the nominal model.
     """
 
     name: str
@@ -44,12 +49,18 @@ class Process:
     values: FloatArray
     errors: FloatArray
     shapes: Mapping[str, Pair]
-    relative_errors: Mapping[str, float] = field(default_factory=dict)
+    norms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
         """Yield in all bins."""
         return float(self.values.sum())
+
+
+def log_normal(error: float) -> tuple[float, float]:
+    """Factors up and down of a relative error; a log-normal one is never negative."""
+    return 1.0 + error, 1.0 / (1.0 + error)
 
 
 def with_positive_yields(processes: Sequence[Process]) -> tuple[list[Process], list[str]]:
@@ -129,8 +140,9 @@ def merge(process: Process, group: IntArray) -> Process:
 def without_negative_bins(process: Process) -> tuple[Process, list[str]]:
     """The process with negative bins at zero and the others scaled: its yield stays.
 
-    The same holds for each variation; one whose whole yield is not positive is left out. What was
-    done is told, one note each.
+    The same holds for each variation. One whose whole yield is not positive becomes a thousandth
+    of the nominal one: no tool has a logarithm of less than nothing, and without the variation the
+    model would be too sure. What was done is told, one note each.
     """
     notes = []
     if (process.values < 0).any():
@@ -139,11 +151,19 @@ def without_negative_bins(process: Process) -> tuple[Process, list[str]]:
             f"others scaled by {amount(_scale(process.values))} to keep its yield"
         )
     shapes = {}
-    for source, (up, down) in process.shapes.items():
-        if up.sum() > 0 and down.sum() > 0:
-            shapes[source] = (_positive(up), _positive(down))
-        else:
-            notes.append(f"{process.name}: variation {source} has no positive yield: left out")
+    for source, pair in process.shapes.items():
+        sides = []
+        for end, varied in zip(("Up", "Down"), pair, strict=True):
+            values = varied
+            if varied.sum() <= 0:
+                values = SMALLEST_SIDE * process.values
+                notes.append(
+                    f"{process.name}: variation {source}{end} has no positive yield "
+                    f"({amount(varied.sum())} of {amount(process.rate)} events): taken as "
+                    f"{SMALLEST_SIDE:g} of the nominal"
+                )
+            sides.append(_positive(values))
+        shapes[source] = (sides[0], sides[1])
     return replace(process, values=_positive(process.values), shapes=shapes), notes
 
 

@@ -49,9 +49,11 @@ def _totals(channel: Channel) -> list[str]:
     expected = sum(p.rate for p in channel.processes)
     observed = float(channel.observed.sum())
     variance = expected + sum(float((p.errors**2).sum()) for p in channel.processes)
-    for nuisance in {name for p in channel.processes for name in p.relative_errors}:
-        errors = (p.rate * p.relative_errors.get(nuisance, 0.0) for p in channel.processes)
-        variance += sum(errors) ** 2
+    if any(p.free for p in channel.processes):
+        return []  # whatever is observed, a free normalisation may describe it
+    for nuisance in {name for p in channel.processes for name in p.norms}:
+        pairs = ((p.rate, p.norms.get(nuisance, (1.0, 1.0))) for p in channel.processes)
+        variance += sum(0.5 * rate * (up - down) for rate, (up, down) in pairs) ** 2
     for process in channel.processes:
         variance += sum((0.5 * float((u - d).sum())) ** 2 for u, d in process.shapes.values())
     error = float(np.sqrt(variance))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gato_coffea.config import Analysis
-from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
+from gato_coffea.exports.models import Channel
+from gato_coffea.exports.normalisations import SIDEBAND_PROCESS
 from gato_coffea.exports.workspaces import nuisances, signal_strengths
 from gato_coffea.sidebands.categories import CategoryFit
 from gato_coffea.statistics.counting import COMBINATIONS

@@ -16,6 +16,9 @@ from gato_coffea.exports.models import WINDOW_ALONE, Channel
 from gato_coffea.exports.workspaces import refuse_taken_names
 from gato_coffea.files import replacing, write_text
 
+SYMMETRIC = 1e-6
+"""Factors up and down whose product differs from one by less are one number in the card."""
+
 STRENGTH = "r"
 """What combine calls the signal strength."""
 
@@ -140,9 +143,11 @@ def datacard(
     systematics = [
         [s, "shape", *("1" if s in p.shapes else "-" for _, p in columns)] for s in sources
     ]
-    for name in dict.fromkeys(name for _, p in columns for name in p.relative_errors):
-        errors = [p.relative_errors.get(name) for _, p in columns]
-        systematics.append([name, "lnN", *("-" if e is None else f"{1 + e:.5g}" for e in errors)])
+    for name in dict.fromkeys(name for _, p in columns for name in p.norms):
+        systematics.append([name, "lnN", *(_log_normal(p.norms.get(name)) for _, p in columns)])
+    rates = [
+        [name, "rateParam", c.name, p.name, "1", "[0,10]"] for c, p in columns for name in p.free
+    ]
     line = "-" * 40
     observed = [
         ["bin", *(c.name for c in model)],
@@ -167,10 +172,21 @@ def datacard(
             *aligned[: len(rows)],
             line,
             *aligned[len(rows) :],
+            *_aligned(rates),
             *(f"{c.name} autoMCStats 10" for c in model),
             "",
         ]
     )
+
+
+def _log_normal(factors: tuple[float, float] | None) -> str:
+    """An entry of a row ``lnN``: one factor, or that down over that up where they differ."""
+    if factors is None:
+        return "-"
+    up, down = factors
+    if abs(up * down - 1) < SYMMETRIC:
+        return f"{up:.6g}"
+    return f"{down:.6g}/{up:.6g}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

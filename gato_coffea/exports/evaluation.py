@@ -12,8 +12,10 @@ import numpy.typing as npt
 from iminuit import Minuit
 
 from gato_coffea.errors import install_hint, installed
+from gato_coffea.exports.bins import Process
 from gato_coffea.exports.likelihood import counting_significance, together
-from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
+from gato_coffea.exports.models import SYSTEMATIC, Channel, own_nuisance
+from gato_coffea.exports.normalisations import SIDEBAND_PROCESS
 from gato_coffea.exports.workspaces import pyhf_workspace, signal_strengths
 from gato_coffea.optimisation.result import Significance
 from gato_coffea.rendering.rounding import NONE, decimals, rounded, with_error
@@ -328,7 +330,7 @@ def evaluate_model(
         found = {name: discovery(channels, [name]) for name in signals}
         return None if any(map(math.isnan, found.values())) else together(found, combination)
 
-    bare = [_without_variations(channel) for channel in model]
+    bare = [_background_alone(channel) for channel in model]
     background = with_pyhf(bare)
     everything = background if bare == list(model) else with_pyhf(model)
     others_free, common = None, None
@@ -347,12 +349,21 @@ def evaluate_model(
     )
 
 
-def _without_variations(channel: Channel) -> Channel:
-    """The channel with the uncertainty of its background alone."""
-    kept = [p if p.name == SIDEBAND_PROCESS else replace(p, shapes={}) for p in channel.processes]
-    if all(not p.shapes or p.name == SIDEBAND_PROCESS for p in channel.processes):
-        return channel
-    return replace(channel, processes=tuple(kept))
+def _background_alone(channel: Channel) -> Channel:
+    """The channel with the uncertainty of its background alone: its simulation, or its fit."""
+    own = [own_nuisance(channel.name, what) for what in (SIDEBAND_PROCESS, SYSTEMATIC)]
+
+    def bare(process: Process) -> Process:
+        norms = {name: pair for name, pair in process.norms.items() if name in own}
+        shapes = process.shapes if process.name == SIDEBAND_PROCESS else {}
+        return replace(process, shapes=shapes, norms=norms, free=())
+
+    processes = tuple(map(bare, channel.processes))
+    unchanged = all(
+        len(p.shapes) == len(q.shapes) and len(p.norms) == len(q.norms) and p.free == q.free
+        for p, q in zip(processes, channel.processes, strict=True)
+    )
+    return channel if unchanged else replace(channel, processes=processes)
 
 
 def _discovery(

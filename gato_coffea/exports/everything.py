@@ -18,7 +18,7 @@ from gato_coffea.exports.corrections import write_correctionlib
 from gato_coffea.exports.datacards import write_combine
 from gato_coffea.exports.evaluation import evaluate, largest_z
 from gato_coffea.exports.headline import headline_of
-from gato_coffea.exports.models import channels, own_name, refuse_poor_fits
+from gato_coffea.exports.models import category_names, channels, refuse_poor_fits
 from gato_coffea.exports.workspaces import write_pyhf
 from gato_coffea.files import write_text
 from gato_coffea.sidebands.categories import CategoryFit
@@ -101,7 +101,7 @@ def write_exports(
     models = {"counting": channels(templates, analysis, fits=fits)}
     if analysis.mass is not None:
         models["shape"] = channels(templates, analysis, shape=True, fits=fits)
-    names = [own_name(analysis, category) for category in range(templates.n_categories)]
+    names = category_names(templates, analysis)
     warnings = {name: disagreements(m, names=names) for name, m in models.items()}
     pull = 0.0
     if result is not None:

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gato_coffea.errors import InputError
 from gato_coffea.exports.models import Channel
 from gato_coffea.optimisation.result import Significance
 from gato_coffea.statistics.counting import Combination, combine, signal_significances
 from gato_coffea.statistics.figures import significance
 from gato_coffea.statistics.likelihood import Likelihood
-from gato_coffea.statistics.uncertainties import Norm
+from gato_coffea.statistics.uncertainties import Free, Norm, Normalisation
 from gato_coffea.statistics.yields import BinnedYields
 
 
@@ -53,19 +54,32 @@ def likelihood_of(model: Sequence[Channel]) -> Likelihood:
         down=varied[1],
         channels=tuple(np.repeat([channel.name for channel in model], np.diff(at)).tolist()),
     )
-    return Likelihood(yields=yields, normalisations=tuple(_of_channels(model)))
+    return Likelihood(yields=yields, normalisations=tuple(_normalisations(model)))
 
 
-def _of_channels(model: Sequence[Channel]) -> list[Norm]:
-    """The errors of whole yields that one channel alone has."""
-    found: dict[str, Norm] = {}
+def _normalisations(model: Sequence[Channel]) -> list[Normalisation]:
+    """The factors on whole yields, each with the processes and channels that it acts on."""
+    factors: dict[str, tuple[float, float] | None] = {}
+    cells: dict[str, list[tuple[str, str]]] = {}
     for channel in model:
         for process in channel.processes:
-            for name, error in process.relative_errors.items():
-                known = found.get(name, Norm(name, 1.0 + error, channels=(channel.name,)))
-                processes = (*(known.processes or ()), process.name)
-                found[name] = Norm(name, 1.0 + error, processes=processes, channels=known.channels)
-    return list(found.values())
+            here = {**process.norms, **dict.fromkeys(process.free)}
+            for name, pair in here.items():
+                if factors.setdefault(name, pair) != pair:
+                    raise InputError(
+                        f"exports: {name} has other factors for {process.name} in {channel.name} "
+                        f"than elsewhere (got {pair} and {factors[name]}); give them two names"
+                    )
+                cells.setdefault(name, []).append((process.name, channel.name))
+    found: list[Normalisation] = []
+    for name, pair in factors.items():
+        processes, channels = (tuple(dict.fromkeys(c)) for c in zip(*cells[name], strict=True))
+        if pair is None:
+            found.append(Free(name, processes, channels))
+        else:
+            up, down = pair
+            found.append(Norm(name, up=up, down=down, processes=processes, channels=channels))
+    return found
 
 
 def counting_significance(

@@ -9,38 +9,60 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gato_coffea.categories.axes import MASS, NOMINAL
-from gato_coffea.categories.templates import Templates
+from gato_coffea.categories.templates import ALL, Templates
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
 from gato_coffea.exports.bins import (
     Process,
+    log_normal,
     merge,
     merged_bins,
     with_positive_yields,
     without_negative_bins,
 )
+from gato_coffea.exports.normalisations import SIDEBAND_PROCESS, check_names, with_normalisations
 from gato_coffea.rendering.rounding import uncertainty, with_error
 from gato_coffea.sidebands.categories import CategoryFit, shares
 from gato_coffea.sidebands.fits import ACCEPTED_LEVEL, edge_index
+from gato_coffea.statistics.uncertainties import Normalisation
 
 logger = logging.getLogger(__name__)
 
-SIDEBAND_PROCESS = "sideband"
 SYSTEMATIC = "systematic"
+ENDS = ("Up", "Down")
 WINDOW_ALONE = (
     "the observation is that of the signal window alone: the sidebands act through the "
     "uncertainties of the fitted background, and are not in the observation a second time"
 )
 
 
-def own_name(analysis: Analysis, category: int, what: str | None = None) -> str:
+def own_name(
+    analysis: Analysis, category: int, what: str | None = None, *, channel: str = ALL
+) -> str:
     """Name of the channel of a category, or of ``what`` belongs to it alone.
 
     The name of the analysis is part of it: models of two analyses that are combined share no
-    channel and, but for variations of one name, no nuisance parameter.
+    channel and, but for uncertainties of one name, no nuisance parameter. So is the channel of
+    the analysis, where it has several.
     """
-    return "_".join([analysis.name, *([] if what is None else [what]), f"category{category}"])
+    parts = [analysis.name, None if channel == ALL else channel, what, f"category{category}"]
+    return "_".join(part for part in parts if part is not None)
+
+
+def own_nuisance(name: str, what: str) -> str:
+    """Name of ``what`` belongs to the category of the channel ``name`` alone."""
+    before, _, category = name.rpartition("_")
+    return f"{before}_{what}_{category}"
+
+
+def category_names(templates: Templates, analysis: Analysis) -> list[str]:
+    """Names of the categories of all channels, in the order of `channels`."""
+    return [
+        own_name(analysis, category, channel=channel)
+        for channel in templates.channels
+        for category in range(templates.of(channel).n_categories)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +94,10 @@ def channels(
     *,
     shape: bool = False,
     fits: Sequence[CategoryFit] | None = None,
+    systematics: Sequence[Normalisation] = (),
     log: bool = True,
 ) -> list[Channel]:
-    """One channel for each category, ready for a likelihood.
+    """One channel for each category of each channel of the analysis, ready for a likelihood.
 
     The rate of every process is the integral of its template. All backgrounds of a category share
     the relative error ``optimise.systematic``. Where bins are negative or without
@@ -85,7 +108,7 @@ def channels(
     Parameters
     ----------
     templates
-        Templates of one channel.
+        Of one or several channels; control regions are channels like others.
     analysis
         Says which processes are signal, background and data, and what is blinded.
     shape
@@ -96,7 +119,11 @@ def channels(
         not resonant, and the bins are those of the signal window alone. With ``shape`` the errors
         of a fit are variations of its own shape: one for each independent direction of the
         parameters, and one towards the farthest accepted function. A signal that is derived from
-        data is what was observed less everything else.
+        data is what was observed less everything else. Only where there is one channel.
+    systematics
+        Uncertainties of normalisations beside the variations that the templates hold: one
+        nuisance parameter each, in all channels and processes that it acts on. The fitted
+        background has none of them.
     log
         Whether the notes of the channels are told in the log.
 
@@ -104,23 +131,31 @@ def channels(
     ------
     InputError
         If fits are for other categories, no category has a signal beside a background, the window
-        cuts a bin, or a signal is derived from data that are blinded.
+        cuts a bin, a signal is derived from data that are blinded, a variation has one side only,
+        or an uncertainty names what is not there.
     """
-    n = templates.n_categories
-    if fits is not None and [f.category for f in fits] != list(range(n)):
-        raise InputError(
-            f"exports: need one sideband fit for each of {n} categories (got {len(fits)} fits)"
-        )
+    check_names(systematics, processes=analysis.processes, channels=templates.channels)
+    if fits is not None:
+        n = templates.n_categories
+        if [f.category for f in fits] != list(range(n)):
+            raise InputError(
+                f"exports: need one sideband fit for each of {n} categories (got {len(fits)} fits)"
+            )
     if fits is not None and SIDEBAND_PROCESS in analysis.processes:
         raise InputError(
             f"exports: process {SIDEBAND_PROCESS!r} is the name of the fitted background; call a "
             "process otherwise"
         )
     result = []
-    for category in range(n):
-        fit = None if fits is None else fits[category]
-        source = _Source(templates, analysis, category, shape, window=not shape or fit is not None)
-        channel = _channel(source, fit)
+    window = not shape or fits is not None
+    sources = [
+        _Source(templates.of(name), analysis, category, shape, window=window)
+        for name in templates.channels
+        for category in range(templates.of(name).n_categories)
+    ]
+    for source in sources:
+        fit = None if fits is None else fits[source.category]
+        channel = _channel(source, fit, systematics)
         for note in channel.notes if log else ():
             level = logging.INFO if note == WINDOW_ALONE else logging.WARNING
             logger.log(level, "exports: %s: %s", channel.name, note)
@@ -176,6 +211,16 @@ class _Source:
     window: bool
 
     @property
+    def channel(self) -> str:
+        """The channel of the analysis that the templates are of."""
+        (channel,) = self.templates.channels
+        return channel
+
+    def own_name(self, what: str | None = None) -> str:
+        """Name of the category, or of ``what`` belongs to it alone."""
+        return own_name(self.analysis, self.category, what, channel=self.channel)
+
+    @property
     def fine_edges(self) -> FloatArray:
         """Edges of the template's bins."""
         return self.templates.edges
@@ -208,7 +253,14 @@ class _Source:
     def process(self, name: str) -> Process:
         """A process as the templates hold it, negative bins included."""
         found = self.templates.variations_of(name)
-        sources = [v.removesuffix("Up") for v in found if v.endswith("Up")]
+        sources = {v.removesuffix(end) for v in found for end in ENDS if v.endswith(end)}
+        wanted = [f"{source}{end}" for source in sorted(sources) for end in ENDS]
+        lacking = [variation for variation in wanted if variation not in found]
+        if lacking:
+            raise InputError(
+                f"exports: {name}: variation {lacking[0]} has no events, and its other side has "
+                "some; a variation needs both sides"
+            )
         values, variances = self.contents(name)
         return Process(
             name=name,
@@ -217,8 +269,7 @@ class _Source:
             errors=np.sqrt(variances),
             shapes={
                 s: (self.contents(name, f"{s}Up")[0], self.contents(name, f"{s}Down")[0])
-                for s in sources
-                if f"{s}Down" in found
+                for s in sorted(sources)
             },
         )
 
@@ -230,21 +281,24 @@ class _Source:
         return np.asarray(np.sum([self.contents(d)[0] for d in data], axis=0))
 
 
-def _channel(source: _Source, fit: CategoryFit | None) -> Channel:
+def _channel(
+    source: _Source, fit: CategoryFit | None, systematics: Sequence[Normalisation]
+) -> Channel:
     analysis, observed = source.analysis, source.observed()
     notes = [WINDOW_ALONE] if fit is not None and source.shape else []
     notes += [] if fit is None else fit.cautions
     backgrounds = analysis.backgrounds if fit is None else analysis.resonant
     processes = [source.process(name) for name in (*analysis.optimise.signals, *backgrounds)]
     if fit is not None:
-        nuisance = own_name(analysis, source.category, SIDEBAND_PROCESS)
+        nuisance = source.own_name(SIDEBAND_PROCESS)
         drawn = _drawn(fit, source.edges, nuisance) if source.shape else _predicted(fit, nuisance)
         processes.append(drawn)
         processes = _from_data(processes, analysis, observed)
     processes = _with_systematic(processes, source)
+    processes = with_normalisations(processes, systematics, channel=source.channel)
     processes, more = with_positive_yields(processes)
     notes += more
-    name = own_name(analysis, source.category)
+    name = source.own_name()
     if not any(not p.signal for p in processes):
         notes.append("no background is expected: left out of the model")
         return Channel(
@@ -284,11 +338,8 @@ def _with_systematic(processes: list[Process], source: _Source) -> list[Process]
     error = source.analysis.optimise.systematic
     if not error:
         return processes
-    more = {own_name(source.analysis, source.category, SYSTEMATIC): error}
-    return [
-        p if p.signal else replace(p, relative_errors={**p.relative_errors, **more})
-        for p in processes
-    ]
+    more = {source.own_name(SYSTEMATIC): log_normal(error)}
+    return [p if p.signal else replace(p, norms={**p.norms, **more}) for p in processes]
 
 
 def _from_data(
@@ -324,7 +375,7 @@ def _predicted(fit: CategoryFit, nuisance: str) -> Process:
         values=np.array([value]),
         errors=np.zeros(1),
         shapes={},
-        relative_errors={nuisance: fit.estimate.error / value} if value > 0 else {},
+        norms={nuisance: log_normal(fit.estimate.error / value)} if value > 0 else {},
     )
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from gato_coffea.errors import InputError
 from gato_coffea.exports.bins import Process
-from gato_coffea.exports.models import SIDEBAND_PROCESS, Channel
+from gato_coffea.exports.models import Channel
+from gato_coffea.exports.normalisations import SIDEBAND_PROCESS
 from gato_coffea.files import write_text
 
 OF_DATA = "observation_is_data"
@@ -30,8 +31,9 @@ def pyhf_workspace(model: Sequence[Channel], *, largest_pull: float = 0.0) -> di
 
     Each signal has a strength (`signal_strengths`), of which the first is the parameter of
     interest. Variations are ``histosys`` of one name over all channels; finite simulation of the
-    backgrounds is a ``staterror`` of each channel, the error of a sideband prediction and the
-    systematic error of a category's backgrounds a ``normsys`` of its own. A signal's own error is
+    backgrounds is a ``staterror`` of each channel, a log-normal uncertainty a ``normsys``, as the
+    error of a sideband prediction and the systematic error of a category's backgrounds of their
+    own; a free normalisation is a ``normfactor``. A signal's own error is
     left out: pyhf would add it to the total's at every strength, and dilute that of the
     background where there is no signal. The name of the measurement says whether the observation
     is data. The errors of a fitted function move its yield by a log-normal factor, as in combine,
@@ -94,7 +96,7 @@ def _ranges(model: Sequence[Channel], largest_pull: float) -> list[dict[str, Any
 
 def nuisances(model: Sequence[Channel]) -> list[str]:
     """Names of the parameters with a Gaussian prior, those of finite simulation aside."""
-    each = [name for c in model for p in c.processes for name in (*p.shapes, *p.relative_errors)]
+    each = [name for c in model for p in c.processes for name in (*p.shapes, *p.norms)]
     return list(dict.fromkeys(each))
 
 
@@ -105,7 +107,7 @@ def refuse_taken_names(model: Sequence[Channel]) -> None:
     """
     processes = [p for channel in model for p in channel.processes]
     own = {staterror_name(channel.name) for channel in model}
-    own |= {name for p in processes for name in p.relative_errors}
+    own |= {name for p in processes for name in (*p.norms, *p.free)}
     own |= {source for p in processes if p.name == SIDEBAND_PROCESS for source in p.shapes}
     for process in processes:
         taken = [s for s in process.shapes if s in own and process.name != SIDEBAND_PROCESS]
@@ -153,9 +155,10 @@ def _pyhf_sample(process: Process, channel: str, strength: Mapping[str, str]) ->
             up, down = (varied * (process.rate / varied.sum()) for varied in (up, down))
         data_up_down = {"hi_data": up.tolist(), "lo_data": down.tolist()}
         modifiers.append({"name": source, "type": "histosys", "data": data_up_down})
-    for name, error in process.relative_errors.items():
-        data_factors = {"hi": 1 + error, "lo": 1 / (1 + error)}
+    for name, (above, below) in process.norms.items():
+        data_factors = {"hi": above, "lo": below}
         modifiers.append({"name": name, "type": "normsys", "data": data_factors})
+    modifiers += [{"name": name, "type": "normfactor", "data": None} for name in process.free]
     return {"name": process.name, "data": process.values.tolist(), "modifiers": modifiers}
 
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gato_coffea.categories.axes import MASS
 from gato_coffea.config import Analysis, read_analysis
 from gato_coffea.workflow import stages
@@ -39,15 +41,14 @@ def expected_of(job: stages.Job) -> tuple[float, float]:
     """Signal and background in the window, from the templates and the sideband fits."""
     analysis, templates, fits = job.analysis, stages.load_templates(job), stages.load_fits(job)
     window = slice(None)
-    if analysis.mass is not None and templates.axes[3].name == MASS:
-        low, high = analysis.mass.window_gev
-        window = slice(low * 1j, high * 1j)
+    if analysis.mass is not None and templates.binned_in == MASS:
+        first, last = (np.abs(templates.edges - e).argmin() for e in analysis.mass.window_gev)
+        window = slice(int(first), int(last))
 
     def integral(names: Sequence[str]) -> float:
         return sum(
-            float(templates[name, "nominal", k, window].values().sum())
-            for name in names
-            for k in range(len(templates.axes[2]))
+            float(templates.contents(names, k).values[window].sum())
+            for k in range(templates.n_categories)
         )
 
     signal = integral(analysis.optimise.signals)

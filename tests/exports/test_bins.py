@@ -34,10 +34,13 @@ def test_negative_bins_keep_the_yield():
     ]
 
 
-def test_a_variation_without_yield_is_left_out():
-    found, notes = without_negative_bins(process("b", [1.0], pu=([-1.0], [2.0])))
-    assert found.shapes == {}
-    assert notes == ["b: variation pu has no positive yield: left out"]
+def test_a_variation_without_yield_leaves_a_thousandth():
+    found, notes = without_negative_bins(process("b", [1.0, 2.0], pu=([-1.0, 0.5], [2.0, 2.0])))
+    assert found.shapes["pu"][0].tolist() == [1e-3, 2e-3]
+    assert found.shapes["pu"][1].tolist() == [2, 2]
+    assert notes == [
+        "b: variation puUp has no positive yield (-0.5 of 3 events): taken as 0.001 of the nominal"
+    ]
 
 
 def test_a_negative_process_becomes_part_of_the_largest_background():

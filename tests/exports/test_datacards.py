@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,66 +11,9 @@ import uproot
 
 from gato_coffea.errors import InputError
 from gato_coffea.exports import write_combine, write_pyhf
-from gato_coffea.exports.bins import Process
+from gato_coffea.exports.bins import Process, log_normal
 from gato_coffea.exports.datacards import datacard
 from gato_coffea.exports.models import Channel
-
-
-@dataclass
-class Card:
-    """What combine understands of a card."""
-
-    observed: dict[str, float] = field(default_factory=dict)
-    rates: dict[tuple[str, str], float] = field(default_factory=dict)
-    signal: dict[str, bool] = field(default_factory=dict)
-    systematics: dict[tuple[str, str], dict[tuple[str, str], float]] = field(default_factory=dict)
-    simulation: dict[str, float] = field(default_factory=dict)
-    shapes: list[str] = field(default_factory=list)
-
-
-def parse(text: str) -> Card:
-    """A card by combine's grammar: cells are split at white space, keywords begin a line.
-
-    Stricter than combine where that is silent: every declared number is checked, and every line
-    is understood or an error.
-    """
-    lines = [line.split() for line in text.splitlines()]
-    lines = [f for f in lines if f and not f[0].startswith(("--", "#"))]
-    rate = next(i for i, f in enumerate(lines) if f[0] == "rate")
-    card, counts, bins, names, numbers = Card(), {}, [], [], []
-    for keyword, *cells in lines[: rate + 1]:
-        if keyword in ("imax", "jmax", "kmax"):
-            counts[keyword] = cells[0]
-        elif keyword == "shapes":
-            assert len(cells) == 5
-            card.shapes = cells
-        elif keyword == "bin":
-            assert not any(re.match("[0-9]", name) for name in cells)
-            bins = cells
-        elif keyword == "observation":
-            card.observed = dict(zip(bins, map(float, cells), strict=True))
-        elif keyword == "process":
-            names, numbers = (names, cells) if names else (cells, numbers)
-        else:
-            assert keyword == "rate"
-            card.rates = dict(zip(zip(bins, names, strict=True), map(float, cells), strict=True))
-    assert len(numbers) == len(names) == len(card.rates)
-    for name, number in zip(names, numbers, strict=True):
-        assert card.signal.setdefault(name, int(number) <= 0) == (int(number) <= 0)
-    assert counts["imax"] == str(len(card.observed))
-    assert counts["jmax"] == str(len(card.signal) - 1)
-    assert {name for name, _ in card.rates} == set(card.observed)
-    for name, kind, *cells in lines[rate + 1 :]:
-        if kind == "autoMCStats":
-            assert name in card.observed
-            card.simulation[name] = float(cells[0])
-            continue
-        assert kind in ("shape", "lnN")
-        assert (name, kind) not in card.systematics
-        values = [0.0 if set(c) == {"-"} else float(c) for c in cells]
-        card.systematics[name, kind] = dict(zip(card.rates, values, strict=True))
-    assert {kind for _, kind in card.systematics} <= {"shape", "lnN"}
-    return card
 
 
 def process(name, values, *, signal=False, shapes=(), errors=()):
@@ -82,7 +24,7 @@ def process(name, values, *, signal=False, shapes=(), errors=()):
         values=values,
         errors=0.1 * values,
         shapes=dict.fromkeys(shapes, (1.1 * values, 0.9 * values)),
-        relative_errors=dict(errors),
+        norms={name: log_normal(error) for name, error in dict(errors).items()},
     )
 
 
@@ -107,7 +49,7 @@ def model_of(signal="s", background="b", channels=("category0", "category1"), so
 
 
 @pytest.mark.parametrize("length", range(1, 61))
-def test_a_card_is_read_whatever_the_length_of_its_names(length):
+def test_a_card_is_read_whatever_the_length_of_its_names(length, parse):
     signal, background, source = ("sbv"[i] * length for i in range(3))
     channels = tuple(("c" + f"{i}" * 60)[: max(length, 2)] for i in range(2))
     card = parse(datacard(model_of(signal, background, channels, source), shapes="x.root"))
@@ -150,7 +92,7 @@ def test_a_variation_with_the_name_of_another_parameter_is_refused(source, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_does_not_agree_stands_at_the_head_of_the_card():
+def test_what_does_not_agree_stands_at_the_head_of_the_card(parse):
     model = [replace(c, notes=("a note",)) for c in model_of()]
     text = datacard(model, shapes="x.root", warnings=["bin observation 3 of 5"])
     assert text.splitlines()[:5] == [
@@ -163,7 +105,7 @@ def test_what_does_not_agree_stands_at_the_head_of_the_card():
     assert parse(text) == parse(datacard(model_of(), shapes="x.root"))
 
 
-def test_the_file_of_a_card_holds_its_rates(tmp_path: Path):
+def test_the_file_of_a_card_holds_its_rates(tmp_path: Path, parse):
     card, shapes = write_combine(model_of(), tmp_path)
     found = parse(card.read_text())
     with uproot.open(shapes) as file:

@@ -9,7 +9,7 @@ import pytest
 
 from gato_coffea.categories import EdgeCategories
 from gato_coffea.events.samples import Feature
-from gato_coffea.exports.bins import Process
+from gato_coffea.exports.bins import Process, log_normal
 from gato_coffea.exports.checks import disagreements
 from gato_coffea.exports.evaluation import evaluate, evaluate_model, evaluation_table
 from gato_coffea.exports.models import Channel
@@ -210,7 +210,7 @@ def test_an_event_that_is_counted_twice_is_told():
         edges=np.array([81.0, 101.0]),
         processes=(
             process("zmumu", 3421.0, signal=True),
-            replace(process("sideband", 398.7), relative_errors={"sideband_category0": 0.06}),
+            replace(process("sideband", 398.7), norms={"sideband_category0": log_normal(0.06)}),
         ),
         observed=np.array([3421.0]),
         is_data=True,

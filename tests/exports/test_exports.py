@@ -27,6 +27,7 @@ from gato_coffea.exports import (
     write_root,
     write_uhi,
 )
+from gato_coffea.exports.bins import log_normal
 from gato_coffea.exports.evaluation import evaluate_model
 from gato_coffea.sidebands import fit_categories
 from gato_coffea.statistics.counting import profiled_z2
@@ -302,8 +303,8 @@ def test_data_in_the_window_stay_blind():
     predicted = channels(templates, blind, fits=fits)[1]
     assert [p.name for p in predicted.processes] == ["sig", "sideband"]
     assert predicted.processes[1].values == [fits[1].fit.window_yield]
-    assert predicted.processes[1].relative_errors == {
-        "test_sideband_category1": fits[1].error / fits[1].fit.window_yield
+    assert predicted.processes[1].norms == {
+        "test_sideband_category1": log_normal(fits[1].error / fits[1].fit.window_yield)
     }
     with pytest.raises(InputError, match=r"one sideband fit for each of 3 categories .got 1 fit"):
         channels(templates, blind, fits=fits[:1])
@@ -382,7 +383,7 @@ def test_the_systematic_of_every_category_is_in_the_models(tmp_path):
     card = [line.split() for line in (tmp_path / "datacard.txt").read_text().splitlines()]
     assert ["test_systematic_category1", "lnN", *"---", "-", "1.1", "1.1", *"---"] in card
     fitted = channels(templates, analysis, fits=fit_categories(templates, analysis), shape=True)
-    assert fitted[0].processes[-1].relative_errors == {"test_systematic_category0": 0.1}
+    assert fitted[0].processes[-1].norms == {"test_systematic_category0": log_normal(0.1)}
 
 
 @pytest.mark.filterwarnings("ignore:jsonschema.RefResolver is deprecated")

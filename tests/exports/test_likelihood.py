@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gato_coffea.exports.bins import Process
+from gato_coffea.exports.bins import Process, log_normal
 from gato_coffea.exports.evaluation import evaluate_model
 from gato_coffea.exports.likelihood import (
     counting_significance,
@@ -38,13 +38,13 @@ def random_model(seed, *, bins=1):
                         )
                         for source in varied
                     },
-                    relative_errors={} if name[0] == "s" else {f"systematic_c{k}": 0.1},
+                    norms={} if name[0] == "s" else {f"systematic_c{k}": log_normal(0.1)},
                 )
             )
         if k == 2:  # a process that a category does not have
             del processes[3]
         processes[2] = replace(
-            processes[2], relative_errors={**processes[2].relative_errors, f"fit_c{k}": 0.2}
+            processes[2], norms={**processes[2].norms, f"fit_c{k}": log_normal(0.2)}
         )
         edges, observed = np.linspace(0.0, 1.0, bins + 1), np.zeros(bins)
         channel = Channel(
@@ -76,8 +76,7 @@ def test_without_uncertainties_it_is_counting():
         replace(
             channel,
             processes=tuple(
-                replace(p, errors=0 * p.errors, shapes={}, relative_errors={})
-                for p in channel.processes
+                replace(p, errors=0 * p.errors, shapes={}, norms={}) for p in channel.processes
             ),
         )
         for channel in random_model(3)
