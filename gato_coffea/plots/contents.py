@@ -65,6 +65,8 @@ class Stack:
         Where data are blinded, on the x axis; None where they are not, or all of them are.
     data_weight
         What one entry of the data counts in each bin; None for one.
+    varied
+        Total of the backgrounds one standard deviation up and down, by uncertainty.
     """
 
     edges: FloatArray
@@ -78,6 +80,18 @@ class Stack:
     limits: tuple[float, float] | None = None
     hidden: tuple[float, float] | None = None
     data_weight: FloatArray | None = None
+    varied: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+
+    @property
+    def band(self) -> tuple[FloatArray, FloatArray]:
+        """Errors of the total down and up, from finite simulation and all uncertainties."""
+        nominal, variance = self.total
+        down, up = variance.copy(), variance.copy()
+        for pair in self.varied.values():
+            shifts = np.stack([*pair, nominal]) - nominal
+            down += shifts.min(axis=0) ** 2
+            up += shifts.max(axis=0) ** 2
+        return np.sqrt(down), np.sqrt(up)
 
     @property
     def centers(self) -> FloatArray:
@@ -128,6 +142,7 @@ class Stack:
             signals={name: scaled(c) for name, c in self.signals.items()},
             data=None if self.data is None else scaled(self.data),
             data_weight=factor,
+            varied={name: (u * factor, d * factor) for name, (u, d) in self.varied.items()},
             per=None,
         )
 

@@ -43,21 +43,25 @@ def _cell(value: object) -> str:
 def stack_numbers(stack: Stack) -> Numbers:
     """Contents of the bins of a stack, with the errors that are drawn."""
     total = stack.total
+    down, up = stack.band
     columns: dict[str, npt.NDArray[np.generic]] = {
         "low": stack.edges[:-1],
         "high": stack.edges[1:],
         **{name: contents.values for name, contents in stack.backgrounds.items()},
         "background": total.values,
-        "background_error": np.sqrt(total.variances),
+        "background_error_down": down,
+        "background_error_up": up,
+        **{f"{name}Up": pair[0] for name, pair in stack.varied.items()},
+        **{f"{name}Down": pair[1] for name, pair in stack.varied.items()},
         **{name: contents.values for name, contents in stack.signals.items()},
     }
     if stack.data is not None:
-        down, up = data_errors(stack.data, stack.data_weight)
+        below, above = data_errors(stack.data, stack.data_weight)
         hidden = ~np.isfinite(stack.data.values)
         columns |= {
             "data": stack.data.values,
-            "data_error_down": np.where(hidden, np.nan, down),
-            "data_error_up": np.where(hidden, np.nan, up),
+            "data_error_down": np.where(hidden, np.nan, below),
+            "data_error_up": np.where(hidden, np.nan, above),
         }
     return columns
 

@@ -15,6 +15,7 @@ from gato_coffea.categories import MixtureCategories
 from gato_coffea.categories.axes import MASS
 from gato_coffea.categories.templates import Templates
 from gato_coffea.config import Analysis
+from gato_coffea.events.samples import Sample
 from gato_coffea.optimisation.result import Result
 from gato_coffea.plots.animation import animate_boundaries
 from gato_coffea.plots.categories import (
@@ -24,6 +25,7 @@ from gato_coffea.plots.categories import (
     intervals_of,
     regions_of,
 )
+from gato_coffea.plots.migration import draw_migration, migration_numbers, migrations
 from gato_coffea.plots.numbers import (
     component_numbers,
     history_numbers,
@@ -80,6 +82,8 @@ class Run:
         The number of categories that is used; only its spectra and animation are drawn.
     headline
         The figure to quote of it with the mass fits, where there is one.
+    samples
+        Events of each process, where they were kept.
     """
 
     analysis: Analysis
@@ -89,6 +93,7 @@ class Run:
     fits: Mapping[int, Sequence[CategoryFit]]
     use: int
     headline: Headline | None = None
+    samples: Mapping[str, Sample] | None = None
 
     @property
     def style(self) -> Style:
@@ -170,6 +175,7 @@ def run_plots(run: Run) -> Iterator[Plot]:
         yield from _result(run, asked)
         if asked in run.templates:
             yield from _yields(run, asked)
+    yield from _migrations(run)
     yield from _masses(run)
 
 
@@ -343,6 +349,20 @@ def _yields(run: Run, asked: int) -> Iterator[Plot]:
                 draw_stack, outside, run.style, log=True, categories=True, data_label=OUTSIDE
             ),
             numbers=stack_numbers(outside),
+        )
+
+
+def _migrations(run: Run) -> Iterator[Plot]:
+    if run.samples is None or run.use not in run.results:
+        return
+    categories, processes = run.results[run.use].categories, run.analysis.processes
+    for source, pair in migrations(run.samples, categories, processes).items():
+        yield Plot(
+            name=f"migration_{run.use}_{source}",
+            section="Categories",
+            caption=f"Where {source} moves the events of {run.use} categories",
+            draw=partial(draw_migration, pair, run.style),
+            numbers=migration_numbers(pair),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import hist
@@ -18,8 +19,10 @@ from gato_coffea.events.samples import Feature, FloatArray
 from gato_coffea.optimisation.result import Yields
 from gato_coffea.plots.contents import Interval, Stack, stack_of
 from gato_coffea.plots.spectra import Curve, Spectrum
+from gato_coffea.plots.varied import with_variations
 from gato_coffea.rendering.rounding import uncertainty, with_error
 from gato_coffea.sidebands import CategoryFit
+from gato_coffea.statistics.declared import declared_normalisations
 
 N_BINS = 40
 """Bins of a discriminant or a mass, about: so many can be told apart with their errors."""
@@ -72,22 +75,40 @@ def discriminant_stack(histograms: Histograms, analysis: Analysis, name: str) ->
         feature=_feature(analysis, name),
         fixed=() if cut is None else (cut,),
     )
+    stack = _varied(stack, histograms[name], analysis, axis=name)
     return stack.blinded((analysis.blinded_scores[name], np.inf)) if alone else stack
+
+
+def _varied(
+    stack: Stack,
+    histogram: hist.Hist[Any],
+    analysis: Analysis,
+    *,
+    axis: str,
+    outside: tuple[float, float] | None = None,
+) -> Stack:
+    """The stack with the uncertainties of the analysis."""
+    normalisations = declared_normalisations(analysis)
+    return with_variations(
+        stack, histogram, axis=axis, normalisations=normalisations, outside=outside
+    )
 
 
 def outside_stack(histograms: Histograms, analysis: Analysis, name: str) -> Stack:
     """Backgrounds and data of one discriminant outside the signal window."""
     assert analysis.mass is not None
-    return stack_of(
-        histograms[f"{name}_{MASS}"],
+    histogram, window = histograms[f"{name}_{MASS}"], analysis.mass.window_gev
+    stack = stack_of(
+        histogram,
         axis=name,
         backgrounds=analysis.backgrounds,
         data=analysis.data_processes,
         n_bins=N_BINS,
         label=axis_label(analysis, name),
         feature=_feature(analysis, name),
-        outside=analysis.mass.window_gev,
+        outside=window,
     )
+    return _varied(stack, histogram, analysis, axis=name, outside=window)
 
 
 def _feature(analysis: Analysis, name: str) -> Feature | None:
@@ -145,14 +166,8 @@ def category_stack(
         label="Category",
         outside=outside,
     )
-    n = len(stack.edges) - 1
-    return Stack(
-        edges=np.arange(n + 1, dtype=np.float64) - 0.5,
-        backgrounds=stack.backgrounds,
-        signals=stack.signals,
-        data=stack.data,
-        label="Category",
-    )
+    stack = _varied(stack, templates.histogram, analysis, axis="category", outside=outside)
+    return replace(stack, edges=np.arange(len(stack.edges), dtype=np.float64) - 0.5)
 
 
 def mass_stack(histogram: hist.Hist[Any], analysis: Analysis) -> Stack:
@@ -168,6 +183,7 @@ def mass_stack(histogram: hist.Hist[Any], analysis: Analysis) -> Stack:
         label=analysis.mass.label,
         fixed=analysis.mass.window_gev,
     )
+    stack = _varied(stack, histogram, analysis, axis=MASS)
     if analysis.mass.blinded:
         stack = stack.blinded(analysis.mass.window_gev)
     return stack.in_unit(*mass_unit(analysis))

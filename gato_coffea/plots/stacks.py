@@ -30,6 +30,13 @@ from gato_coffea.plots.style import (
     with_unit,
 )
 
+MAX_VARIATIONS = 3
+"""Uncertainties whose variations a ratio panel shows, the largest ones: more lines than six hide
+each other and the data."""
+
+VARIATION_COLOURS = (LINES[0], LINES[1], LINES[4])
+"""Those of lines, without black, which is the line at one, and blue, which is a background."""
+
 MAX_REACH = 1.0
 """Largest distance from one that a ratio panel shows: down to zero, and as far up; points beyond
 are arrows."""
@@ -77,7 +84,7 @@ def draw_stack(
     shown = stack.shown()
     has_data = shown.data is not None and bool(np.isfinite(shown.data.values).any())
     stacked = shown.prominent if has_data and signal_scale is None else ()
-    has_ratio = has_data and _has_ratio(shown, stacked)
+    has_ratio = _has_ratio(shown, stacked) if has_data else bool(stack.varied)
     heights, size = ((3.0, 1.0), (8.0, 7.8)) if has_ratio else ((1.0,), (8.0, 6.8))
     with styled(style, size=size, heights=heights) as (figure, axes):
         ax = axes[0]
@@ -174,20 +181,20 @@ def _draw_backgrounds(ax: Axes, stack: Stack) -> list[FloatArray]:
         flow="none",
         ax=ax,
     )
-    total, variance = stack.total
-    error = np.sqrt(variance)
+    total = stack.total.values
+    down, up = stack.band
     ax.stairs(
-        total + error,
+        total + up,
         stack.edges,
-        baseline=total - error,
+        baseline=total - down,
         fill=True,
         facecolor="none",
         edgecolor="#444444",
         hatch="////",
         linewidth=0,
-        label="Stat. unc.",
+        label="Stat. + syst. unc." if stack.varied else "Stat. unc.",
     )
-    return [total, *(ordered[n].values for n in names), total + error]
+    return [total, *(ordered[n].values for n in names), total + up]
 
 
 def _draw_signals(
@@ -228,6 +235,37 @@ def _prediction(stack: Stack, stacked: Sequence[str]) -> Contents:
     return Contents(total, variance)
 
 
+def _band(stack: Stack, stacked: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+    """Errors of the prediction down and up, the stacked signals' simulation included."""
+    more = sum((stack.signals[name].variances for name in stacked), np.zeros(1))
+    down, up = stack.band
+    return np.sqrt(down**2 + more), np.sqrt(up**2 + more)
+
+
+def _draw_variations(ax: Axes, stack: Stack, safe: FloatArray) -> None:
+    """The largest uncertainties, up and down, over the nominal total, each in its colour."""
+    total = stack.total.values
+
+    def size(name: str) -> float:
+        return float(np.sum([np.abs(side - total) for side in stack.varied[name]]))
+
+    largest = sorted(stack.varied, key=size, reverse=True)[:MAX_VARIATIONS]
+    for name, colour in zip(largest, VARIATION_COLOURS, strict=False):
+        for side, dash in zip(stack.varied[name], ("-", (0, (3, 1.5))), strict=True):
+            # Signals that are stacked on the backgrounds do not move.
+            ratio = np.where(total > 0, 1 + (side - total) / safe, np.nan)
+            label = name if dash == "-" else None
+            ax.stairs(
+                ratio, stack.edges, baseline=None, color=colour, ls=dash, lw=1.3, label=label
+            )
+    if largest:
+        legend = ax.legend(loc="lower left", ncols=MAX_VARIATIONS, fontsize=11, borderaxespad=0.2)
+        legend.set_zorder(8)
+        legend.set_frame_on(True)
+        legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.8)
+        legend.set_in_layout(False)
+
+
 def _has_ratio(stack: Stack, stacked: Sequence[str]) -> bool:
     """Whether there is a bin with data and a prediction."""
     assert stack.data is not None
@@ -248,16 +286,15 @@ def _draw_data(ax: Axes, stack: Stack, stacked: Sequence[str], label: str) -> Fl
 
 
 def _draw_ratio(ax: Axes, stack: Stack, stacked: Sequence[str]) -> None:
-    assert stack.data is not None
-    total, variance = _prediction(stack, stacked)
+    total = _prediction(stack, stacked).values
     centers = stack.centers
     positive = total > 0
     safe = np.where(positive, total, 1.0)
-    band = np.where(positive, np.sqrt(variance) / safe, 0.0)
+    down, up = (np.where(positive, e / safe, 0.0) for e in _band(stack, stacked))
     ax.stairs(
-        1 + band,
+        1 + up,
         stack.edges,
-        baseline=1 - band,
+        baseline=1 - down,
         fill=True,
         facecolor="none",
         edgecolor="#444444",
@@ -265,6 +302,12 @@ def _draw_ratio(ax: Axes, stack: Stack, stacked: Sequence[str]) -> None:
         linewidth=0,
     )
     ax.axhline(1.0, color="black", linewidth=1)
+    _draw_variations(ax, stack, safe)
+    if stack.data is None or not np.isfinite(stack.data.values).any():
+        reach = float(np.max([up, down], initial=0.05))
+        ax.set_ylim(1 - min(1.15 * reach, MAX_REACH), 1 + min(1.15 * reach, MAX_REACH))
+        ax.set_ylabel("Varied / nom.", loc="center", fontsize=16)
+        return
     known = np.isfinite(stack.data.values)
     keep = positive & known
     ratio = stack.data.values[keep] / safe[keep]
@@ -272,6 +315,7 @@ def _draw_ratio(ax: Axes, stack: Stack, stacked: Sequence[str]) -> None:
     ax.errorbar(centers[keep], ratio, yerr=errors, fmt="o", color="black")
     half = 0.5 * errors.mean(axis=0)
     reach = float(np.nanmax(np.abs(ratio - 1) + half, initial=0.1))
+    reach = max(reach, float(np.median(up[keep])))
     reach = min(max(0.15, 1.15 * reach), MAX_REACH)
     ax.set_ylim(1 - reach, 1 + reach)
     # Where nothing is predicted, data are infinitely above.

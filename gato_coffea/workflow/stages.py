@@ -290,9 +290,11 @@ def run_plots(job: Job) -> None:
 
     used = used_count(job)
     folder = job.target("plots")
+    processed = load_processed(job)
     run = Run(
         analysis=job.analysis,
-        histograms=load_processed(job).histograms,
+        histograms=processed.histograms,
+        samples=processed.samples,
         results=load_results(job),
         templates={used: load_templates(job)},
         fits={used: load_fits(job)},

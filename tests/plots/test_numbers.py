@@ -38,7 +38,7 @@ def test_a_stack_without_blinded_data(tmp_path: Path) -> None:
     rows = read(write_csv(tmp_path / "a.csv", stack_numbers(stack)))
     assert rows[0]["low"] == "0"
     assert rows[0]["qcd, light"] == "10"
-    assert rows[0]["background_error"] == "2"
+    assert rows[0]["background_error_up"] == "2"
     assert float(rows[0]["data_error_up"]) > float(rows[0]["data_error_down"]) > 2.5
     assert rows[1]["background"] == "0.3333333333"
     assert [rows[1][k] for k in ("data", "data_error_down", "data_error_up")] == ["", "", ""]
