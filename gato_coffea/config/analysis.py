@@ -260,7 +260,7 @@ class Analysis(Section):
     @property
     def uses_window(self) -> bool:
         """Whether the significance is that of the signal window; with a mass it is by default."""
-        return self.mass is not None and self.optimise.mass_window is not False
+        return self.mass is not None and self.optimise.extrapolate_from_sidebands is not False
 
     @property
     def resonant(self) -> tuple[str, ...]:

@@ -71,14 +71,18 @@ def _check_discriminants(analysis: Analysis) -> None:
 
 def _check_mass(analysis: Analysis) -> None:
     """Refuse what needs a mass section without one, and a signal from data that may mean two."""
-    if analysis.mass is None and analysis.optimise.mass_window:
-        raise ValueError("optimise.mass_window needs a mass section")
+    if analysis.mass is None and analysis.optimise.extrapolate_from_sidebands:
+        raise ValueError("optimise.extrapolate_from_sidebands needs a mass section")
     derived = [p for p in analysis.optimise.signals if p in analysis.from_data]
-    if analysis.mass is not None and analysis.optimise.mass_window is None and derived:
+    if (
+        analysis.mass is not None
+        and analysis.optimise.extrapolate_from_sidebands is None
+        and derived
+    ):
         raise ValueError(
-            f"optimise.mass_window: is missing; {derived[0]} is derived from data: say false "
-            "if its weights at all masses sum to the yield in the window, true if those in "
-            "the window do"
+            f"optimise.extrapolate_from_sidebands: is missing; {derived[0]} is derived from data: "
+            "say false if its weights at all masses sum to the yield in the window, true if those "
+            "in the window do"
         )
     if analysis.mass is None and analysis.exports.accept_poor_fits:
         raise ValueError("exports.accept_poor_fits needs a mass section, whose fits it accepts")

@@ -28,6 +28,9 @@ JSON_BOUNDS = {
 }
 
 
+FORMER_KEYS = (("Optimisation", "mass_window", "extrapolate_from_sidebands"),)
+"""Section, key and its name today, of keys that keep working."""
+
 KINDS = {bool: "true or false", int: "whole number", float: "number"}
 
 
@@ -98,6 +101,9 @@ def json_schema() -> dict[str, Any]:
     """JSON schema of the analysis file, for editors that complete and check YAML."""
     schema: dict[str, Any] = _with_bounds(Analysis.model_json_schema(by_alias=True))
     del schema["properties"]["directory"]
+    for section, old, new in FORMER_KEYS:
+        keys = schema["$defs"][section]["properties"]
+        keys[old] = {**keys[new], "deprecated": True}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

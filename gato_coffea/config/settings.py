@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Required, Self, TypedDict
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from gato_coffea.config.fields import (
     Count,
@@ -397,8 +397,9 @@ class Optimisation(Settings):
             example=5,
         ),
     ] = None
-    mass_window: Annotated[
+    extrapolate_from_sidebands: Annotated[
         Flag | None,
+        Field(validation_alias=AliasChoices("extrapolate_from_sidebands", "mass_window")),
         about(
             "Whether the significance is that of the signal window, with the background "
             "extrapolated into it from the whole mass range; with a mass section it is, and "

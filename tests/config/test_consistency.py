@@ -33,8 +33,8 @@ SCORES = [{"name": name, "range": [0, 1]} for name in "ab"]
             "weight.variations: 'pileupUp' needs its opposite 'pileupDown'",
         ),
         (
-            {"mass": None, "optimise.mass_window": True},
-            "optimise.mass_window needs a mass section",
+            {"mass": None, "optimise.extrapolate_from_sidebands": True},
+            "optimise.extrapolate_from_sidebands needs a mass section",
         ),
         ({"blind": {"score": 0.5}}, "blind: with a mass section data are hidden in its window"),
         ({"mass": None, "blind": {"score": 1.0}}, "blind.score: must lie inside the range [0.0,"),

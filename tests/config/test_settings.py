@@ -41,3 +41,12 @@ def test_constraints_made_in_python_are_told_in_one_line(values: Any, told: str)
     with pytest.raises(ValidationError) as inside:  # in a file the place is that of the file
         Optimisation.model_validate({"signals": ["s"], "constraints": values})
     assert inside.value.errors()[0]["loc"][0] == "constraints"
+
+
+def test_the_former_name_of_a_key_keeps_working() -> None:
+    named = Optimisation.model_validate({"signals": ["s"], "mass_window": False})
+    assert named.extrapolate_from_sidebands is False
+    with pytest.raises(ValidationError, match="mass_window"):
+        Optimisation.model_validate(
+            {"signals": ["s"], "mass_window": False, "extrapolate_from_sidebands": True}
+        )

@@ -99,7 +99,9 @@ def test_a_chunk_is_a_function_that_adds() -> None:
 
 @pytest.mark.parametrize("keep_columns", [True, False])
 def test_chunk_size(make_analysis: Any, keep_columns: bool) -> None:
-    analysis = make_analysis({"keep_columns": keep_columns, "optimise.mass_window": True})
+    analysis = make_analysis(
+        {"keep_columns": keep_columns, "optimise.extrapolate_from_sidebands": True}
+    )
     whole = run.process(analysis, progress=False)
     same(whole, run.process(analysis, progress=False, chunksize=37))
 

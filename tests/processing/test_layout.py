@@ -31,7 +31,7 @@ def test_of_an_analysis(make_analysis: Any) -> None:
     layout = Layout.of(analysis)
     assert (layout.columns, layout.event_id, layout.moments) == (False, ("event",), True)
     assert layout.n_folds == analysis.optimise.folds
-    whole = make_analysis({"optimise.mass_window": False})
+    whole = make_analysis({"optimise.extrapolate_from_sidebands": False})
     assert not Layout.of(whole).moments  # the whole mass range needs to be asked for
     assert layout.grid.features == layout.features
 
