@@ -6,12 +6,13 @@ NumPy alone: a histogram is anything with ``axes``, ``values()`` and ``variances
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gato_coffea.categories.axes import by_process
+from gato_coffea.categories.axes import NOMINAL, VARIATION_AXES, by_process
 from gato_coffea.errors import InputError, OptimisationError
 from gato_coffea.events.samples import (
     MOMENTS,
@@ -23,6 +24,7 @@ from gato_coffea.events.samples import (
     points_from_cells,
     text_identity,
 )
+from gato_coffea.events.variations import DOWN, UP
 from gato_coffea.optimisation.inputs import MIN_OUTSIDE_FRACTION, check_size, unit_feature
 
 FOLDS_NOTE = (
@@ -94,6 +96,63 @@ def nominal_histograms(samples: Any) -> Any:
                 f"{len(held)} histograms; give this one alone)"
             )
     return result
+
+
+def varied_histograms(samples: Any) -> dict[str, dict[str, Any]]:
+    """The variations of each process in the histograms that have an axis of variations.
+
+    Their names end in Up and Down; ``_up`` and ``_down`` stand for these. A process of which an
+    axis that several share holds nothing in a variation does not vary.
+
+    Parameters
+    ----------
+    samples
+        As `nominal_histograms` takes them.
+
+    Returns
+    -------
+    dict
+        Variation to histogram, by process; empty for what is not made of histograms.
+    """
+    held = {"": samples} if is_histogram(samples) else samples
+    if not isinstance(held, Mapping):
+        return {}
+    each = {name: _only_histogram(name, value) for name, value in held.items()}
+    if not each or not all(map(is_histogram, each.values())):
+        return {}
+    axes = {name: _variation_axis(value) for name, value in each.items()}
+    labels = dict.fromkeys(str(x) for axis in axes.values() if axis is not None for x in axis)
+    result: dict[str, dict[str, Any]] = {}
+    for label in labels:
+        if label == NOMINAL:
+            continue
+        chosen = {
+            name: value[{axis.name: label}]
+            for name, value in each.items()
+            if (axis := axes[name]) is not None and label in list(axis)
+        }
+        for process, one in nominal_histograms(chosen.get("", chosen)).items():
+            if np.any(one.values()):
+                result.setdefault(process, {})[_up_or_down(label)] = one
+    return result
+
+
+def _variation_axis(histogram: Any) -> Any:
+    """The axis of variations of a histogram, or None."""
+    found = [a for a in histogram.axes if getattr(a, "name", "") in VARIATION_AXES]
+    return found[0] if found and len(found[0]) > 1 else None
+
+
+def _up_or_down(label: str) -> str:
+    """The name of a variation as it is written here: jesUp for jes_up.
+
+    >>> _up_or_down("jes_up"), _up_or_down("JES_Down"), _up_or_down("jesUp"), _up_or_down("pdf")
+    ('jesUp', 'JESDown', 'jesUp', 'pdf')
+    """
+    for side in (UP, DOWN):
+        if label.lower().endswith(f"_{side.lower()}"):
+            return label[: -len(side) - 1] + side
+    return label
 
 
 def _only_histogram(name: str, value: Any) -> Any:
@@ -185,7 +244,12 @@ def axes_in_words(histogram: Any) -> str:
 
 
 def points_from_histograms(
-    histograms: Mapping[str, Any], *, n_folds: int = 1, seed: int = 0, unweighted: bool = False
+    histograms: Mapping[str, Any],
+    *,
+    variations: Mapping[str, Mapping[str, Any]] | None = None,
+    n_folds: int = 1,
+    seed: int = 0,
+    unweighted: bool = False,
 ) -> Points:
     """Bins of histograms as points.
 
@@ -195,8 +259,11 @@ def points_from_histograms(
         Process to histogram (anything with the UHI protocol), all with the same axes, one or
         more; bins are cells, so categories have their edges on the bins. An axis from 0 to 1 is
         taken as that of a score.
+    variations
+        Histograms of the variations of each process, from `varied_histograms`.
     n_folds, seed
-        In how many folds the bins' entries are split (`binned.split_bins`), and how.
+        In how many folds the bins' entries are split (`split_bins`), and how; those of the
+        variations as the nominal ones, since they are the same events.
     unweighted
         Whether contents without variances are counts, whatever they look like.
 
@@ -228,17 +295,34 @@ def points_from_histograms(
     for name, h in histograms.items():
         sumw, sumw2 = _checked(name, h, first_name, first, unweighted=unweighted)
         tell_flow(name, h)
-        key = np.flatnonzero((sumw != 0) | (sumw2 != 0))
-        sumw, sumw2 = sumw[key], sumw2[key]
-        # A bin stands for as many events as it has effective entries, at least one.
-        entries, part = split_bins(name, sumw, sumw2, n_folds=n_folds, seed=seed)
-        sums = np.zeros((len(sumw), n_folds, len(MOMENTS)))
-        for m, total in enumerate((entries, sumw, sumw2)):
-            sums[..., m] = total[:, None] * part
-        cells[name] = Cells(grid, key, sums, stretched[key] * entries[:, None])
-    filled = np.unique(np.concatenate([own.key for own in cells.values()]))
-    check_spread(grid, filled)
+        filled = np.flatnonzero((sumw != 0) | (sumw2 != 0))
+        # A bin stands for as many events as it has effective entries, at least one. Events that
+        # vary into an empty bin are of no fold that is known: each has its share of them.
+        entries, part = np.ones_like(sumw), np.full((len(sumw), n_folds), 1.0 / n_folds)
+        entries[filled], part[filled] = split_bins(
+            name, sumw[filled], sumw2[filled], n_folds=n_folds, seed=seed
+        )
+        varied = {}
+        for label, one in (variations or {}).get(name, {}).items():
+            place = f"{name}, variation {label}"
+            own = _checked(place, one, first_name, first, unweighted=True)
+            varied[label] = _cells(grid, (entries, *own), part, stretched)
+        cells[name] = replace(
+            _cells(grid, (entries, sumw, sumw2), part, stretched), variations=varied
+        )
+    check_spread(grid, np.unique(np.concatenate([own.key for own in cells.values()])))
     return points_from_cells(cells)
+
+
+def _cells(
+    grid: Grid, totals: Sequence[FloatArray], part: FloatArray, position: FloatArray
+) -> Cells:
+    """Cells of the bins that are not empty, from entries, contents and variances of all."""
+    key = np.flatnonzero((totals[1] != 0) | (totals[2] != 0))
+    sums = np.zeros((len(key), part.shape[1], len(MOMENTS)))
+    for m, total in enumerate(totals):
+        sums[..., m] = total[key, None] * part[key]
+    return Cells(grid, key, sums, position[key] * totals[0][key, None])
 
 
 def has_variances(histogram: Any) -> bool:

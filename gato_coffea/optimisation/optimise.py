@@ -42,6 +42,7 @@ from gato_coffea.optimisation.histograms import (
     is_histogram,
     nominal_histograms,
     points_from_histograms,
+    varied_histograms,
 )
 from gato_coffea.optimisation.inputs import (
     as_samples,
@@ -283,6 +284,7 @@ def optimise(
     check_flags(unweighted=unweighted, progress=progress)
     if continue_from is not None and asked.method != "gato":
         raise OptimisationError(f"continue: method {asked.method} trains nothing (allowed: gato)")
+    varied = varied_histograms(samples)
     samples = nominal_histograms(samples)
     backgrounds = checked_backgrounds(samples, asked.signals, asked.backgrounds)
     window = mass_window(window_gev, mass_range_gev)
@@ -292,6 +294,7 @@ def optimise(
     points, tally = _prepare(
         used,
         asked,
+        varied={name: varied[name] for name in used if name in varied},
         features=features,
         in_window=(*asked.signals, *resonant),
         window=window,
@@ -441,6 +444,7 @@ def _prepare(
     samples: Mapping[str, Any],
     settings: Settings,
     *,
+    varied: Mapping[str, Mapping[str, Any]],
     features: Sequence[Feature] | None,
     in_window: Sequence[str],
     window: Window | None,
@@ -457,8 +461,13 @@ def _prepare(
     if all(is_histogram(value) for value in values):
         if window is not None:
             raise OptimisationError("window_gev: needs events with masses (got histograms)")
+        check_pairs(varied)
         points = points_from_histograms(
-            samples, n_folds=n_folds, seed=settings.seed, unweighted=unweighted
+            samples,
+            variations=varied,
+            n_folds=n_folds,
+            seed=settings.seed,
+            unweighted=unweighted,
         )
         return points, PointTally(points)
     events = with_folds(as_samples(samples), n_folds)
