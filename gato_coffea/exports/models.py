@@ -25,6 +25,7 @@ from gato_coffea.exports.normalisations import SIDEBAND_PROCESS, check_names, wi
 from gato_coffea.rendering.rounding import uncertainty, with_error
 from gato_coffea.sidebands.categories import CategoryFit, shares
 from gato_coffea.sidebands.fits import ACCEPTED_LEVEL, edge_index
+from gato_coffea.statistics.declared import declared_normalisations
 from gato_coffea.statistics.uncertainties import Normalisation
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def channels(
     *,
     shape: bool = False,
     fits: Sequence[CategoryFit] | None = None,
-    systematics: Sequence[Normalisation] = (),
+    systematics: Sequence[Normalisation] | None = None,
     log: bool = True,
 ) -> list[Channel]:
     """One channel for each category of each channel of the analysis, ready for a likelihood.
@@ -121,9 +122,9 @@ def channels(
         parameters, and one towards the farthest accepted function. A signal that is derived from
         data is what was observed less everything else. Only where there is one channel.
     systematics
-        Uncertainties of normalisations beside the variations that the templates hold: one
-        nuisance parameter each, in all channels and processes that it acts on. The fitted
-        background has none of them.
+        Uncertainties of normalisations beside the variations that the templates hold, by default
+        those of the analysis: one nuisance parameter each, in all channels and processes that it
+        acts on. The fitted background has none of them.
     log
         Whether the notes of the channels are told in the log.
 
@@ -134,6 +135,8 @@ def channels(
         cuts a bin, a signal is derived from data that are blinded, a variation has one side only,
         or an uncertainty names what is not there.
     """
+    if systematics is None:
+        systematics = declared_normalisations(analysis)
     check_names(systematics, processes=analysis.processes, channels=templates.channels)
     if fits is not None:
         n = templates.n_categories

@@ -18,6 +18,7 @@ from gato_coffea.errors import InputError
 from gato_coffea.files import DAMAGED, is_damaged, read_json, write_text
 from gato_coffea.optimisation.settings import check_method
 from gato_coffea.rendering.drawn import DrawnPlot
+from gato_coffea.statistics.declared import declared_normalisations
 from gato_coffea.workflow.job import Job as Job
 from gato_coffea.workflow.job import load_processed as load_processed
 from gato_coffea.workflow.preparation import make_ntuples
@@ -148,6 +149,7 @@ def _optimise(job: Job) -> None:
         window_gev=None if mass is None else mass.window_gev,
         mass_range_gev=None if mass is None else mass.range_gev,
         resonant=() if mass is None else analysis.resonant,
+        systematics=declared_normalisations(analysis),
         progress=job.progress,
         continue_from=previous,
         **options,

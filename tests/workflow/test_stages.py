@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gato_coffea.errors import GatoError, InputError
+from gato_coffea.exports import write_exports
 from gato_coffea.workflow import stages
 from gato_coffea.workflow.stages import Job
 
@@ -45,6 +46,75 @@ def test_each_stage_reads_what_the_one_before_has_written(job: Job) -> None:
     assert (kept["asked"], kept["kept"]) == (used, results[used].n_categories)
     assert stages.load_categories(job).n_categories == kept["kept"]
     assert stages.load_templates(job).processes == ("sig", "bkg", "data")
+
+
+SYSTEMATICS = """
+import numpy as np
+
+
+def hard(events):
+    return events.pt > 20
+
+
+def pileup_down(events):
+    return 2.0 - events.pileup_up
+
+
+def up(events):
+    return np.clip(events.score * 1.1, 0, 1)
+
+
+def down(events):
+    return events.score * 0.9
+"""
+
+
+@pytest.mark.parametrize("keep_columns", [True, False])
+def test_systematics_of_the_file_reach_categories_templates_and_models(
+    make_analysis: Any, keep_columns: bool
+) -> None:
+    changes = {
+        "mass": None,
+        "datasets.collisions": None,
+        "keep_columns": keep_columns,
+        "luminosity_per_fb": None,
+        "eras": {2022: {"luminosity_per_fb": 2.0}, 2023: {"luminosity_per_fb": 3.0}},
+        "datasets.sig_a.era": 2022,
+        "datasets.bkg_a.era": 2022,
+        "datasets.bkg_b.era": 2023,
+        "systematics": {
+            "lumi": {"kind": "norm", "value": 1.016},
+            "lumi_2023": {"kind": "norm", "value": 1.02, "eras": 2023},
+            "xsec": {"kind": "norm", "up": 1.3, "down": 0.8, "processes": "bkg"},
+            "jes": {"kind": "shape", "up": {"score": "py:up"}, "down": {"score": "py:down"}},
+        },
+        "optimise": {
+            "signals": ["sig"],
+            "n_categories": 3,
+            "method": "exact",
+            "folds": 2,
+            "max_points": 300,
+        },
+    }
+    job = Job.of(make_analysis(changes, functions=SYSTEMATICS, n=1500), progress=False)
+    for run in (stages.run_process, stages.run_optimise, stages.run_categorise):
+        run(job)
+    (result,) = stages.load_results(job).values()
+    assert result.training.combined < 0.8 * result.training.statistics_only
+    sources = {"jes_2022", "jes_2023", "pileup", "lumi_2023"}
+    templates = stages.load_templates(job)
+    assert set(templates.variations) == {
+        "nominal",
+        *(source + side for source in sources for side in ("Up", "Down")),
+    }
+    assert templates.eras == ("2022", "2023")
+    write_exports(templates, stages.load_categories(job), job.analysis, job.folder("exports"))
+    card = (job.folder("exports") / "counting/datacard.txt").read_text()
+    kinds = {
+        line.split()[0]: line.split()[1] for line in card.splitlines() if len(line.split()) > 2
+    }
+    assert (kinds["lumi"], kinds["xsec"]) == ("lnN", "lnN")
+    assert {kinds[name] for name in sources} == {"shape"}
 
 
 @pytest.mark.parametrize(
