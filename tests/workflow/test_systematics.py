@@ -1,0 +1,74 @@
+"""Systematic uncertainties of the analysis file, from its section to the result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gato_coffea.workflow.stages import Job, load_results, run_optimise, run_process
+
+FUNCTIONS = """
+import numpy as np
+
+
+def hard(events):
+    return events.pt > 20
+
+
+def score_up(events):
+    return np.clip(events.score + 0.02, 0, 1)
+
+
+def score_down(events):
+    return np.clip(events.score - 0.02, 0, 1)
+"""
+BASE = {
+    "weight": {"nominal": ["genWeight", "pileup"]},
+    "optimise.method": "exact",
+    "optimise.n_categories": [3],
+    "optimise.extrapolate_from_sidebands": False,
+}
+NORM = {"lumi": {"kind": "norm", "value": 1.016}, "bkg": {"kind": "norm", "up": 1.3, "down": 0.8}}
+NORM["bkg"]["processes"] = ["bkg"]
+SHAPE = {
+    "scale": {
+        "kind": "shape",
+        "up": {"score": "py:score_up"},
+        "down": {"score": "py:score_down"},
+        "processes": "all",
+    },
+    "pileup": {"kind": "weight", "up": ["genWeight", "pileup_up"], "down": {"multiply": "pileup"}},
+}
+
+
+def optimised(make_analysis: Any, systematics: Any, **changes: Any) -> Any:
+    analysis = make_analysis(
+        BASE | {"systematics": systematics} | changes, n=1500, functions=FUNCTIONS
+    )
+    job = Job.of(analysis, progress=False)
+    run_process(job)
+    run_optimise(job)
+    return load_results(job)[3]
+
+
+@pytest.mark.parametrize("columns", [True, False])
+def test_every_kind_reaches_the_figure(make_analysis: Any, columns: bool) -> None:
+    keep = {"keep_columns": columns}
+    free = {"bkg_free": {"kind": "free", "processes": ["bkg"]}}
+    z = {
+        name: optimised(make_analysis, systematics, **keep)
+        for name, systematics in (
+            ("none", {}),
+            ("norm", NORM),
+            ("all", NORM | SHAPE),
+            ("free", free),
+        )
+    }
+    figures = {name: result.held_out.combined for name, result in z.items()}
+    assert figures["none"] > figures["norm"] > figures["all"] > 0
+    assert figures["norm"] > figures["free"] > 0
+    assert set(z["all"].categories.training["systematics"]) == {"lumi", "bkg", "scale", "pileup"}
+    assert z["none"].categories.training["systematics"] == []
+    assert np.isclose(z["norm"].held_out.statistics_only, z["none"].held_out.statistics_only, 0.2)
