@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ N_CELLS = 200
 
 def write_exports(
     templates: Templates,
-    categories: Categories,
+    categories: Categories | Mapping[str, Categories],
     analysis: Analysis,
     folder: str | Path,
     *,
@@ -60,7 +60,7 @@ def write_exports(
     templates
         Templates of one channel.
     categories, analysis
-        What the templates were made with.
+        What the templates were made with; categories of several channels by their names.
     folder
         Made where it is missing.
     fits
@@ -88,16 +88,9 @@ def write_exports(
     written = [folder / "templates.root", folder / "templates.json"]
     write_root(templates, written[0])
     write_uhi(templates, written[1])
-    exact = isinstance(categories, EdgeCategories) or len(categories.features) == 1
-    if exact or len(categories.features) == 2:
-        written.append(folder / "categories.correctionlib.json")
-        write_correctionlib(categories, written[-1], n_cells=None if exact else N_CELLS)
-    else:
-        logger.warning(
-            "exports: no categories.correctionlib.json is written: Gaussian categories in %d "
-            "discriminants have no table (1 and 2 have); use categories.json",
-            len(categories.features),
-        )
+    by_channel = {"": categories} if isinstance(categories, Categories) else categories
+    for name, own in by_channel.items():
+        written += _write_table(own, folder / name / "categories.correctionlib.json")
     models = {"counting": channels(templates, analysis, fits=fits)}
     if analysis.mass is not None:
         models["shape"] = channels(templates, analysis, shape=True, fits=fits)
@@ -126,3 +119,18 @@ def write_exports(
             comments=model_comments(model, analysis, fits=fits, largest_pull=pull),
         )
     return written
+
+
+def _write_table(categories: Categories, path: Path) -> list[Path]:
+    """Write categories for correctionlib, where they have a table."""
+    exact = isinstance(categories, EdgeCategories) or len(categories.features) == 1
+    if exact or len(categories.features) == 2:
+        write_correctionlib(categories, path, n_cells=None if exact else N_CELLS)
+        return [path]
+    logger.warning(
+        "exports: no %s is written: Gaussian categories in %d discriminants have no table (1 and "
+        "2 have); use categories.json",
+        path.name,
+        len(categories.features),
+    )
+    return []

@@ -338,7 +338,10 @@ def _print_stage(job: Job, console: Console, done: StageReport) -> None:
     """What a stage took, and its tables, from the files that it has written."""
     state = "unchanged" if done.skipped else f"{done.wall_s:.1f} s"
     console.rule(f"{done.stage}: {state}", align="left")
-    for part in job.optimised() if done.stage == "optimise" else job.parts():
+    parts = job.optimised() if done.stage == "optimise" else job.parts()
+    if done.stage == "exports" and job.analysis.channels:
+        return  # one model of all channels, which has no single figure to compare with
+    for part in parts:
         if part.channel is not None:
             console.print(f"channel {part.channel}")
         _print_tables(part, console, done.stage)

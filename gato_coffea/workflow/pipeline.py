@@ -110,7 +110,6 @@ STAGES: dict[str, Stage] = {
         "exports",
         ("optimise", "categorise", "sidebands"),
         ("name", "mass", "exports"),
-        lambda a: not a.channels,
     ),
     "report": Stage(
         stages.run_report,

@@ -215,10 +215,16 @@ def run_categorise(job: Job) -> None:
     write_templates(joined, job.target("templates"))
     if job.analysis.channels:
         log.warning(
-            "channels: %s holds the templates of all; fits, plots, exports and report are made "
-            "of an analysis without channels",
-            job.target("templates").name,
+            "channels: templates and exports are of all of them; mass fits, plots and report are "
+            "made of an analysis without channels"
         )
+
+
+def _stored_categories(job: Job) -> Categories:
+    """The categories that the templates of a channel were made with."""
+    from gato_coffea.categories import Categories
+
+    return Categories.load(job.folder("templates") / "categories.json")
 
 
 def read_template_source(job: Job) -> str:
@@ -265,13 +271,17 @@ def run_exports(job: Job) -> None:
     """Write everything that other tools read."""
     from gato_coffea.exports import write_exports
 
-    fits = load_fits(job) or None
-    templates, categories = load_templates(job), load_categories(job)
+    templates, folder = load_templates(job), job.target("exports")
+    if job.analysis.channels:
+        parts = {str(part.channel): _stored_categories(part) for part in job.parts()}
+        write_exports(templates, parts, job.analysis, folder)
+        return
+    fits, categories = load_fits(job) or None, load_categories(job)
     write_exports(
         templates,
         categories,
         job.analysis,
-        job.target("exports"),
+        folder,
         fits=fits,
         result=load_results(job)[used_count(job)],
     )

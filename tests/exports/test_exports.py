@@ -521,7 +521,7 @@ def test_signals_derived_from_data_are_what_the_background_leaves():
     for name in ("sig", "b1"):
         content["datasets"][name] |= {"derived_from": "obs", "weight": ["w"], "files": ["d.root"]}
     content["datasets"].pop("b2")
-    content["optimise"]["mass_window"] = False
+    content["optimise"]["extrapolate_from_sidebands"] = False
     analysis = parse_analysis(content, directory=Path())
     assert analysis.from_data == ("sig", "b1")
     rng = np.random.default_rng(5)

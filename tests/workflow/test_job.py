@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_an_analysis_with_channels_runs_to_its_templates(
         make_analysis(CHANGES, functions=FUNCTIONS, n=900), output=tmp_path / "r", progress=False
     )
     reports = run_all(job)
-    assert [report.stage for report in reports] == ["process", "optimise", "categorise"]
+    assert [report.stage for report in reports] == ["process", "optimise", "categorise", "exports"]
     even, odd, rest = job.parts()
     assert set(stages.load_results(even)) == {2, 3}
     assert set(stages.load_results(odd)) == {2}
@@ -120,6 +121,13 @@ def test_an_analysis_with_channels_runs_to_its_templates(
     np.testing.assert_array_equal(
         found.values(), templates.of("rest").contents("bkg", 0, variation="jesUp").values
     )
+    workspace = json.loads((job.folder("exports") / "counting/workspace.json").read_text())
+    names = [channel["name"] for channel in workspace["channels"]]
+    wanted = [
+        f"{c}_category{k}" for c in templates.channels for k in range(templates.of(c).n_categories)
+    ]
+    assert [name.removeprefix("small_") for name in names] == wanted
+    assert (job.folder("exports") / "odd/categories.correctionlib.json").is_file()
     assert all(report.skipped for report in run_all(job))
     again = Job.of(job.analysis, output=job.output, progress=False, second_pass=True)
     run_stage(again, "categorise")
@@ -132,5 +140,5 @@ def test_an_analysis_with_channels_runs_to_its_templates(
             rtol=1e-11,
             atol=1e-9,
         )
-    with pytest.raises(InputError, match=r"has no stage 'exports' \(allowed: process, "):
-        run_stage(job, "exports")
+    with pytest.raises(InputError, match=r"has no stage 'plots' \(allowed: process, "):
+        run_stage(job, "plots")
