@@ -8,9 +8,10 @@ from functools import partial
 import numpy as np
 
 from gato_coffea.events.samples import FloatArray, IntArray
+from gato_coffea.optimisation.bootstrap import freedom
 from gato_coffea.optimisation.constraints import merge_offenders, parts_of
 from gato_coffea.optimisation.densities import shares
-from gato_coffea.optimisation.evaluation import Assign, pooled_significance, significance_of
+from gato_coffea.optimisation.evaluation import Assign
 from gato_coffea.optimisation.methods import (
     argmax_edges,
     argmax_labels,
@@ -18,6 +19,7 @@ from gato_coffea.optimisation.methods import (
     has_class_scores,
     match_categories,
 )
+from gato_coffea.optimisation.quotes import pooled_significance, significance_of
 from gato_coffea.optimisation.result import MANY, Significance, Yardstick
 from gato_coffea.optimisation.search import MANY_CATEGORIES, Search
 
@@ -38,6 +40,7 @@ def partition_yardstick(search: Search, labels: Sequence[IntArray]) -> Yardstick
         points.by_label(folds, n, by_fold=True),
         training=training,
         each=search.expected(folds, n),
+        freedom=freedom(problem, points, folds, n),
         seed=search.seed,
     )
     return Yardstick(held_out, training)

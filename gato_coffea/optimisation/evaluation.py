@@ -21,14 +21,12 @@ from gato_coffea.events.samples import FloatArray, IntArray, Points, Sample, con
 from gato_coffea.events.variations import DOWN, UP, uncertainties
 from gato_coffea.optimisation.densities import CategoryYields, window_yields
 from gato_coffea.optimisation.problem import Problem
-from gato_coffea.optimisation.result import Significance, Yields
+from gato_coffea.optimisation.result import Yields
 from gato_coffea.optimisation.threads import in_threads
 from gato_coffea.optimisation.window import Window
 
 Assign = Callable[[FloatArray], IntArray]
 """Category of each event from its discriminants ``(N, D)``; -1 for none."""
-
-N_BOOTSTRAP = 400
 
 
 @dataclass(frozen=True)
@@ -253,6 +251,14 @@ class PointTally(Tally):
         inside = self.inside
         return None if inside is None else PointTally(inside).total([assign], n, by_fold=False)
 
+    def without(self, fold: int) -> PointTally:
+        """The points with the events of all folds but one, without their variations."""
+        points, kept = self.points, np.arange(self.n_folds) != fold
+        mass = None if points.sumw_mass is None else points.sumw_mass[:, kept]
+        sumw, sumw2, count = (a[:, kept] for a in (points.sumw, points.sumw2, points.count))
+        kept_points = replace(points, sumw=sumw, sumw2=sumw2, count=count, sumw_mass=mass)
+        return PointTally(replace(kept_points, variations=(), varied=np.zeros(0)))
+
     def by_label(self, labels: Sequence[IntArray], n: int, *, by_fold: bool) -> Sums:
         """Sum with the category of each point given: once, or once for each fold."""
         points = self.points
@@ -279,159 +285,9 @@ class PointTally(Tally):
         )
 
 
-def _figures(problem: Problem, sums: Sums) -> FloatArray:
+def figures_of_sums(problem: Problem, sums: Sums) -> FloatArray:
     """The combined significance, that by statistics only, and that of each signal; last axis."""
-    return problem.objective.figures(_yields(problem, sums))
-
-
-def _yields(problem: Problem, sums: Sums) -> CategoryYields:
-    return sums.category_yields(problem)
-
-
-def _significance(problem: Problem, figures: FloatArray, spread: float | None) -> Significance:
-    combined, counting, *each = figures.tolist()
-    signals = dict(zip(problem.signals, each, strict=True))
-    return Significance(combined, signals, spread, counting)
-
-
-def significance_of(problem: Problem, sums: Sums, *, seed: int | None = None) -> Significance:
-    """Significance of the sums, with its spread by bootstrap where a seed is given.
-
-    Yields of each process and category are drawn as Poisson numbers of their effective entries,
-    with the mean weight; the spread is half the width of the central 68 % of the significances.
-    """
-    spread = None
-    if seed is not None:
-        spread = _spread(_figures(problem, bootstrap(problem, sums, seed)))
-    return _significance(problem, _figures(problem, sums), spread)
-
-
-def pooled_significance(
-    problem: Problem,
-    held_out: Sums,
-    *,
-    training: Significance,
-    each: Sequence[CategoryYields] = (),
-    seed: int,
-) -> Significance:
-    """Significance of pooled held-out yields, free of what pooling and small numbers do to it.
-
-    Parameters
-    ----------
-    problem
-        Signals, backgrounds and objective.
-    held_out
-        Sums over the folds, each assigned by the model that did not see it.
-    training
-        Significance of the events that the categories were trained on, which none held out is
-        above.
-    each
-        Expected yields in the categories of each fold's model. The significances of these and of
-        their mean differ by the cost of adding up categories that are not quite the same. They
-        are those of the densities that the training has estimated: between sums of few events
-        there would be a difference by their fluctuations alone. Empty where nothing is known.
-    seed
-        Of the bootstrap, which gives the spread, and the bias: a convex function of yields that
-        fluctuate is high on average by as much as its bootstrap is above it.
-    """
-    figures = _figures(problem, held_out)
-    drawn = _figures(problem, bootstrap(problem, held_out, seed))
-    bias = drawn.mean(axis=0) - figures
-    counting = np.inf if training.statistics_only is None else training.statistics_only
-    limit = [training.combined, counting, *training.per_signal.values()]
-    found = np.minimum(figures + _cost(problem, each) - bias, limit)
-    return _significance(problem, np.maximum(found, 0.0), _spread(drawn))
-
-
-def _cost(problem: Problem, each: Sequence[CategoryYields]) -> FloatArray | float:
-    """By how much the figures of the mean yields fall below the mean of the figures."""
-    if len(each) < 2:
-        return 0.0
-    values = {key: np.mean([getattr(y, key) for y in each], axis=0) for key in vars(each[0])}
-    alone = np.mean([problem.objective.figures(y) for y in each], axis=0)
-    return np.maximum(alone - problem.objective.figures(CategoryYields(**values)), 0.0)
-
-
-def _spread(drawn: FloatArray) -> float:
-    low, high = np.quantile(drawn[:, 0], [0.159, 0.841])
-    return float(0.5 * (high - low))
-
-
-def bootstrap(problem: Problem, sums: Sums, seed: int) -> Sums:
-    """Redrawn sums, shape ``(draws, C, K)``: of weights, their squares and masses alike.
-
-    Whatever comes or goes takes its mass along: the mean mass decides how much of the background
-    lies in the window.
-    """
-    rng = np.random.default_rng(seed)
-    filled = sums.sumw2 > 0
-    size = np.where(filled, sums.sumw2, 1.0)
-    effective = np.where(filled, sums.sumw**2 / size, 0.0)
-    shape = (N_BOOTSTRAP, *sums.sumw.shape)
-    factor = rng.poisson(effective, shape) / np.where(effective > 0, effective, 1.0)
-    # A sum that negative weights bring near zero has no Poisson number: draw it as a Gaussian.
-    noise = rng.normal(size=shape) * np.sqrt(sums.sumw2)
-    few = (effective < 1) & filled
-    sumw = np.where(few, sums.sumw + noise, sums.sumw * factor)
-    sumw2 = sums.sumw2 * np.where(few, 1.0, factor)
-    moment = None
-    if sums.sumw_mass is not None:
-        moved = sums.sumw_mass + noise * _mean_mass(problem, sums)[:, None]
-        moment = np.where(few, moved, sums.sumw_mass * factor)
-    varied = None
-    if sums.varied is not None:
-        # A variation holds the same events.
-        varied = sums.varied * factor[:, None]
-        varied = np.where(few, sums.varied + noise[:, None], varied)
-    return Sums(sums.processes, sumw, sumw2, sums.count, moment, varied)
-
-
-def difference_spread(
-    problem: Problem,
-    tally: PointTally,
-    one: Sequence[IntArray],
-    other: Sequence[IntArray],
-    *,
-    seed: int,
-) -> float:
-    """Spread of the difference of two held-out significances, drawn on the same events.
-
-    Parameters
-    ----------
-    problem, tally
-        Objective, and the points.
-    one, other
-        Category of each point, -1 for none, by the model of each fold.
-    seed
-        Of the bootstrap: of yields in the categories of both at once.
-    """
-    sizes = [int(max(label.max() for label in labels)) + 1 for labels in (one, other)]
-    joint = [
-        np.where((a < 0) | (b < 0), -1, a * sizes[1] + b) for a, b in zip(one, other, strict=True)
-    ]
-    sums = tally.by_label(joint, sizes[0] * sizes[1], by_fold=True)
-    filled = np.flatnonzero((sums.sumw2 > 0).any(axis=0))
-    drawn = bootstrap(problem, sums.at(filled), seed)
-    found = [
-        _figures(problem, drawn.relabelled(label[filled], size))[:, 0]
-        for label, size in zip(
-            np.divmod(np.arange(sizes[0] * sizes[1]), sizes[1]), sizes, strict=True
-        )
-    ]
-    return _spread((found[0] - found[1])[:, None])
-
-
-def _mean_mass(problem: Problem, sums: Sums) -> FloatArray:
-    """Mean mass of each process in all categories; of all backgrounds where its weights cancel."""
-    window = problem.objective.window
-    assert window is not None
-    assert sums.sumw_mass is not None
-    total, moment = sums.sumw.sum(axis=1), sums.sumw_mass.sum(axis=1)
-    rows = [sums.processes.index(name) for name in problem.continuum]
-    overall = moment[rows].sum() / total[rows].sum() if total[rows].sum() > 0 else 0.0
-    known = total**2 > sums.sumw2.sum(axis=1)
-    mean = np.where(known, moment / np.where(known, total, 1.0), overall)
-    return np.clip(mean, window.low, window.high)
+    return problem.objective.figures(sums.category_yields(problem))
 
 
 def yields_of(problem: Problem, sums: Sums) -> Yields:
@@ -443,6 +299,6 @@ def yields_of(problem: Problem, sums: Sums) -> Yields:
         sumw=sums.sumw,
         sumw2=sums.sumw2,
         count=sums.count,
-        factor=_yields(problem, sums).factor,
+        factor=sums.category_yields(problem).factor,
         resonant=problem.resonant,
     )

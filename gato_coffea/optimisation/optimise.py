@@ -23,6 +23,7 @@ from gato_coffea.optimisation.baselines import (
     own_yardsticks,
     yardsticks,
 )
+from gato_coffea.optimisation.bootstrap import freedom
 from gato_coffea.optimisation.candidates import candidates
 from gato_coffea.optimisation.checks import check_problem, check_variations, unchanging
 from gato_coffea.optimisation.choice import best_of
@@ -31,9 +32,6 @@ from gato_coffea.optimisation.evaluation import (
     EventTally,
     PointTally,
     Tally,
-    difference_spread,
-    pooled_significance,
-    significance_of,
     yields_of,
 )
 from gato_coffea.optimisation.histograms import (
@@ -55,6 +53,12 @@ from gato_coffea.optimisation.inputs import (
 from gato_coffea.optimisation.methods import match_categories
 from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.profiled import chosen_objective
+from gato_coffea.optimisation.quotes import (
+    difference_spread,
+    pooled_significance,
+    significance_of,
+    zero_note,
+)
 from gato_coffea.optimisation.rare import deciding_process
 from gato_coffea.optimisation.result import MANY, Result, Significance, Yardstick
 from gato_coffea.optimisation.search import Candidate, Search
@@ -92,11 +96,13 @@ def _held_out(
     """Pool the yields of each fold in the categories of the model that did not see it."""
     x, n = search.problem.points.x, full.n_categories
     named = _named(search, folds, full)
+    labels = [c.assign(x) for c in named]
     return pooled_significance(
         search.problem,
         search.tally.total([c.assign for c in named], n, by_fold=True),
         training=training,
-        each=search.expected([c.assign(x) for c in named], n),
+        each=search.expected(labels, n),
+        freedom=freedom(search.problem, search.points, labels, n),
         seed=search.seed,
     )
 
@@ -164,6 +170,7 @@ def _finish(
                 f"training Z {training.combined:.3f} is above held-out Z {held_out.combined:.3f} "
                 f"by more than its spread {held_out.spread:.3f}: quote the held-out one"
             )
+        notes += zero_note(held_out)
         notes += better_yardsticks(held_out, references)
     else:
         training = held_out = significance_of(problem, sums, seed=search.seed)

@@ -7,30 +7,31 @@ from dataclasses import replace
 import numpy as np
 
 from gato_coffea.events.samples import FloatArray
+from gato_coffea.optimisation.bootstrap import weights_without_sign
 from gato_coffea.optimisation.evaluation import Sums
 from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.result import RareProcess, Significance
 
 
-def nearby_weight(sumw: FloatArray, sumw2: FloatArray) -> FloatArray:
+def nearby_weight(size: FloatArray, sumw2: FloatArray) -> FloatArray:
     """Mean weight of a process's events in each category, or in the next one that has any.
 
     Parameters
     ----------
-    sumw, sumw2
-        Sums of weights and of their squares in each category, shape ``(K,)``.
+    size, sumw2
+        Sums of weights without their sign and of their squares in each category, shape ``(K,)``.
 
     Returns
     -------
     FloatArray
         Shape ``(K,)``; zero where the process has no yield at all.
     """
-    known = np.flatnonzero((sumw > 0) & (sumw2 > 0))
+    known = np.flatnonzero((size > 0) & (sumw2 > 0))
     if not len(known):
-        return np.zeros_like(sumw)
-    place = np.arange(len(sumw))
+        return np.zeros_like(size)
+    place = np.arange(len(size))
     nearest = known[np.abs(place[:, None] - known).argmin(axis=1)]
-    return np.asarray(sumw2[nearest] / sumw[nearest])
+    return np.asarray(sumw2[nearest] / size[nearest])
 
 
 def deciding_process(problem: Problem, sums: Sums, quoted: Significance) -> RareProcess | None:
@@ -58,10 +59,11 @@ def deciding_process(problem: Problem, sums: Sums, quoted: Significance) -> Rare
     n = sums.sumw.shape[1]
     rows = [sums.processes.index(name) for name in problem.backgrounds]
     shape = (len(rows), n, *sums.sumw.shape)
+    size = weights_without_sign(problem, sums)
     extra = np.zeros(shape)
     mass = np.zeros(shape)
     for b, row in enumerate(rows):
-        weight = nearby_weight(sums.sumw[row], sums.sumw2[row])
+        weight = nearby_weight(size[row], sums.sumw2[row])
         extra[b, np.arange(n), row, np.arange(n)] = weight
         if sums.sumw_mass is not None and sums.sumw[row].sum() > 0:
             mean = sums.sumw_mass[row].sum() / sums.sumw[row].sum()
