@@ -230,8 +230,13 @@ def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
                 f"allowed: {', '.join(map(str, asked))})"
             )
         return use
+    # Without folds nothing is held out, and the figures of the training decide.
+    figures = [
+        training if held_out is None else held_out
+        for held_out, training in zip(summary["held_out"], summary["training"], strict=True)
+    ]
     return recommendation(
-        asked, summary["held_out"], summary["spread"], summary.get("difference_spread")
+        asked, figures, summary["spread"], summary.get("difference_spread")
     ).asked
 
 

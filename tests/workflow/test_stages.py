@@ -117,6 +117,20 @@ def test_systematics_of_the_file_reach_categories_templates_and_models(
     assert {kinds[name] for name in sources} == {"shape"}
 
 
+@pytest.mark.parametrize("columns", [True, False])
+def test_without_cross_validation_the_training_decides(make_analysis: Any, columns: bool) -> None:
+    quick = {"signals": ["sig"], "n_categories": [2, 3], "method": "exact", "folds": 1}
+    changes = {"optimise": quick, "keep_columns": columns}
+    job = Job.of(make_analysis(changes), progress=False)
+    stages.run_process(job)
+    stages.run_optimise(job)
+    results = stages.load_results(job)
+    assert not any(result.cross_validated for result in results.values())
+    assert any("no cross-validation" in note for note in results[2].notes)
+    stages.run_categorise(job)
+    assert stages.load_categories(job).n_categories == results[stages.used_count(job)].n_categories
+
+
 @pytest.mark.parametrize(
     "step", ["load_processed", "load_results", "load_categories", "load_templates", "load_fits"]
 )
