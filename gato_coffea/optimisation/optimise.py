@@ -24,6 +24,7 @@ from gato_coffea.optimisation.baselines import (
     yardsticks,
 )
 from gato_coffea.optimisation.bootstrap import freedom
+from gato_coffea.optimisation.breakdown import breakdown
 from gato_coffea.optimisation.candidates import candidates
 from gato_coffea.optimisation.checks import check_problem, check_variations, unchanging
 from gato_coffea.optimisation.choice import best_of
@@ -197,6 +198,9 @@ def _finish(
         folds=() if candidate.history is None else candidate.folds,
         notes=(*candidate.notes, *notes),
         rare=rare,
+        uncertainties=breakdown(
+            problem, sums, asked=asked, exact=search.exact[0] if search.additive else None
+        ),
     )
 
 

@@ -175,6 +175,38 @@ MANY = "50 categories"
 """Name of the yardstick of very many categories."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Breakdown:
+    """What the uncertainties of a profiled figure cost, on all events.
+
+    Attributes
+    ----------
+    everything
+        The figure with all of them.
+    without
+        That without each: known exactly, all others as they are.
+    pulls
+        By signal, where the fit without it puts each nuisance parameter, in standard deviations;
+        a free one as the logarithm of its factor.
+    bound
+        No categories in the order of S/B have a larger figure on the densities of the training;
+        None where it is not known.
+    reached
+        The figure there of the best categories that were found, which the bound is to be compared
+        with.
+    """
+
+    everything: float
+    without: Mapping[str, float]
+    pulls: Mapping[str, Mapping[str, float]]
+    bound: float | None = None
+    reached: float | None = None
+
+
+FIGURES = {"significance": "Z", "precision": "1/sigma(mu)", "limit": "1/mu95"}
+"""What the figure of merit of an objective is called; of all of them more is better."""
+
+
 @dataclass(frozen=True)
 class Result:
     """Categories, and how good they are.
@@ -203,6 +235,8 @@ class Result:
     difference_spread
         Spread of the difference of the held-out significance to the best one of the same call,
         on the same events; None where there is one number of categories, or no folds.
+    uncertainties
+        What each systematic uncertainty costs; None of a counting figure.
     """
 
     asked: int
@@ -216,6 +250,12 @@ class Result:
     rare: RareProcess | None = None
     folds: tuple[Categories, ...] = ()
     difference_spread: float | None = None
+    uncertainties: Breakdown | None = None
+
+    @property
+    def figure(self) -> str:
+        """What the figure of merit is called in tables."""
+        return FIGURES[self.categories.training.get("objective", "significance")]
 
     @property
     def n_categories(self) -> int:
@@ -229,6 +269,8 @@ class Result:
         known = ["finite simulation"] if settings.get("mc_uncertainty") else []
         if settings.get("systematic"):
             known.append(f"{amount(100 * settings['systematic'], digits=3)} % systematic")
+        n = len(settings.get("systematics") or ())
+        known += [f"{n} systematic {'uncertainty' if n == 1 else 'uncertainties'}"] * (n > 0)
         return f" with {' and '.join(known)}" if known else ""
 
     @property
@@ -261,9 +303,9 @@ class Result:
         return f"Result({self.n_categories} categories, Z {self.basis} {z})"
 
     def _repr_html_(self) -> str:
-        from gato_coffea.optimisation.result_tables import category_table, significance_table
+        from gato_coffea.optimisation.result_tables import tables_of
 
-        tables = (significance_table({self.asked: self}), category_table(self))
+        tables = tables_of(self)
         return together(tables) + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -284,4 +326,5 @@ class Result:
             "yardsticks": {name: asdict(y) for name, y in self.yardsticks.items()},
             "notes": list(self.notes),
             "rare": None if self.rare is None else asdict(self.rare),
+            "uncertainties": None if self.uncertainties is None else asdict(self.uncertainties),
         }

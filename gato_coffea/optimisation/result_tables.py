@@ -28,6 +28,9 @@ MEANINGS = {
 }
 """What the names of figures mean."""
 
+PULL_DECIMALS = 2
+"""Decimals of a pull: those of its own error of one standard deviation."""
+
 HELD_OUT = "Z on events that the categories were not trained on, with its spread from the finite \
 simulation: the figure to quote"
 NOT_HELD_OUT = (
@@ -82,13 +85,15 @@ def significance_table(
     columns = [
         Column("requested", "number of categories that was asked for"),
         Column("after merging", "number of categories that satisfy the constraints"),
-        Column(f"Z {first.basis}", HELD_OUT if first.cross_validated else NOT_HELD_OUT),
+        Column(
+            f"{first.figure} {first.basis}", HELD_OUT if first.cross_validated else NOT_HELD_OUT
+        ),
         *(
             [Column("statistics only", STATISTICS_ONLY.format(first.basis))]
             if first.included
             else []
         ),
-        *(Column(f"Z {name}", f"{first.basis} Z of {name}") for name in signals),
+        *(Column(f"{first.figure} {name}", f"{first.basis}, of {name}") for name in signals),
         Column("(training)", TRAINING),
         *(Column(name, _meaning(name, first)) for name in names),
     ]
@@ -110,7 +115,7 @@ def significance_table(
     if used is not None:
         notes.insert(0, "* templates are made with these")
     return TextTable(
-        title=f"Expected significance Z{before}{together}{first.included}: "
+        title=f"Expected {named_figure(first)}{before}{together}{first.included}: "
         + ("held-out (on the training events)" if first.cross_validated else "training"),
         columns=columns,
         rows=rows,
@@ -151,12 +156,67 @@ def category_table(result: Result) -> TextTable:
     )
 
 
+def uncertainty_table(result: Result) -> TextTable:
+    """What each uncertainty costs, and where the fit without a signal pulls it; costly first."""
+    found = result.uncertainties
+    assert found is not None
+    digits = decimals(result.held_out.spread)
+    everything, shown = found.everything, result.figure
+    names = sorted(found.without, key=lambda name: -found.without[name])
+    rows = [
+        (
+            name,
+            rounded(found.without[name], digits),
+            f"{100 * (everything / found.without[name] - 1):+.1f} %" if everything else NONE,
+            *(rounded(pulls.get(name), PULL_DECIMALS) for pulls in found.pulls.values()),
+        )
+        for name in names
+    ]
+    only = result.training.statistics_only
+    notes = [
+        f"{shown} on all events: {rounded(everything, digits)} with everything, "
+        f"{rounded(only, digits)} with statistics only"
+    ]
+    if found.bound is not None and found.reached is not None:
+        gap = 100 * (found.bound / found.reached - 1)
+        notes.append(
+            "bound: on the densities of the training no categories in the order of S/B exceed "
+            f"{rounded(found.bound, digits + 1)}; {rounded(found.reached, digits + 1)} is reached "
+            f"({gap:.2g} % below)"
+        )
+    return TextTable(
+        title=f"Uncertainties: {shown} without each, on all events",
+        columns=[
+            Column("uncertainty", is_text=True),
+            Column(f"{shown} without", "with this one known exactly, all others as they are"),
+            Column("cost", "what the uncertainty changes the figure by"),
+            *(
+                Column(
+                    "pull" if len(found.pulls) == 1 else f"pull ({signal})",
+                    f"nuisance parameter of the fit without {signal}, in standard deviations",
+                )
+                for signal in found.pulls
+            ),
+        ],
+        rows=rows,
+        notes=notes,
+    )
+
+
+def tables_of(result: Result) -> list[TextTable]:
+    """All tables of one result."""
+    tables = [significance_table({result.asked: result})]
+    if result.uncertainties is not None:
+        tables.append(uncertainty_table(result))
+    return [*tables, category_table(result)]
+
+
 def plain_text(result: Result) -> str:
     """The significances and the yields of the categories as plain text, held-out first."""
     digits = decimals(result.held_out.spread)
     training = rounded(result.training.combined, digits)
     lines = [
-        f"Z {result.basis} {headline(result)}{result.included}"
+        f"{result.figure} {result.basis} {headline(result)}{result.included}"
         f"{f', training {training}' if result.cross_validated else ''}; {counts(result)}"
     ]
     counting = result.held_out.statistics_only, result.training.statistics_only
@@ -172,11 +232,20 @@ def plain_text(result: Result) -> str:
         if yardstick.held_out is not None:
             figures.insert(0, f"held-out {rounded(yardstick.held_out.combined, digits)}")
         lines.append(f"  {name}: {', '.join(figures)}")
+    if result.uncertainties is not None:
+        table = uncertainty_table(result)
+        lines += [table.title, *table.lines(), *table.notes]
     if result.yields.extrapolated:
         lines.append(f"yields{background_note(result.yields)}")
     lines += category_table(result).lines()
     lines += meanings(result.yardsticks, extrapolated=result.yields.extrapolated)
     return "\n".join([*lines, *result.notes])
+
+
+def named_figure(result: Result) -> str:
+    """The figure of merit in words."""
+    names = {"Z": "significance Z", "1/sigma(mu)": "precision 1/sigma(mu)", "1/mu95": "1/limit"}
+    return names[result.figure]
 
 
 def _meaning(name: str, result: Result) -> str:

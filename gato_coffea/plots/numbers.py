@@ -96,6 +96,9 @@ def scan_numbers(scan: SignificanceScan) -> Numbers:
     at = scan.held_out.n_categories
     columns: dict[str, npt.NDArray[np.generic]] = {"n_categories": at}
     named = {"held_out": scan.held_out, "training": scan.training, **scan.yardsticks}
+    for name, more in (("statistics_only", scan.statistics), ("bound", scan.bound)):
+        if more is not None:
+            named[name] = more
     if scan.with_fits is not None:
         named["held_out_with_mass_fits"] = scan.with_fits
     for name, one in named.items():

@@ -54,6 +54,7 @@ from gato_coffea.plots.spectra import draw_spectrum
 from gato_coffea.plots.stacks import draw_stack
 from gato_coffea.plots.style import Style
 from gato_coffea.plots.training import draw_training
+from gato_coffea.plots.uncertainties import draw_uncertainties, uncertainty_numbers
 from gato_coffea.rendering.drawn import DrawnPlot
 from gato_coffea.sidebands import CategoryFit
 
@@ -230,6 +231,15 @@ def _result(run: Run, asked: int) -> Iterator[Plot]:
         )
     if used:
         yield _uncertainty(run, asked)
+    if used and result.uncertainties is not None:
+        found = result.uncertainties
+        yield Plot(
+            name=f"uncertainties_{asked}",
+            section="Significance",
+            caption=f"What the uncertainties cost with {asked} categories, and their pulls",
+            draw=partial(draw_uncertainties, found, run.style, figure_name=result.figure),
+            numbers=uncertainty_numbers(found),
+        )
 
 
 def _uncertainty(run: Run, asked: int) -> Plot:

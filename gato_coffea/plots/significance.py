@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gato_coffea.events.samples import FloatArray
 from gato_coffea.optimisation.result import MANY, Result, Significance
+from gato_coffea.optimisation.result_tables import named_figure
 from gato_coffea.plots.style import (
     DASHES,
     FILLS,
@@ -52,6 +53,13 @@ class SignificanceScan:
         References by name, held out where they can be.
     many
         Of very many categories, or None.
+    statistics
+        With the yields known, where the figures have systematic uncertainties.
+    bound
+        The exact categories' figure on all events times what the bound on the densities of the
+        training is above theirs, where it is known.
+    figure
+        What is shown, in words.
     with_fits
         With the background of mass fits, which all others are before; or None.
     """
@@ -60,6 +68,9 @@ class SignificanceScan:
     training: Scan
     yardsticks: Mapping[str, Scan] = field(default_factory=dict)
     many: float | None = None
+    statistics: Scan | None = None
+    bound: Scan | None = None
+    figure: str = "significance Z"
     with_fits: Scan | None = None
 
 
@@ -94,7 +105,19 @@ def scan_of(
             continue
         at = np.array([k for k, _ in present], dtype=np.float64)
         yardsticks[name if honest else f"{name} (training)"] = Scan(at, np.array(values))
+    costly = [r for r in ordered if r.uncertainties is not None]
+    statistics = bound = None
+    if costly:
+        only = [r.held_out.statistics_only for r in ordered]
+        statistics = Scan(n, np.array([np.nan if z is None else z for z in only]))
+        bounds = {r.asked: _bound(r) for r in costly}
+        kept = {k: z for k, z in bounds.items() if z is not None}
+        if kept:
+            bound = Scan(np.array(list(kept), dtype=np.float64), np.array(list(kept.values())))
     return SignificanceScan(
+        statistics=statistics,
+        bound=bound,
+        figure=named_figure(ordered[0]),
         held_out=Scan(n, np.array([r.held_out.combined for r in ordered]), spread),
         training=Scan(n, np.array([r.training.combined for r in ordered])),
         yardsticks=yardsticks,
@@ -107,6 +130,14 @@ def scan_of(
             np.array([with_fits[k].spread or 0.0 for k in sorted(with_fits)]),
         ),
     )
+
+
+def _bound(result: Result) -> float | None:
+    """What the exact categories are below the bound by, on top of their figure on all events."""
+    found, exact = result.uncertainties, result.yardsticks.get("exact")
+    if found is None or exact is None or found.bound is None or not found.reached:
+        return None
+    return exact.training.combined * found.bound / found.reached
 
 
 def draw_significance(scan: SignificanceScan, style: Style) -> Figure:
@@ -148,11 +179,18 @@ def draw_significance(scan: SignificanceScan, style: Style) -> Figure:
                 lw=1.6,
             )
             shown.append(yardstick.value)
+        for one, name, look, colour in (
+            (scan.statistics, "statistics only", "o-", FILLS[2]),
+            (scan.bound, "bound (exact + gap)", "_:", LINES[2]),
+        ):
+            if one is not None:
+                ax.plot(one.n_categories, one.value, look, color=colour, label=name, lw=1.6)
+                shown.append(one.value)
         if scan.many is not None:
             ax.axhline(scan.many, color="black", lw=1.3, ls=(0, (1, 1.5)), label=MANY)
             shown.append(np.array([scan.many]))
         _count_axis(ax, np.concatenate([n, *(y.n_categories for y in scan.yardsticks.values())]))
-        ax.set_ylabel("Expected significance Z")
+        ax.set_ylabel(f"Expected {scan.figure}")
         add_label(ax, style)
         add_legend(ax, n_columns=2)
         head_room(ax, *_zoomed(np.concatenate(shown)))

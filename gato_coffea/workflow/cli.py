@@ -383,7 +383,11 @@ def _print_optimised(
     before_fits: bool = False,
 ) -> None:
     from gato_coffea.optimisation.choice import recommendation_of
-    from gato_coffea.optimisation.result_tables import category_table, significance_table
+    from gato_coffea.optimisation.result_tables import (
+        category_table,
+        significance_table,
+        uncertainty_table,
+    )
     from gato_coffea.workflow.tables import note_lines, terminal_table
 
     notes, yields = note_lines(results), next(iter(results.values())).yields
@@ -395,6 +399,8 @@ def _print_optimised(
         reason = recommendation_of(list(results.values())).reason
         console.print(f"recommended: {reason}", soft_wrap=True)
     for asked, result in results.items():
+        if result.uncertainties is not None:
+            console.print(terminal_table(uncertainty_table(result)))
         console.print(terminal_table(category_table(result)))
         for note in notes[asked]:
             console.print(f"  {note}", soft_wrap=True)

@@ -18,7 +18,12 @@ from gato_coffea.errors import InputError
 from gato_coffea.exports import Headline
 from gato_coffea.exports.evaluation import evaluation_table
 from gato_coffea.optimisation.result import Result
-from gato_coffea.optimisation.result_tables import category_table, headline, significance_table
+from gato_coffea.optimisation.result_tables import (
+    category_table,
+    headline,
+    significance_table,
+    uncertainty_table,
+)
 from gato_coffea.processing.cutflow import cutflow_table
 from gato_coffea.processing.output import Cutflow
 from gato_coffea.rendering.drawn import DrawnPlot
@@ -104,12 +109,15 @@ def render_report(
         kept=best.n_categories,
         headline=headline(best) if fitted is None else with_error(z.combined, z.spread),
         included=included,
+        figure=best.figure,
+        basis=best.basis,
         counting=rounded(z.statistics_only, digits) if included else None,
         before=None if fitted is None else headline(best),
         training=rounded(quoted.training.combined, digits),
         blinded=blinded_text(analysis),
         notes=[(k, note) for k in sorted(results) for note in results[k].notes],
         significances=significance_table(results, used=use, before_fits=fitted is not None),
+        uncertainties=None if best.uncertainties is None else uncertainty_table(best),
         categories=category_table(best),
         cutflow=None if not cutflow else cutflow_table(cutflow),
         fits=None if not fits else sideband_table(fits),

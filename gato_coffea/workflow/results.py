@@ -18,7 +18,7 @@ from gato_coffea.optimisation.choice import recommendation, recommendation_of
 
 if TYPE_CHECKING:
     from gato_coffea.exports import Headline
-    from gato_coffea.optimisation.result import Result, Significance
+    from gato_coffea.optimisation.result import Breakdown, Result, Significance
     from gato_coffea.sidebands import CategoryFit, SidebandFit
 
 SUMMARY = "summary.json"
@@ -197,6 +197,7 @@ def _read_result(folder: Path, asked: int) -> Result:
             history=history,
             notes=tuple(content["notes"]),
             rare=_rare(content["rare"]),
+            uncertainties=_uncertainties(content.get("uncertainties")),
             folds=folds,
         )
     except DAMAGED as error:
@@ -210,6 +211,21 @@ def _rare(content: Mapping[str, Any] | None) -> Any:
         return None
     low, high = content["z_range"]
     return RareProcess(content["process"], content["category"], (low, high))
+
+
+def _uncertainties(content: Mapping[str, Any] | None) -> Breakdown | None:
+    """A breakdown from its JSON."""
+    from gato_coffea.optimisation.result import Breakdown
+
+    if content is None:
+        return None
+    found = Breakdown(**content)
+    numbers = [found.everything, *found.without.values()]
+    numbers += [value for pulls in found.pulls.values() for value in pulls.values()]
+    numbers += [value for value in (found.bound, found.reached) if value is not None]
+    if not all(_is_number(value) for value in numbers):
+        raise ValueError("uncertainties must be numbers")
+    return found
 
 
 def chosen(analysis: Analysis, summary: Mapping[str, Any]) -> int:
