@@ -97,6 +97,11 @@ def _check_counts(analysis: Analysis) -> None:
             f"optimise.bins_per_discriminant: needs {len(analysis.discriminants)} numbers "
             f"(got {list(bins)})"
         )
+    if settings.round_to is not None and len(analysis.discriminants) > 1:
+        raise ValueError(
+            "optimise.round_to: edges need one discriminant (got "
+            f"{', '.join(d.name for d in analysis.discriminants)})"
+        )
     try:
         settings.check_yardsticks({d.name: d.range for d in analysis.discriminants})
     except ValueError as error:

@@ -305,8 +305,21 @@ class Settings(Spoken):
         ),
     ] = Field(default_factory=dict)
 
+    round_to: Annotated[
+        Positive | None,
+        about(
+            "Edges in the one discriminant are rounded to multiples of this, and a note says what "
+            "that costs; for method exact or lloyd, or kind edges. Without it nothing is rounded.",
+            example=0.01,
+        ),
+    ] = None
+
     @model_validator(mode="after")
     def _rectangles(self) -> Self:
+        if self.round_to is not None and (self.method, self.kind) == ("gato", "mixture"):
+            raise ValueError(
+                "round_to needs kind: edges, or method: exact or lloyd (got mixture, gato)"
+            )
         trained = self.kind == "edges" and self.method == "gato"
         if self.bins_per_discriminant is not None and not trained:
             raise ValueError(
@@ -381,6 +394,7 @@ class SettingArguments(TypedDict, total=False):
     max_points: int
     smooth: bool
     yardsticks: Mapping[str, Sequence[float]]
+    round_to: float | None
 
 
 class Optimisation(Settings):

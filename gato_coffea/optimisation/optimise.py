@@ -29,9 +29,11 @@ from gato_coffea.optimisation.candidates import candidates
 from gato_coffea.optimisation.checks import check_problem, check_variations, unchanging
 from gato_coffea.optimisation.choice import best_of
 from gato_coffea.optimisation.constraints import enough_events, merge_offenders, parts_of
+from gato_coffea.optimisation.edge_rounding import rounded_edges
 from gato_coffea.optimisation.evaluation import (
     EventTally,
     PointTally,
+    Sums,
     Tally,
     yields_of,
 )
@@ -151,10 +153,16 @@ def _finish(
 ) -> Result:
     """Impose the constraints on the events, and evaluate."""
     problem, tally = search.problem, search.tally
-    full = candidate.full
+    full, folds, rounding = candidate.full, candidate.folds, []
     components = tally.total([full.assign], full.n_categories, by_fold=False)
     if not search.binned:
         full, components = enough_events(problem, tally, full, components)
+    if search.round_to is not None:
+        before = components
+        full = rounded_edges(full, search.round_to)
+        folds = tuple(rounded_edges(c, search.round_to, may_vanish=True) for c in folds)
+        components = tally.total([full.assign], full.n_categories, by_fold=False)
+        rounding.append(_rounding_note(problem, before, components, search.round_to))
     label, notes = merge_offenders(problem, parts_of(problem, components))
     full = full.relabelled(label)
     if full.n_categories + len(notes) < asked:
@@ -162,10 +170,11 @@ def _finish(
             f"number of categories: {full.n_categories} instead of {asked}, because more would "
             "not satisfy the constraints, or add nothing"
         )
+    notes += rounding
     sums = components.relabelled(label, full.n_categories)
     training = significance_of(problem, sums)
-    if candidate.folds:
-        held_out = _held_out(search, candidate.folds, full, training)
+    if folds:
+        held_out = _held_out(search, folds, full, training)
         if training.combined - held_out.combined > (held_out.spread or 0.0):
             notes.append(
                 f"training Z {training.combined:.3f} is above held-out Z {held_out.combined:.3f} "
@@ -195,13 +204,23 @@ def _finish(
         yields=yields,
         yardsticks=references,
         history=candidate.history,
-        folds=() if candidate.history is None else candidate.folds,
+        folds=() if candidate.history is None else folds,
         notes=(*candidate.notes, *notes),
         rare=rare,
         uncertainties=breakdown(
             problem, sums, asked=asked, exact=search.exact[0] if search.additive else None
         ),
     )
+
+
+def _rounding_note(problem: Problem, before: Sums, after: Sums, step: float) -> str:
+    """What rounding of the edges costs, with the constraints imposed before and after."""
+    z = []
+    for sums in (before, after):
+        label, _ = merge_offenders(problem, parts_of(problem, sums))
+        merged = sums.relabelled(label, int(label.max()) + 1)
+        z.append(significance_of(problem, merged).combined)
+    return f"edges are rounded to multiples of {step:g}: training Z {z[1]:.4g}, {z[0]:.4g} before"
 
 
 class Arguments(SettingArguments, total=False):
@@ -328,6 +347,8 @@ def optimise(
     check_variations(points)
     check_problem(problem, max(counts))
     binned = is_histogram(samples[asked.signals[0]])
+    if binned and asked.round_to is not None:
+        raise OptimisationError("round_to: edges lie on the bins of the histograms already")
     search = Search(
         problem,
         tally,
@@ -346,6 +367,7 @@ def optimise(
         bins=asked.bins_per_discriminant,
         previous=_by_count(continue_from),
         own_edges=asked.yardsticks,
+        round_to=asked.round_to,
     )
     results = _searched(search)
     record = _record(search, asked)

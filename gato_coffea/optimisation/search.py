@@ -49,7 +49,8 @@ class Search:
 
     ``bins`` are those of each discriminant for ``kind`` edges, ``previous`` holds by number of
     categories the results that training is to continue. ``own_edges`` are yardsticks of the
-    user's: edges in the one discriminant, by name.
+    user's: edges in the one discriminant, by name. Edges are rounded to multiples of
+    ``round_to``.
     ``found`` keeps the partitions that `lloyd` has reached, by number of categories.
     """
 
@@ -67,6 +68,7 @@ class Search:
     bins: tuple[int, ...] | None = None
     previous: Mapping[int, Result] = field(default_factory=dict, repr=False)
     own_edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    round_to: float | None = None
     found: dict[int, list[list[IntArray]]] = field(default_factory=dict, repr=False)
 
     @property

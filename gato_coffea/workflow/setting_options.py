@@ -27,6 +27,7 @@ NAMES = {
 FILE_ONLY = {
     "per_process": "a mapping by process, which no option can hold",
     "yardsticks": "a mapping by name, which no option can hold",
+    "round_to": "edges of histograms lie on their bins",
     "max_points": "the points of histograms are their bins",
 }
 """Settings that are said in an analysis file or in Python only, and why."""

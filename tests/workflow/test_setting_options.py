@@ -68,13 +68,16 @@ def test_a_setting_is_an_option(name: str) -> None:
 
 @pytest.mark.parametrize("name", Optimisation.model_fields)
 def test_a_setting_is_part_of_a_stage_key(make_analysis: Any, name: str) -> None:
-    before = make_analysis({"optimise.n_categories": [2, 3, 5, 7]})
+    base: dict[str, Any] = {"optimise.n_categories": [2, 3, 5, 7]}
+    if name == "round_to":
+        base["optimise.method"] = "lloyd"
+    before = make_analysis(base)
     wanted = {f"optimise.{name}": changed(name)}
     if name == "signals":
         wanted["optimise.backgrounds"] = ["sig"]
     if name == "bins_per_discriminant":
         wanted["optimise.kind"] = "edges"
-    after = make_analysis({"optimise.n_categories": [2, 3, 5, 7]} | wanted)
+    after = make_analysis(base | wanted)
     assert getattr(after.optimise, name) != getattr(before.optimise, name)
     keys, others = stage_keys(before, {}), stage_keys(after, {})
     stage = "categorise" if name == "use" else "optimise"
