@@ -22,6 +22,7 @@ from gato_coffea.exports.models import category_names, channels, refuse_poor_fit
 from gato_coffea.exports.workspaces import write_pyhf
 from gato_coffea.files import write_text
 from gato_coffea.sidebands.categories import CategoryFit
+from gato_coffea.statistics.uncertainties import Normalisation
 
 if TYPE_CHECKING:
     from gato_coffea.optimisation.result import Result
@@ -42,7 +43,8 @@ def write_exports(
     folder: str | Path,
     *,
     fits: Sequence[CategoryFit] | None = None,
-    result: Result | None = None,
+    systematics: Sequence[Normalisation] | None = None,
+    result: Result | Mapping[str, Result] | None = None,
 ) -> list[Path]:
     """Write everything that other tools read.
 
@@ -58,16 +60,21 @@ def write_exports(
     Parameters
     ----------
     templates
-        Templates of one channel.
-    categories, analysis
-        What the templates were made with; categories of several channels by their names.
+        Of one or several channels, which all are in one model.
+    categories
+        What the templates were made with, by channel where there are several.
+    analysis
+        Says the processes, and what is uncertain.
     folder
         Made where it is missing.
     fits
         Sideband fits, of data or of simulation: they replace the backgrounds that are not
         resonant.
+    systematics
+        Uncertainties of normalisations; see `channels`.
     result
-        The optimisation that the categories are from; without it nothing is compared with it.
+        The optimisation that the categories are from, by channel where there are several;
+        without it nothing is compared with it.
 
     Returns
     -------
@@ -91,19 +98,20 @@ def write_exports(
     by_channel = {"": categories} if isinstance(categories, Categories) else categories
     for name, own in by_channel.items():
         written += _write_table(own, folder / name / "categories.correctionlib.json")
-    models = {"counting": channels(templates, analysis, fits=fits)}
-    if analysis.mass is not None:
-        models["shape"] = channels(templates, analysis, shape=True, fits=fits)
+    shapes = {"counting": False} | ({} if analysis.mass is None else {"shape": True})
+    models = {
+        name: channels(templates, analysis, shape=shape, fits=fits, systematics=systematics)
+        for name, shape in shapes.items()
+    }
     names = category_names(templates, analysis)
     warnings = {name: disagreements(m, names=names) for name, m in models.items()}
     pull = 0.0
-    if result is not None:
+    if result is not None and _gives_significance(analysis):
         combination = analysis.optimise.combination
-        quoted = None
-        if fits is not None:
-            quoted = headline_of(models["counting"], result, combination=combination)
-        pull = largest_z((quoted or result).training)
-        evaluation = evaluate(models, result, combination=combination, headline=quoted)
+        quoted = headline_of(models["counting"], result, combination=combination)
+        known = quoted if fits is not None or isinstance(result, Mapping) else result
+        pull = largest_z(quoted.training)
+        evaluation = evaluate(models, known, combination=combination)
         warnings["counting"] += evaluation.warnings()
         told = dict.fromkeys(line for found in warnings.values() for line in found)
         content = evaluation.to_dict() | {"warnings": list(told)}
@@ -134,3 +142,17 @@ def _write_table(categories: Categories, path: Path) -> list[Path]:
         len(categories.features),
     )
     return []
+
+
+def _gives_significance(analysis: Analysis) -> bool:
+    """Whether what is quoted is the significance that pyhf gives of a model."""
+    settings = analysis.optimise
+    found = settings.objective == "significance" and settings.combination != "determinant"
+    if not found:
+        logger.warning(
+            "exports: the models are not compared with what is quoted: pyhf gives a significance, "
+            "and this is none (optimise.objective %s, combination %s)",
+            settings.objective,
+            settings.combination,
+        )
+    return found

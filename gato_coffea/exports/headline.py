@@ -1,12 +1,14 @@
-"""The figure to quote for categories whose background is fitted in mass sidebands.
+"""The figure to quote where the exported model holds more than the optimisation knew.
 
-The optimiser knows the background of simulation, or of the weights that it is given. The exported
-model has that of the mass fits, with their errors. What the model gives is the headline.
+The optimiser knows the background of simulation, or of the weights that it is given, in one
+channel. The exported model has that of the mass fits with their errors, and all channels together
+with the uncertainties that they share. What the model gives is the headline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from gato_coffea.optimisation.result import Significance
 from gato_coffea.rendering.rounding import decimals, rounded, with_error
 from gato_coffea.sidebands.categories import CategoryFit
 from gato_coffea.statistics.counting import Combination
+from gato_coffea.statistics.uncertainties import Normalisation
 
 if TYPE_CHECKING:
     from gato_coffea.optimisation.result import Result
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """What is quoted of categories with the mass fits, and what was before them.
+    """What is quoted of the exported model, and what was before.
 
     Attributes
     ----------
@@ -34,9 +37,12 @@ class Headline:
     training
         What the exported model gives, which is made of all events.
     before
-        The held-out figure of the optimisation, before the mass fits.
+        The held-out figure of the optimisation: before the mass fits, or that of the channels
+        apart, added in squares.
     before_training
         That of all events.
+    together
+        Whether it is that of several channels.
     cross_validated
         Whether there were folds; without them ``held_out`` is of the training events too.
     """
@@ -46,6 +52,12 @@ class Headline:
     before: Significance
     before_training: Significance
     cross_validated: bool = True
+    together: bool = False
+
+    @property
+    def before_name(self) -> str:
+        """What the figure of the optimisation is called."""
+        return "channels apart, added in squares" if self.together else "before the mass fits"
 
     def sentence(self) -> str:
         """The figure to quote, in words."""
@@ -54,10 +66,10 @@ class Headline:
         quoted = with_error(self.held_out.combined, self.held_out.spread)
         if self.cross_validated:
             quoted = f"held-out {quoted} ({training} on the training events)"
-        return (
-            f"Z with the background of the mass fits and its error: {quoted}; {before} before the "
-            "mass fits"
-        )
+        what = "the background of the mass fits and its error"
+        if self.together:
+            what = "all channels, the uncertainties that they share, and control regions"
+        return f"Z with {what}: {quoted}; {self.before_name}: {before}"
 
     def to_dict(self) -> dict[str, Any]:
         """Content as JSON values."""
@@ -65,7 +77,12 @@ class Headline:
 
 
 def headline(
-    templates: Templates, analysis: Analysis, fits: Sequence[CategoryFit], result: Result
+    templates: Templates,
+    analysis: Analysis,
+    result: Result | Mapping[str, Result],
+    *,
+    fits: Sequence[CategoryFit] | None = None,
+    systematics: Sequence[Normalisation] | None = None,
 ) -> Headline:
     """The figure that the exported counting model gives, held out as far as it can be.
 
@@ -75,10 +92,10 @@ def headline(
 
     Parameters
     ----------
-    templates, analysis, fits
+    templates, analysis, fits, systematics
         What the model is made of; see `channels`.
     result
-        The optimisation that the categories are from.
+        The optimisation that the categories are from, or those of several channels by name.
 
     Raises
     ------
@@ -87,16 +104,26 @@ def headline(
     OptimisationError
         If the fit of the model finds no minimum.
     """
-    model = channels(templates, analysis, fits=fits, log=False)
+    model = channels(templates, analysis, fits=fits, systematics=systematics, log=False)
     return headline_of(model, result, combination=analysis.optimise.combination)
 
 
-def headline_of(model: Sequence[Channel], result: Result, *, combination: Combination) -> Headline:
+def headline_of(
+    model: Sequence[Channel],
+    result: Result | Mapping[str, Result],
+    *,
+    combination: Combination,
+) -> Headline:
     """The figure that a counting model gives; see `headline`."""
-    signals = result.yields.signals
+    several = isinstance(result, Mapping)
+    results = list(result.values()) if isinstance(result, Mapping) else [result]
+    signals = results[0].yields.signals
+    before, training = results[0].held_out, results[0].training
+    if several:
+        before = _added([r.held_out for r in results], combination)
+        training = _added([r.training for r in results], combination)
     everything = model_significance(model, signals, combination)
     counting = counting_significance(model, signals, combination)
-    before, training = result.held_out, result.training
     kept = {s: _ratio(before.per_signal[s], training.per_signal[s]) for s in signals}
     held_out = together({s: z * kept[s] for s, z in everything.per_signal.items()}, combination)
     spread, known = before.spread, training.statistics_only
@@ -112,7 +139,26 @@ def headline_of(model: Sequence[Channel], result: Result, *, combination: Combin
         training=replace(everything, statistics_only=counting.combined),
         before=before,
         before_training=training,
-        cross_validated=result.cross_validated,
+        cross_validated=all(r.cross_validated for r in results),
+        together=several,
+    )
+
+
+def _added(values: Sequence[Significance], combination: Combination) -> Significance:
+    """Significances of channels that share nothing: each signal's in quadrature.
+
+    The spread is that of a sum of squares whose terms are independent.
+    """
+    names = values[0].per_signal
+    each = {s: math.hypot(*(v.per_signal.get(s, 0.0) for v in values)) for s in names}
+    found = together(each, combination)
+    size = math.hypot(*(v.combined for v in values))
+    spreads = [v.combined * v.spread / size for v in values if v.spread is not None and size > 0]
+    known = [v.statistics_only for v in values if v.statistics_only is not None]
+    return replace(
+        found,
+        spread=math.hypot(*spreads) if len(spreads) == len(values) else None,
+        statistics_only=math.hypot(*known) if len(known) == len(values) else None,
     )
 
 

@@ -338,10 +338,8 @@ def _print_stage(job: Job, console: Console, done: StageReport) -> None:
     """What a stage took, and its tables, from the files that it has written."""
     state = "unchanged" if done.skipped else f"{done.wall_s:.1f} s"
     console.rule(f"{done.stage}: {state}", align="left")
-    parts = job.optimised() if done.stage == "optimise" else job.parts()
-    if done.stage == "exports" and job.analysis.channels:
-        return  # one model of all channels, which has no single figure to compare with
-    for part in parts:
+    parts = {"optimise": job.optimised(), "exports": [job]}  # one model holds all channels
+    for part in parts.get(done.stage, job.parts()):
         if part.channel is not None:
             console.print(f"channel {part.channel}")
         _print_tables(part, console, done.stage)
@@ -366,8 +364,7 @@ def _print_tables(job: Job, console: Console, stage: str) -> None:
         console.print(terminal_table(sideband_table(stages.load_fits(job))))
         if headline := stages.load_headline(job):
             console.print(headline.sentence(), soft_wrap=True)
-    elif stage == "exports":
-        content = stages.read_evaluation(job)
+    elif stage == "exports" and (content := stages.read_evaluation(job)) is not None:
         console.print(terminal_table(evaluation_table(content)))
         for line in content["explanations"]:
             console.print(line, soft_wrap=True)

@@ -281,9 +281,13 @@ def read_headline(folder: Path) -> Headline | None:
         return None
     content = read_json(path)
     try:
-        known = content.pop("cross_validated")
         return Headline(
-            **{key: _significance(value) for key, value in content.items()}, cross_validated=known
+            held_out=_significance(content["held_out"]),
+            training=_significance(content["training"]),
+            before=_significance(content["before"]),
+            before_training=_significance(content["before_training"]),
+            cross_validated=content["cross_validated"],
+            together=content["together"],
         )
     except DAMAGED as error:
         raise is_damaged(path, error) from None

@@ -250,7 +250,7 @@ def run_sidebands(job: Job) -> None:
     write_fits(folder, fits)
     result = load_results(job)[used_count(job)]
     try:
-        quoted = headline(templates, job.analysis, fits, result)
+        quoted = headline(templates, job.analysis, result, fits=fits)
     except InputError as error:  # the fits can be looked at; the exports will refuse them
         log.warning("no figure is quoted with the mass fits: %s", error)
         return
@@ -268,13 +268,14 @@ def load_fits(job: Job) -> list[CategoryFit]:
 
 
 def run_exports(job: Job) -> None:
-    """Write everything that other tools read."""
+    """Write everything that other tools read; one model of all channels."""
     from gato_coffea.exports import write_exports
 
     templates, folder = load_templates(job), job.target("exports")
     if job.analysis.channels:
         parts = {str(part.channel): _stored_categories(part) for part in job.parts()}
-        write_exports(templates, parts, job.analysis, folder)
+        results = {str(p.channel): load_results(p)[used_count(p)] for p in job.optimised()}
+        write_exports(templates, parts, job.analysis, folder, result=results)
         return
     fits, categories = load_fits(job) or None, load_categories(job)
     write_exports(
@@ -287,11 +288,12 @@ def run_exports(job: Job) -> None:
     )
 
 
-def read_evaluation(job: Job) -> dict[str, Any]:
-    """What the stage ``exports`` has found of the models that it has written."""
+def read_evaluation(job: Job) -> dict[str, Any] | None:
+    """What the stage ``exports`` has found of the models; None where it has compared nothing."""
     from gato_coffea.exports.everything import EVALUATION
 
-    content: dict[str, Any] = read_json(job.folder("exports") / EVALUATION)
+    path = job.folder("exports") / EVALUATION
+    content: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return content
 
 

@@ -11,7 +11,8 @@ from gato_coffea.categories import EdgeCategories
 from gato_coffea.events.samples import Feature
 from gato_coffea.exports.bins import Process, log_normal
 from gato_coffea.exports.checks import disagreements
-from gato_coffea.exports.evaluation import evaluate, evaluate_model, evaluation_table
+from gato_coffea.exports.discovery import evaluate_model
+from gato_coffea.exports.evaluation import evaluate, evaluation_table
 from gato_coffea.exports.models import Channel
 from gato_coffea.exports.workspaces import pyhf_workspace
 from gato_coffea.optimisation.result import Result, Significance, Yields

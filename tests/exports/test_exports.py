@@ -28,7 +28,7 @@ from gato_coffea.exports import (
     write_uhi,
 )
 from gato_coffea.exports.bins import log_normal
-from gato_coffea.exports.evaluation import evaluate_model
+from gato_coffea.exports.discovery import evaluate_model
 from gato_coffea.sidebands import fit_categories
 from gato_coffea.statistics.counting import profiled_z2
 

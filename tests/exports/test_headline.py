@@ -87,7 +87,7 @@ def test_pyhf_gives_what_is_quoted(data, signals, signal, tmp_path):
     pytest.importorskip("pyhf")
     analysis = analysis_of(data=data, signals=signals, functions=("exponential", "bernstein"))
     result, templates, fits = quoted(analysis, signal=signal)
-    found = headline(templates, analysis, fits, result)
+    found = headline(templates, analysis, result, fits=fits)
     written = write_exports(
         templates, result.categories, analysis, tmp_path, fits=fits, result=result
     )
@@ -102,16 +102,15 @@ def test_pyhf_gives_what_is_quoted(data, signals, signal, tmp_path):
     assert content["ratios"]["counting"] == pytest.approx(1 / lost, rel=2e-3)
     assert found.held_out.combined < 0.98 * found.before.combined
     assert found.before == result.held_out
-    assert content["explanations"][2].startswith(
-        f"quoted: Z {found.held_out.combined:.4g} with the background of the mass fits and its "
-        f"error; {result.held_out.combined:.4g} before them"
-    )
+    assert content["explanations"][2] == found.sentence()
+    assert found.sentence().startswith("Z with the background of the mass fits and its error: ")
+    assert "; before the mass fits: " in found.sentence()
 
 
 def test_it_is_the_closed_form_of_the_fitted_backgrounds():
     analysis = analysis_of(data=False)
     result, templates, fits = quoted(analysis, signal=40.0, background=4e4)
-    found = headline(templates, analysis, fits, result)
+    found = headline(templates, analysis, result, fits=fits)
     model = channels(templates, analysis, fits=fits)
     signal, background = (np.array([c.processes[i].values[0] for c in model]) for i in (0, 1))
     z2 = profiled_z2(signal, background, np.square([fit.error for fit in fits])).sum()
@@ -127,10 +126,10 @@ def test_parameters_are_never_at_the_end_of_their_range(tmp_path):
     pytest.importorskip("pyhf")
     analysis = analysis_of(data=True)
     result, templates, fits = quoted(analysis, signal=3000.0, background=400.0)
-    found = headline(templates, analysis, fits, result)
+    found = headline(templates, analysis, result, fits=fits)
     assert found.training.combined > 15
     models = {"counting": channels(templates, analysis, fits=fits)}
-    evaluation = evaluate(models, result, combination="geometric", headline=found)
+    evaluation = evaluate(models, found, combination="geometric")
     assert evaluation.factors("counting")["evaluation"] == pytest.approx(1, abs=1e-3)
     write_exports(templates, result.categories, analysis, tmp_path, fits=fits, result=result)
     workspace = json.loads((tmp_path / "counting" / "workspace.json").read_text())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gato_coffea.exports.bins import Process, log_normal
-from gato_coffea.exports.evaluation import evaluate_model
+from gato_coffea.exports.discovery import evaluate_model
 from gato_coffea.exports.likelihood import (
     counting_significance,
     likelihood_of,

@@ -11,7 +11,7 @@ from gato_coffea.config import parse_analysis
 from gato_coffea.errors import InputError
 from gato_coffea.exports import channels, pyhf_workspace
 from gato_coffea.exports.datacards import datacard
-from gato_coffea.exports.evaluation import evaluate_model
+from gato_coffea.exports.discovery import evaluate_model
 from gato_coffea.exports.likelihood import model_significance
 from gato_coffea.statistics.uncertainties import Free, Norm
 

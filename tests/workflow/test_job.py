@@ -61,7 +61,9 @@ CHANNELS: dict[str, Any] = {
 CHANGES: dict[str, Any] = {
     "channels": CHANNELS,
     "systematics": {
-        "jes": {"kind": "shape", "up": {"score": "py:up"}, "down": {"score": "py:down"}}
+        "jes": {"kind": "shape", "up": {"score": "py:up"}, "down": {"score": "py:down"}},
+        "lumi": {"kind": "norm", "value": 1.016},
+        "bkg_norm": {"kind": "free", "processes": ["bkg"]},
     },
     "mass": None,
     "optimise": {
@@ -142,3 +144,36 @@ def test_an_analysis_with_channels_runs_to_its_templates(
         )
     with pytest.raises(InputError, match=r"has no stage 'plots' \(allowed: process, "):
         run_stage(job, "plots")
+
+
+def test_one_model_holds_all_channels(make_analysis: Any, tmp_path: Path) -> None:
+    pytest.importorskip("pyhf")
+    job = Job.of(
+        make_analysis(CHANGES, functions=FUNCTIONS, n=900), output=tmp_path / "r", progress=False
+    )
+    run_all(job)
+    found = stages.read_evaluation(job)
+    assert found is not None
+    assert found["before_name"] == "channels apart, added in squares"
+    held_out = [
+        stages.load_results(part)[stages.used_count(part)].held_out.combined
+        for part in job.optimised()
+    ]
+    assert found["before"]["combined"] == pytest.approx(np.hypot(*held_out))
+    # pyhf's minimiser and one factor of finite simulation a bin: 1e-3.
+    assert found["models"]["counting"]["everything"]["combined"] == pytest.approx(
+        found["training"]["combined"], rel=2e-3
+    )
+    folder = job.folder("exports")
+    workspace = json.loads((folder / "counting" / "workspace.json").read_text())
+    names = [channel["name"] for channel in workspace["channels"]]
+    assert names[-1] == "small_rest_category0"
+    assert {name.split("_")[1] for name in names} == {"even", "odd", "rest"}
+    kinds = {
+        (m["name"], m["type"])
+        for channel in workspace["channels"]
+        for sample in channel["samples"]
+        for m in sample["modifiers"]
+    }
+    assert {("lumi", "normsys"), ("bkg_norm", "normfactor"), ("jes", "histosys")} <= kinds
+    assert (folder / "odd" / "categories.correctionlib.json").is_file()
