@@ -83,6 +83,11 @@ class Profiled(Objective):
         return self.rule.simultaneous
 
     @property
+    def is_information(self) -> bool:
+        """Whether it is a function of the information on strengths, and not of a deviance."""
+        return self.simultaneous or FIGURES[self.figure] is precision
+
+    @property
     def is_additive(self) -> bool:
         """Only at fixed parameters."""
         return False

@@ -331,13 +331,14 @@ def limit(
             down=factor[..., None, None, None] * by_q.down,
             sumw2=factor[..., None] * by_q.sumw2,
         ),
-        # Nearly, since the square root of q is nearly linear in the strength.
+        # To first order, where q is no minimum over the strength but fixed.
         fixed=fixed_deviance(
             full,
             done.a,
             strength=strength,
             events_at=absent,
-            scale=1.0 / (LIMIT_Q * mu**2),
+            scale=factor,
+            offset=1.0 / (mu**2 * factor) - LIMIT_Q,
         ),
     )
 

@@ -113,11 +113,14 @@ class FixedDeviance(FixedFigure):
         Factor on each row in the hypothesis, shape ``(..., C)``.
     events_at
         Factor on each row in the Asimov data, shape ``(C,)``.
+    offset
+        Part of the constant beside the priors, shape ``(...)``.
     """
 
     a: FloatArray
     strength: FloatArray
     events_at: FloatArray
+    offset: FloatArray
 
     def terms(self, columns: FloatArray, variance: FloatArray) -> FloatArray:
         """See `FixedFigure.terms`."""
@@ -149,7 +152,12 @@ class FixedDeviance(FixedFigure):
         a = self.a + part * (other.a - self.a)
         strength = self.strength + part * (other.strength - self.strength)
         found = fixed_deviance(
-            self.likelihood, a, strength=strength, events_at=self.events_at, scale=other.scale
+            self.likelihood,
+            a,
+            strength=strength,
+            events_at=self.events_at,
+            scale=other.scale,
+            offset=other.offset,
         )
         return replace(self, **vars(found))
 
@@ -182,6 +190,7 @@ def fixed_deviance(
     strength: FloatArray,
     events_at: FloatArray,
     scale: FloatArray | None = None,
+    offset: FloatArray | None = None,
 ) -> FixedDeviance:
     """``-2 ln L`` as a function of yields, at fixed parameters.
 
@@ -189,8 +198,8 @@ def fixed_deviance(
     ----------
     likelihood
         The uncertainties.
-    a, strength, events_at, scale
-        As in `FixedDeviance` and `FixedFigure`; the scale is one by default.
+    a, strength, events_at, scale, offset
+        As in `FixedDeviance` and `FixedFigure`; the scale is one and the offset zero by default.
     """
     n = likelihood.n_variations
     weights = additive(a[..., :n])
@@ -215,8 +224,9 @@ def fixed_deviance(
     return FixedDeviance(
         likelihood=likelihood,
         columns=np.stack([missing, signal, background, nominal], axis=-2),
-        constant=prior,
+        constant=prior if offset is None else prior + offset,
         scale=np.ones(batch) if scale is None else scale,
+        offset=np.zeros(batch) if offset is None else offset,
         a=a,
         strength=strength,
         events_at=events_at,

@@ -17,8 +17,9 @@ significance of one is then known to 1e-10."""
 MAX_STEPS = 200
 """Steps of a fit; ten are usual, and more than fifty were seen only with yields near zero."""
 
-DAMPING = 1e-2
-"""First damping of a step that went uphill, in units of the curvature; then it grows tenfold."""
+DAMPING = 1e-7
+"""First damping of a step that went uphill, in units of the largest curvature; then it grows
+tenfold. Curvatures differ by as much: a larger one would let flat directions creep."""
 
 NUDGE = 0.3
 """Step off a saddle, in standard deviations: where both variations move a yield to the same side,
@@ -27,6 +28,11 @@ the nominal point is a maximum along that parameter, with no slope to follow."""
 MIN_CURVATURE = 1e-12
 """Curvature, relative to the largest, that a parameter without any effect is given, so that the
 matrix of second derivatives can be inverted: above rounding, below any real one."""
+
+
+LONGEST_MOVE = 5.0
+"""Longest move of a parameter in one step: a free normalisation changes by exp(5), and where the
+likelihood is flat a Newton step would go where yields are no numbers any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +97,8 @@ def fit(
         if not np.isfinite(gradient).all():
             break
         move = _downhill(curvature, gradient, damping)
+        longest = np.abs(move).max(axis=-1, keepdims=True)
+        move = move * np.minimum(1.0, LONGEST_MOVE / np.maximum(longest, LONGEST_MOVE))
         tried = a + move
         if (np.abs((gradient * move).sum(axis=-1)) < TOLERANCE).all():
             saddle, along = _saddle(curvature)

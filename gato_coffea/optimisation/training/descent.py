@@ -11,7 +11,7 @@ import copy
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -22,7 +22,7 @@ from gato_coffea.events.samples import BoolArray, FloatArray
 from gato_coffea.optimisation.problem import Mixtures, Problem
 from gato_coffea.optimisation.result import History
 from gato_coffea.optimisation.targets import TrainingSet
-from gato_coffea.optimisation.training.objective import combine_z2, signal_z2
+from gato_coffea.optimisation.training.merit import Yields, merit_of
 from gato_coffea.optimisation.training.penalties import low_bkg_penalty
 from gato_coffea.optimisation.training.shapes import GaussianShape, Shape
 from gato_coffea.optimisation.training.window import (
@@ -73,22 +73,6 @@ class Schedule:
     penalty: float = 1.0
 
 
-class _Yields(NamedTuple):
-    """Signal ``(G, R, m, K)``; background, its variance, and both of the raw events.
-
-    ``watched`` ``(G, R, 2 Q, K)`` are sums of weights and of their squares of processes that have
-    limits of their own, ``factor`` takes them into the mass window.
-    """
-
-    signal: Tensor
-    background: Tensor
-    variance: Tensor
-    raw: Tensor
-    sumw2: Tensor
-    watched: Tensor
-    factor: Tensor
-
-
 class _Step:
     """The training step of one problem; steps of the same rules and sizes are compiled once."""
 
@@ -120,11 +104,12 @@ class _Step:
         self.limits = tf.constant(own)
         self.n_signals = len(problem.signals)
         self.data = tf.constant(np.array(rows), tf.float32)
+        self.merit = merit_of(problem.objective, sets, len(shape.alive))
 
     def numbers(self) -> dict[str, Any]:
         """All tensors, by name."""
         own = {"data": self.data, "alive": self.alive, "limits": self.limits}
-        return {**own, "shape": self.shape.tensors()}
+        return {**own, "shape": self.shape.tensors(), "merit": self.merit.tensors()}
 
     def holding(self, numbers: Mapping[str, Any]) -> Self:
         """The same step with other numbers."""
@@ -132,13 +117,20 @@ class _Step:
         result.data, result.alive = numbers["data"], numbers["alive"]
         result.limits = numbers["limits"]
         result.shape = self.shape.holding(numbers["shape"])
+        result.merit = self.merit.holding(numbers["merit"])
+        return result
+
+    def refitted(self, rows: FloatArray, step: int) -> Self:
+        """The same step with the parameters of the figure fitted to soft yields."""
+        result = copy.copy(self)
+        result.merit = self.merit.refitted(rows, step)
         return result
 
     @cached_property
     def rules(self) -> Hashable:
         """What the step is compiled for."""
         sizes = [tuple(t.shape) for t in tf.nest.flatten(self.numbers())]
-        own = (self.n_signals, self.n_watched, self.objective, self.schedule, self.shape.rules)
+        own = (self.n_signals, self.n_watched, self.merit.rules, self.schedule, self.shape.rules)
         return (*own, self.constraints.model_dump_json(), *sizes)
 
     def __eq__(self, other: object) -> bool:
@@ -147,7 +139,7 @@ class _Step:
     def __hash__(self) -> int:
         return hash(self.rules)
 
-    def yields(self, membership: Tensor) -> _Yields:
+    def yields(self, membership: Tensor) -> Yields:
         """Yields of the categories, the background extrapolated into the mass window."""
         total = tf.einsum("gcp,grkp->grck", self.data, membership)
         rows = total.shape[2] - 2 * self.n_watched
@@ -167,24 +159,17 @@ class _Step:
         if total.shape[2] > m + 5:  # resonant backgrounds, which are counted in the window
             found = [each + total[:, :, m + 5 + i] for i, each in enumerate(found)]
         background, variance, raw, sumw2 = found
-        return _Yields(total[:, :, :m], background, variance, raw, sumw2, watched, factor)
+        return Yields(total[:, :, :m], background, variance, raw, sumw2, watched, factor)
 
-    def significance(self, yields: _Yields) -> Tensor:
-        """Combined significance, shape ``(G, R)``."""
-        objective = self.objective
-        spread: Tensor = 0.0
-        if objective.systematic > 0:
-            spread = (objective.systematic * yields.background) ** 2
-        if objective.mc_uncertainty:
-            spread += yields.variance
-        signal = yields.signal
+    def figure(self, yields: Yields, membership: Tensor) -> Tensor:
+        """Combined figure, shape ``(G, R)``."""
+        counted = tf.ones_like(yields.background)
         if self.shape.spare:
             for margin in self.margins(yields):
-                signal *= tf.clip_by_value(margin, 0.0, 1.0)[:, :, None]
-        z2 = signal_z2(signal, yields.background, spread)
-        return combine_z2(z2, objective.combination)
+                counted *= tf.clip_by_value(margin, 0.0, 1.0)
+        return self.merit.value(yields, membership, counted)
 
-    def margins(self, yields: _Yields) -> tuple[Tensor, Tensor]:
+    def margins(self, yields: Yields) -> tuple[Tensor, Tensor]:
         """What each category has of the background yield and effective entries it needs."""
         limits = self.constraints
         low = uncertain = tf.ones_like(yields.background)
@@ -198,7 +183,7 @@ class _Step:
             uncertain = tf.minimum(uncertain, self.process_margin(yields))
         return low, uncertain
 
-    def process_margin(self, yields: _Yields) -> Tensor:
+    def process_margin(self, yields: Yields) -> Tensor:
         """What each category has of the process that it lacks most; see `ProcessLimits`."""
         q = self.n_watched
         needed, weight, asked = (row[:, None] for row in tf.unstack(self.limits))
@@ -212,7 +197,7 @@ class _Step:
         margin = tf.maximum(margin, (1.0 - asked) * after / enough)
         return tf.reduce_min(margin, axis=2)
 
-    def penalties(self, yields: _Yields, *, aim: float = 1.0) -> tuple[Tensor, Tensor]:
+    def penalties(self, yields: Yields, *, aim: float = 1.0) -> tuple[Tensor, Tensor]:
         """Penalty for too little and for too uncertain background, each ``(G, R)``.
 
         A category is short of background where a margin of it is below ``aim``.
@@ -228,23 +213,34 @@ class _Step:
 
     def loss(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
         """Loss to differentiate, and a record ``(4, G, R)`` of its parts."""
-        yields = self.yields(self.shape.soft(raw, temperature))
-        value = self.significance(yields)
+        membership = self.shape.soft(raw, temperature)
+        yields = self.yields(membership)
+        value = self.figure(yields, membership)
         low, uncertain = self.penalties(yields)
         each = -value + self.schedule.penalty * (low + uncertain)
         return tf.reduce_sum(each), tf.stack([each, value, low, uncertain])
 
-    def judge(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, Tensor]:
-        """Hard significance, less where constraints fail, and the bias of the soft yields."""
-        hard = self.yields(self.shape.hard(raw))
-        value = self.significance(hard)
+    def judge(self, raw: Sequence[Tensor], temperature: Tensor) -> tuple[Tensor, ...]:
+        """Hard figure, less where constraints fail, the bias of the soft yields, and `Merit.rows`.
+
+        The latter of the soft and of the hard categories. Where the figure has parameters that
+        are to be fitted to these, it counts as one here (`Merit.judged`).
+        """
+        assigned, membership = self.shape.hard(raw), self.shape.soft(raw, temperature)
+        hard = self.yields(assigned)
+        value = self.figure(hard, assigned)
+        if self.merit.fitted:
+            value = tf.ones_like(value)
         low, uncertain = self.penalties(hard, aim=KEPT_MARGIN / AIMED_MARGIN)
-        soft = self.yields(self.shape.soft(raw, temperature))
+        soft = self.yields(membership)
         total = tf.reduce_sum(hard.signal, axis=2) + hard.background
         other = tf.reduce_sum(soft.signal, axis=2) + soft.background
         bias = tf.abs(tf.math.divide_no_nan(total - other, total))
         bias = tf.reduce_sum(bias, axis=-1) / tf.reduce_sum(self.alive, axis=-1)
-        return value * (1.0 - tf.minimum(tf.sqrt(low + uncertain), 1.0)), bias
+        rows = tf.stack(
+            [self.merit.rows(soft, membership), self.merit.rows(hard, assigned)], axis=0
+        )
+        return value * (1.0 - tf.minimum(tf.sqrt(low + uncertain), 1.0)), bias, rows
 
     def at(self, epoch: Tensor) -> tuple[Tensor, Tensor]:
         """Learning rate and temperature of an epoch; the last epoch has the last values."""
@@ -281,8 +277,9 @@ class _Step:
             lambda e, *_: e < epoch + n, body, (epoch, raw, first, second, empty)
         )
         schedules = self.at(epoch + n - 1.0)
-        hard, bias = self.judge(raw, schedules[1])
-        return raw, first, second, tf.concat([record, [hard, bias]], axis=0), tf.stack(schedules)
+        hard, bias, rows = self.judge(raw, schedules[1])
+        record = tf.concat([record, [hard, bias]], axis=0)
+        return raw, first, second, record, tf.stack(schedules), rows
 
 
 @lru_cache(maxsize=MAX_COMPILED_STEPS)
@@ -372,8 +369,8 @@ def descend(
         raise OptimisationError("training: its start has parameters that are no numbers")
     first, second = [tf.zeros_like(p) for p in raw], [tf.zeros_like(p) for p in raw]
     best = [p.numpy() for p in raw]
-    *_, record, _ = step.chunk(raw, first, second, 0.0, 0)
-    best_value = record[-2].numpy().astype(np.float64)  # of the start: no result falls below it
+    *_, record, _, found = step.chunk(raw, first, second, 0.0, 0)
+    best_value, step = _judged(step, record[-2], found, 0)  # of the start: no result is below it
     best_value[np.isnan(best_value)] = 0.0
     reached = np.full_like(best_value, -np.inf)  # by training, which leaves a good start at first
     rows: list[list[FloatArray]] = []
@@ -385,10 +382,11 @@ def descend(
         task = bar.add_task(name, total=schedule.epochs, figure="")
         for epoch in range(0, schedule.epochs, CHUNK):
             n = min(CHUNK, schedule.epochs - epoch)
-            *state, record, schedules = step.chunk(raw, first, second, float(epoch), n)
+            *state, record, schedules, found = step.chunk(raw, first, second, float(epoch), n)
             raw, first, second = state
             *parts, hard, bias = record.numpy()
-            value = np.nan_to_num(hard.astype(np.float64), nan=0.0)
+            value, step = _judged(step, hard, found, 1 + epoch // CHUNK)
+            value = np.nan_to_num(value, nan=0.0)
             # A step may end where the figure has no slope, with parameters that are no numbers.
             value[~_finite(raw)] = 0.0
             better = value > best_value
@@ -411,6 +409,15 @@ def descend(
         for r in range(len(best_value[0]))
     ]
     return best, histories
+
+
+def _judged(step: _Step, hard: Any, rows: Tensor, n: int) -> tuple[FloatArray, _Step]:
+    """The figure of the hard categories, and the step with its parameters fitted anew."""
+    value = np.asarray(hard, dtype=np.float64)
+    if not step.merit.fitted:
+        return value, step
+    soft, assigned = rows.numpy().astype(np.float64)
+    return value * step.merit.judged(assigned), step.refitted(soft, n)
 
 
 def _finite(raw: Sequence[Tensor]) -> BoolArray:

@@ -7,12 +7,13 @@ whatever the dtype of the yields; the result has the dtype that came in.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from gato_coffea.statistics.counting import SERIES_BELOW, Combination
+from gato_coffea.statistics.fixed import LEAST_EXCESS
 
 Tensor = Any
 
@@ -171,12 +172,31 @@ def combine_z2(
     """
     dtype, (z2,) = _floats(z2)
     share = tf.ones_like(z2) if weights is None else tf.constant(weights, tf.float64)
-    if combination == "geometric":
-        total = tf.reduce_sum(share * tf.ones_like(z2), axis=-1)
-        mean = tf.reduce_sum(share * tf.math.log(tf.nn.relu(z2) + MIN_Z_SQUARED), axis=-1) / total
-        result = tf.exp(0.5 * mean)
-    elif combination == "quadrature":
-        result = safe_sqrt(tf.reduce_sum(share * z2, axis=-1))
-    else:
-        result = tf.reduce_sum(share * safe_sqrt(z2), axis=-1)
-    return tf.cast(result, dtype)
+    return tf.cast(TOGETHER[combination](z2, share), dtype)
+
+
+def _geometric(z2: Tensor, share: Tensor) -> Tensor:
+    total = tf.reduce_sum(share * tf.ones_like(z2), axis=-1)
+    mean = tf.reduce_sum(share * tf.math.log(tf.nn.relu(z2) + MIN_Z_SQUARED), axis=-1) / total
+    return tf.exp(0.5 * mean)
+
+
+TOGETHER: Mapping[Combination, Callable[[Tensor, Tensor], Tensor]] = {
+    "geometric": _geometric,
+    "determinant": _geometric,  # of one figure for all signals
+    "quadrature": lambda z2, share: safe_sqrt(tf.reduce_sum(share * z2, axis=-1)),
+    "sum": lambda z2, share: tf.reduce_sum(share * safe_sqrt(z2), axis=-1),
+}
+"""The twins of `statistics.counting.RULES`."""
+
+
+def excess_term(x: Tensor) -> Tensor:
+    """``(1 + x) ln(1 + x) - x`` for ``x >= -1``: see `statistics.fixed`; finite gradient."""
+    small = tf.abs(x) < SERIES_BELOW
+    few = tf.where(small, x, tf.zeros_like(x))
+    series = tf.zeros_like(x)
+    for n in range(8, -1, -1):
+        series = 1.0 / ((n + 1) * (n + 2)) - few * series  # Horner's scheme
+    large = tf.where(small, tf.ones_like(x), tf.maximum(x, LEAST_EXCESS))
+    closed = (1.0 + large) * tf.math.log1p(large) - large
+    return tf.where(small, few**2 * series, closed)
