@@ -1,6 +1,7 @@
 """The analysis file as one frozen, checked value."""
 
 from gato_coffea.config.analysis import Analysis as Analysis
+from gato_coffea.config.constraints import Constraints as Constraints
 from gato_coffea.config.datasets import Dataset as Dataset
 from gato_coffea.config.datasets import ProcessSettings as ProcessSettings
 from gato_coffea.config.datasets import SumOfWeights as SumOfWeights
@@ -14,6 +15,5 @@ from gato_coffea.config.outputs import Plots as Plots
 from gato_coffea.config.reading import parse_analysis as parse_analysis
 from gato_coffea.config.reading import read_analysis as read_analysis
 from gato_coffea.config.settings import AUTO_COUNTS as AUTO_COUNTS
-from gato_coffea.config.settings import Constraints as Constraints
 from gato_coffea.config.settings import Optimisation as Optimisation
 from gato_coffea.config.weights import Weight as Weight
