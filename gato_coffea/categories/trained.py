@@ -76,7 +76,7 @@ class Categories(ABC):
         """Number of categories."""
         return int(self.label.max()) + 1
 
-    def assign(self, x: Any) -> IntArray:
+    def assign(self, x: object) -> IntArray:
         """Category of each event.
 
         Parameters
@@ -281,7 +281,7 @@ def _feature(feature: Feature) -> dict[str, Any]:
     return content if content.pop("open") is False else {**content, "open": True}
 
 
-def _decode_label(parameters: Mapping[str, Any], size: int) -> IntArray:
+def _decode_label(parameters: Mapping[str, object], size: int) -> IntArray:
     """Labels of ``size`` components or cells; no more is unpacked than that."""
     if size > LARGEST_TABLE:
         raise ValueError(f"has {size} cells, and no table has more than {LARGEST_TABLE}")
@@ -335,13 +335,13 @@ def _decode_edges(
     return edges
 
 
-def _check_count(content: Mapping[str, Any], label: IntArray) -> None:
+def _check_count(content: Mapping[str, object], label: IntArray) -> None:
     n_categories = content.get("n_categories", label.max() + 1)
     if n_categories != label.max() + 1:
         raise ValueError(f"n_categories {n_categories} does not fit labels up to {label.max()}")
 
 
-def from_dict(content: Mapping[str, Any]) -> Categories:
+def from_dict(content: Mapping[str, object]) -> Categories:
     """Categories from the content of a categories file.
 
     Raises

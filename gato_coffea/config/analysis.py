@@ -209,7 +209,7 @@ class Analysis(Section):
 
     @field_validator("schema_", mode="before")
     @classmethod
-    def _name_of_class(cls, value: Any) -> Any:
+    def _name_of_class(cls, value: object) -> Any:
         """Coffea's classes are named too, as NanoAODSchema."""
         return value.lower().removesuffix("schema") if isinstance(value, str) else value
 

@@ -110,7 +110,7 @@ class Dataset(Section):
 
     @field_validator("year", "era", mode="before")
     @classmethod
-    def _number_or_text(cls, value: Any) -> Any:
+    def _number_or_text(cls, value: object) -> Any:
         return str(value) if type(value) is int else value
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ LARGEST_END = 1e100
 """Ends of ranges beyond this have differences, and squares of them, that are no numbers."""
 
 
-def about(meaning: str, *, example: Any = None, unit: str | None = None, **limits: Any) -> Any:
+def about(meaning: str, *, example: object = None, unit: str | None = None, **limits: Any) -> Any:
     """What is said of a key, and the limits of its value.
 
     Parameters
@@ -44,14 +44,14 @@ def about(meaning: str, *, example: Any = None, unit: str | None = None, **limit
     return Field(description=meaning, examples=examples, json_schema_extra=said, **limits)
 
 
-def _no_truth(value: Any) -> Any:
+def _no_truth(value: object) -> Any:
     """Refuse true and false, which would count as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError(f"must be a number (got {str(value).lower()})")
     return value
 
 
-def _in_a_list(value: Any) -> Any:
+def _in_a_list(value: object) -> Any:
     """One text stands for a list of it."""
     return [value] if isinstance(value, str) else value
 
@@ -109,6 +109,6 @@ def increasing(value: Range) -> Range:
     return value
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: object) -> bool:
     """Whether a value is a list as YAML and Python write them; no text, set or mapping."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)

@@ -109,7 +109,7 @@ class _WithModules:
         functools.update_wrapper(self, function)
         self._function, self._modules = function, dict(modules)
 
-    def __call__(self, events: Any) -> Any:
+    def __call__(self, events: object) -> Any:
         """What the function gives."""
         with _ONE_AT_A_TIME:
             hidden = {name: sys.modules.get(name) for name in self._modules}

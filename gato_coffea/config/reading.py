@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,7 +12,7 @@ from gato_coffea.config.text import problem_of, read_yaml
 from gato_coffea.errors import ConfigError
 
 
-def parse_analysis(content: Any, *, directory: Path, place: str = "analysis") -> Analysis:
+def parse_analysis(content: object, *, directory: Path, place: str = "analysis") -> Analysis:
     """Check the content of an analysis file.
 
     Parameters

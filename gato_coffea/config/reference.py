@@ -107,7 +107,7 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _with_bounds(value: Any) -> Any:
+def _with_bounds(value: object) -> Any:
     """Limits of numbers in JSON schema's words, where a check of pydantic's own hides them."""
     if isinstance(value, Mapping):
         return {JSON_BOUNDS.get(k, k): _with_bounds(v) for k, v in value.items()}
@@ -146,12 +146,12 @@ def _default(field: FieldInfo) -> str | None:
     return "none" if value in (None, (), {}) else _shown(value)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """A value as it stands in an analysis file, in one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _sections(annotation: Any) -> list[tuple[type[BaseModel], str]]:
+def _sections(annotation: object) -> list[tuple[type[BaseModel], str]]:
     """Sections that a value is made of, and what stands between its key and theirs."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [(annotation, "")]

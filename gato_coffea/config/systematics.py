@@ -16,7 +16,7 @@ SCORE, MASS, WEIGHT = "score", "mass", "weight"
 """What a shape changes beside the discriminants by their own names; ``score`` is the only one."""
 
 
-def _every(value: Any) -> Any:
+def _every(value: object) -> Any:
     """The word all stands for no limit, and a year may be written without quotes."""
     if value == "all":
         return None
@@ -109,7 +109,7 @@ class WeightUncertainty(_Varied):
     down: Annotated[Varied, about("Weight at minus one deviation.", example={"multiply": "d"})]
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> Any:
     """One source of a discriminant or the mass is one; a weight may be a product."""
     if not isinstance(value, Mapping):
         return value

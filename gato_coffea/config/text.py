@@ -50,7 +50,7 @@ NUMBER_WORDS = {
 """The same, with what pydantic says beside the type."""
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in a few words, however large or deep it is."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother = 3, 80, 80
@@ -138,7 +138,7 @@ def read_yaml(text: str) -> Any:
         raise ValueError(f"is not valid YAML ({' '.join(str(error).split())})") from None
 
 
-def problem_of(error: ValidationError, *, model: type[BaseModel], content: Any) -> str:
+def problem_of(error: ValidationError, *, model: type[BaseModel], content: object) -> str:
     """The first thing that is wrong, as ``place: problem (got value)``.
 
     Parameters
@@ -225,7 +225,7 @@ def _nearest(detail: Any, model: type[BaseModel]) -> str:
 def _step(section: Any, part: Any) -> Any:
     """Model class that a location part leads to; mappings and sequences lead to their items."""
 
-    def models(annotation: Any) -> list[Any]:
+    def models(annotation: object) -> list[Any]:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return [annotation]
         return [m for a in get_args(annotation) for m in models(a)]

@@ -46,7 +46,7 @@ class Variation(Section):
         return self.multiply or self.replace or ()
 
 
-def _replacing(value: Any) -> Any:
+def _replacing(value: object) -> Any:
     """Sources alone replace the nominal product."""
     return {"replace": value} if isinstance(value, str | list | tuple) else value
 

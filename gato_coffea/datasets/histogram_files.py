@@ -234,7 +234,7 @@ def _from_json(path: Path) -> Iterator[tuple[str, Any]]:
         yield name, value if hasattr(value, "axes") else _from_contents(name, value)
 
 
-def _flat(name: str, value: Any, *, largest: float = math.inf) -> Iterator[tuple[str, Any]]:
+def _flat(name: str, value: object, *, largest: float = math.inf) -> Iterator[tuple[str, Any]]:
     """Histograms, or their plain edges and contents, in nested mappings, by their keys joined.
 
     Those that would have more than ``largest`` cells are refused before they are made.

@@ -123,7 +123,7 @@ def write_toy_ntuples(
 
 
 def _write_manifest(
-    directory: Path, asked: Mapping[str, Any], sizes: Mapping[str, Mapping[str, int]]
+    directory: Path, asked: Mapping[str, object], sizes: Mapping[str, Mapping[str, int]]
 ) -> None:
     content = {"toy": asked, "files": sizes}
     write_text(directory / MANIFEST, json.dumps(content, indent=1) + "\n")
@@ -145,7 +145,7 @@ def _require_free(directory: Path, names: Sequence[str]) -> None:
 
 
 def complete_ntuples(
-    directory: str | Path, *, parameters: Mapping[str, Any] | None = None
+    directory: str | Path, *, parameters: Mapping[str, object] | None = None
 ) -> dict[str, list[Path]] | None:
     """Files of each process of a complete toy; None where it is missing, partial or another.
 

@@ -29,7 +29,7 @@ NO_NUMBERS = {
 """Kinds of arrays that NumPy would turn into numbers, or that hold none."""
 
 
-def numbers(value: Any, *, place: str) -> FloatArray:
+def numbers(value: object, *, place: str) -> FloatArray:
     """An array of float64 without copying one that is that already.
 
     Parameters
@@ -60,7 +60,7 @@ def numbers(value: Any, *, place: str) -> FloatArray:
     raise InputError(f"{place}: must hold numbers (got {NO_NUMBERS[array.dtype.kind]})")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Arrays of other libraries as those of NumPy, with a mask where values are missing."""
     return value.to_numpy() if hasattr(value, "to_numpy") else value
 

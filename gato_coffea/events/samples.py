@@ -129,7 +129,7 @@ class Sample:
         )
 
 
-def as_sample(value: Any, *, name: str) -> Sample:
+def as_sample(value: object, *, name: str) -> Sample:
     """A sample from a `Sample`, a DataFrame or a mapping of columns.
 
     Parameters
@@ -187,7 +187,7 @@ def as_sample(value: Any, *, name: str) -> Sample:
     )
 
 
-def _as_folds(values: Any, *, name: str) -> IntArray:
+def _as_folds(values: object, *, name: str) -> IntArray:
     array: npt.NDArray[Any] = numbers(values, place=f"{name}.fold")
     whole = getattr(values, "dtype", None)
     if whole == np.int64 and not np.ma.is_masked(values):

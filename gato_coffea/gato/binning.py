@@ -20,9 +20,8 @@ from gato_coffea.files import DAMAGED
 from gato_coffea.gato.convert import column, each_process, matrix
 from gato_coffea.gato.saving import damaged, read_model, write_model
 from gato_coffea.optimisation.training.objective import safe_sqrt, signal_z2
+from gato_coffea.optimisation.training.tensors import Tensor
 from gato_coffea.statistics.counting import signal_significances
-
-Tensor = Any
 
 BLOCK = 250_000
 """Events whose soft memberships are held at a time outside training."""
@@ -34,7 +33,7 @@ class BinningModel(tf.Module):
     n_cats: int
     dim: int
 
-    def _soft(self, x: Tensor, softness: Any) -> Tensor:
+    def _soft(self, x: Tensor, softness: object) -> Tensor:
         """Memberships ``(N, K)`` of events ``(N, D)``; ``softness`` None means the model's own."""
         raise NotImplementedError
 
@@ -50,7 +49,7 @@ class BinningModel(tf.Module):
         """What training changes, as JSON."""
         raise NotImplementedError
 
-    def _set_state(self, state: Mapping[str, Any]) -> None:
+    def _set_state(self, state: Mapping[str, object]) -> None:
         """Take on a state; one that cannot be is an error and changes nothing."""
         raise NotImplementedError
 
@@ -74,7 +73,7 @@ class BinningModel(tf.Module):
         except DAMAGED as error:
             raise damaged(path, error) from None
 
-    def call(self, data_dict: Mapping[str, Any]) -> Any:
+    def call(self, data_dict: Mapping[str, object]) -> Any:
         """Loss of one training step; a subclass defines it.
 
         Raises
@@ -84,7 +83,7 @@ class BinningModel(tf.Module):
         """
         raise NotImplementedError(f"{type(self).__name__}: override call(data_dict)")
 
-    def _checked(self, value: Any, dtype: Any = tf.float32) -> Tensor:
+    def _checked(self, value: object, dtype: object = tf.float32) -> Tensor:
         x = matrix(value, dtype=dtype)
         if x.shape[0] == 0:
             return tf.zeros((0, self.dim), dtype)
@@ -94,11 +93,11 @@ class BinningModel(tf.Module):
             )
         return x
 
-    def _memberships(self, data: Any, softness: Any) -> Any:
+    def _memberships(self, data: object, softness: object) -> Any:
         return each_process(data, lambda value: self._soft(self._checked(value), softness))
 
-    def _bins(self, data: Any) -> Any:
-        def bins(value: Any) -> Tensor:
+    def _bins(self, data: object) -> Any:
+        def bins(value: object) -> Tensor:
             # In float64, so that every way of applying the categories gives the same ones.
             x = self._checked(value, tf.float64)
             missing = tf.reduce_any(tf.math.is_nan(x), axis=-1)
@@ -108,7 +107,7 @@ class BinningModel(tf.Module):
         return each_process(data, bins)
 
     def _signal_labels(
-        self, data: Mapping[str, Any], signal_labels: Sequence[str] | None
+        self, data: Mapping[str, object], signal_labels: Sequence[str] | None
     ) -> list[str]:
         if signal_labels is None:
             return [label for label in data if label.startswith("signal")]
@@ -123,10 +122,10 @@ class BinningModel(tf.Module):
 
     def get_differentiable_significance(
         self,
-        data_dict: Mapping[str, Any],
+        data_dict: Mapping[str, object],
         *,
         signal_labels: Sequence[str],
-        background_reweight: Any = None,
+        background_reweight: object = None,
         reweight_processes: Sequence[str] | None = None,
         return_details: bool = False,
     ) -> Any:
@@ -180,14 +179,14 @@ class BinningModel(tf.Module):
         result = OrderedDict(zip(signals, tf.unstack(z, num=len(signals)), strict=True))
         return (result, background, sumw2) if return_details else result
 
-    def _soft_sums(self, value: Any, process: str, softness: Any = None) -> Tensor:
+    def _soft_sums(self, value: object, process: str, softness: object = None) -> Tensor:
         """Soft sums of weights and of squared weights, shape ``(2, K)``."""
         weight = tf.cast(column(value, "weight", process=process), tf.float32)
         share = self._soft(self._checked(value), softness)
         return tf.linalg.matmul(tf.stack([weight, weight**2]), share)
 
     def hard_yields(
-        self, data_dict: Mapping[str, Any]
+        self, data_dict: Mapping[str, object]
     ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
         """Sums of weights, and of squared weights, of each process in each category.
 
@@ -211,7 +210,7 @@ class BinningModel(tf.Module):
             sumw2[process] = np.bincount(bins, weight**2, self.n_cats).astype(np.float64)
         return sumw, sumw2
 
-    def _bias(self, data_dict: Mapping[str, Any], softness: Any, eps: float) -> FloatArray:
+    def _bias(self, data_dict: Mapping[str, object], softness: object, eps: float) -> FloatArray:
         hard = np.sum(list(self.hard_yields(data_dict)[0].values()), axis=0)
         soft = np.zeros(self.n_cats)
         for process, value in data_dict.items():
@@ -225,7 +224,7 @@ class BinningModel(tf.Module):
         return np.asarray((hard - soft) / whole)
 
     def _hard_background(
-        self, data_dict: Mapping[str, Any], signal_labels: Sequence[str] | None, eps: float
+        self, data_dict: Mapping[str, object], signal_labels: Sequence[str] | None, eps: float
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Background yield, its relative uncertainty, and the significance, by category."""
         signals = self._signal_labels(data_dict, signal_labels)

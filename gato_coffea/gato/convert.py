@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from gato_coffea.errors import InputError, require
 from gato_coffea.events.samples import FloatArray, as_sample
+from gato_coffea.optimisation.training.tensors import Tensor
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Tensor = Any
 
 SCORE, SCORE_ALIAS = "NN_output", "x"
 OTHER_NAME = {SCORE: SCORE_ALIAS, SCORE_ALIAS: SCORE, "weight": "w", "w": "weight"}
@@ -37,7 +37,7 @@ class Columns(dict[str, Tensor]):
     def __contains__(self, name: object) -> bool:
         return name in self.keys() or OTHER_NAME.get(str(name)) in self.keys()
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> Any:
         """The column by either of its names, or ``default``."""
         try:
             return self[name]
@@ -45,13 +45,13 @@ class Columns(dict[str, Tensor]):
             return default
 
 
-def _is_pandas(value: Any, kind: str) -> bool:
+def _is_pandas(value: object, kind: str) -> bool:
     """Whether a value is a table or column of pandas, which is loaded if there is one."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(value, getattr(pandas, kind))
 
 
-def is_table(value: Any) -> bool:
+def is_table(value: object) -> bool:
     """Whether a value is one process with named columns."""
     if _is_pandas(value, "DataFrame"):
         return True
@@ -154,7 +154,7 @@ def df_dict_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, Columns]:
     return result
 
 
-def convert_mass_data_to_tensors(data_dict: Mapping[str, Any]) -> dict[str, Columns]:
+def convert_mass_data_to_tensors(data_dict: Mapping[str, object]) -> dict[str, Columns]:
     """Tensors ``NN_output``, ``weight`` and ``mass`` of every process.
 
     Parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from scipy.special import expit, ndtri
@@ -70,7 +69,7 @@ def crowded_means(n: int) -> tuple[FloatArray, FloatArray]:
 
 
 def information_start(
-    data: Mapping[str, Any], signals: Sequence[str], n: int, *, seed: int = 0
+    data: Mapping[str, object], signals: Sequence[str], n: int, *, seed: int = 0
 ) -> tuple[FloatArray, FloatArray]:
     """Means and widths of components that lie where the signals stand out.
 

@@ -16,12 +16,11 @@ import tensorflow as tf
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
 from gato_coffea.gato.convert import SCORE, column
+from gato_coffea.optimisation.training.tensors import Tensor
 from gato_coffea.optimisation.training.window import (
     mean_mass,
     window_fraction,
 )
-
-Tensor = Any
 
 
 def differentiable_mass_factors(

@@ -15,8 +15,7 @@ from gato_coffea.events.samples import Feature, FloatArray, IntArray
 from gato_coffea.gato.binning import BinningModel, by_falling
 from gato_coffea.gato.initial import crowded_means, information_start, spread_means
 from gato_coffea.optimisation.training import mixture
-
-Tensor = Any
+from gato_coffea.optimisation.training.tensors import Tensor
 
 VARIABLES = ("mixture_logits", "means", "unconstrained_L")
 
@@ -66,7 +65,7 @@ class GaussianMixtureModel(BinningModel):
         dim: int,
         temperature: float = 1.0,
         mean_norm: mixture.MeanNorm = "softmax",
-        mean_range: Sequence[Any] = (0.0, 1.0),
+        mean_range: Sequence[object] = (0.0, 1.0),
         cov_offdiag_damping: float = 0.1,
         name: str = "gato_gmm_model",
     ) -> None:
@@ -122,7 +121,7 @@ class GaussianMixtureModel(BinningModel):
 
     def initialise(
         self,
-        data_dict: Mapping[str, Any],
+        data_dict: Mapping[str, object],
         *,
         signal_labels: Sequence[str] | None = None,
         seed: int = 0,
@@ -181,7 +180,7 @@ class GaussianMixtureModel(BinningModel):
             "scale_tril": self.get_scale_tril().numpy().tolist(),
         }
 
-    def _soft(self, x: Tensor, softness: Any) -> Tensor:
+    def _soft(self, x: Tensor, softness: object) -> Tensor:
         return mixture.memberships(
             x,
             self.get_effective_means(),
@@ -199,7 +198,7 @@ class GaussianMixtureModel(BinningModel):
         )
         return tf.argmax(joint, axis=-1)
 
-    def get_probs(self, data: Any, temperature: Any = None) -> Any:
+    def get_probs(self, data: object, temperature: object = None) -> Any:
         """Soft memberships.
 
         Parameters
@@ -216,7 +215,7 @@ class GaussianMixtureModel(BinningModel):
         """
         return self._memberships(data, temperature)
 
-    def get_bin_indices(self, data: Any, temperature: Any = None) -> Any:
+    def get_bin_indices(self, data: object, temperature: object = None) -> Any:
         """Categories of events.
 
         Parameters
@@ -234,7 +233,7 @@ class GaussianMixtureModel(BinningModel):
         return self._bins(data)
 
     def get_bias(
-        self, data_dict: Mapping[str, Any], temperature: Any = None, eps: float = 1e-8
+        self, data_dict: Mapping[str, object], temperature: object = None, eps: float = 1e-8
     ) -> FloatArray:
         """How far soft yields are off the hard ones: ``(hard - soft) / hard``.
 
@@ -297,7 +296,7 @@ class GaussianMixtureModel(BinningModel):
 
     def compute_hard_bkg_stats(
         self,
-        data_dict: Mapping[str, Any],
+        data_dict: Mapping[str, object],
         signal_labels: Sequence[str] | None = None,
         eps: float = 1e-8,
     ) -> tuple[FloatArray, FloatArray, IntArray]:

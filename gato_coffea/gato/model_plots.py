@@ -42,7 +42,7 @@ def _parameters(model: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def plot_gmm_1d(
-    model: Any,
+    model: object,
     output_filename: PathLike,
     x_range: tuple[float, float] = (0.0, 1.0),
     n_points: int = 10_000,
@@ -113,8 +113,8 @@ def _scores(value: Any) -> FloatArray:
 
 
 def plot_learned_gaussians(
-    data: Mapping[str, Any],
-    model: Any,
+    data: Mapping[str, object],
+    model: object,
     dim_x: int,
     dim_y: int,
     output_filename: PathLike,

@@ -13,7 +13,7 @@ from gato_coffea.files import DAMAGED, write_text
 FILE = "model.json"
 
 
-def write_model(path: str | Path, content: Mapping[str, Any]) -> None:
+def write_model(path: str | Path, content: Mapping[str, object]) -> None:
     """Write ``model.json`` into a folder, whole or not at all."""
     write_text(Path(path) / FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
@@ -27,7 +27,7 @@ def damaged(path: str | Path, problem: Exception) -> InputError:
     return InputError(f"{Path(path) / FILE}: is damaged ({type(problem).__name__}: {problem})")
 
 
-def read_model(path: str | Path, structure: Mapping[str, Any]) -> dict[str, Any]:
+def read_model(path: str | Path, structure: Mapping[str, object]) -> dict[str, Any]:
     """Content of ``model.json`` of a model whose make is ``structure``.
 
     Raises

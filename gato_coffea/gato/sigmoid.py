@@ -18,8 +18,7 @@ from gato_coffea.optimisation.training.edges import (
     raw_edges,
     soft_bins,
 )
-
-Tensor = Any
+from gato_coffea.optimisation.training.tensors import Tensor
 
 
 class SigmoidModel(BinningModel):
@@ -54,7 +53,7 @@ class SigmoidModel(BinningModel):
 
     def __init__(
         self,
-        variables_config: Sequence[Mapping[str, Any]],
+        variables_config: Sequence[Mapping[str, object]],
         *,
         global_steepness: float = 5.0,
         name: str = "gato_sigmoid_model",
@@ -82,7 +81,7 @@ class SigmoidModel(BinningModel):
             raise InputError(f"{self.name}: needs {cfg['bins'] - 1} edges (got {len(unit)})")
         cfg["raw"].assign(tf.cast(raw_edges(unit), tf.float32))
 
-    def _soft(self, x: Tensor, softness: Any) -> Tensor:
+    def _soft(self, x: Tensor, softness: object) -> Tensor:
         scale = tf.cast(1.0 if softness is None else softness, x.dtype)
         result: Tensor = None
         for j, cfg in enumerate(self.var_cfg):
@@ -103,11 +102,11 @@ class SigmoidModel(BinningModel):
             index = index * cfg["bins"] + tf.searchsorted(edges, x[:, j], side="right")
         return index
 
-    def get_probs(self, data: Any, *, steepness_scale: Any = None) -> Any:
+    def get_probs(self, data: object, *, steepness_scale: object = None) -> Any:
         """Soft memberships, as of a mixture; the steepness of every variable may be scaled."""
         return self._memberships(data, steepness_scale)
 
-    def get_bin_indices(self, data: Any, *, steepness_scale: Any = None) -> Any:
+    def get_bin_indices(self, data: object, *, steepness_scale: object = None) -> Any:
         """Categories of events: the cell between the edges, whatever the steepness.
 
         As of a mixture. A value beyond the range belongs to the bin at that end.
@@ -115,14 +114,14 @@ class SigmoidModel(BinningModel):
         return self._bins(data)
 
     def get_bias(
-        self, data_dict: Mapping[str, Any], *, steepness_scale: Any = None, eps: float = 1e-8
+        self, data_dict: Mapping[str, object], *, steepness_scale: object = None, eps: float = 1e-8
     ) -> FloatArray:
         """How far soft yields are off the hard ones, as of a mixture."""
         return self._bias(data_dict, steepness_scale, eps)
 
     def compute_hard_bkg_stats(
         self,
-        data_dict: Mapping[str, Any],
+        data_dict: Mapping[str, object],
         signal_labels: Sequence[str] | None = None,
         eps: float = 1e-8,
     ) -> tuple[Tensor, Tensor]:

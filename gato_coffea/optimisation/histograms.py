@@ -38,7 +38,7 @@ CHANCE = 1e-3
 log = logging.getLogger(__name__)
 
 
-def counts_note(histograms: Mapping[str, Any]) -> list[str]:
+def counts_note(histograms: Mapping[str, object]) -> list[str]:
     """A sentence about the histograms that are taken for counts, if there are any."""
     plain = [name for name, h in histograms.items() if not has_variances(h)]
     if not plain:
@@ -46,12 +46,12 @@ def counts_note(histograms: Mapping[str, Any]) -> list[str]:
     return [f"histograms without variances, taken for unweighted counts: {', '.join(plain)}"]
 
 
-def is_histogram(value: Any) -> bool:
+def is_histogram(value: object) -> bool:
     """Whether a value is a histogram."""
     return all(hasattr(value, name) for name in ("axes", "values", "variances"))
 
 
-def nominal_histograms(samples: Any) -> Any:
+def nominal_histograms(samples: object) -> Any:
     """The nominal histogram of each process; what is not made of histograms is left as it is.
 
     Parameters
@@ -98,7 +98,7 @@ def nominal_histograms(samples: Any) -> Any:
     return result
 
 
-def varied_histograms(samples: Any) -> dict[str, dict[str, Any]]:
+def varied_histograms(samples: object) -> dict[str, dict[str, Any]]:
     """The variations of each process in the histograms that have an axis of variations.
 
     Their names end in Up and Down; ``_up`` and ``_down`` stand for these. A process of which an
@@ -155,7 +155,7 @@ def _up_or_down(label: str) -> str:
     return label
 
 
-def _only_histogram(name: str, value: Any) -> Any:
+def _only_histogram(name: str, value: object) -> Any:
     """The one histogram that a mapping holds; anything else is left as it is."""
     if not isinstance(value, Mapping):
         return value

@@ -386,7 +386,7 @@ def _check_mass(name: str, sample: Sample, window: Window, *, signal: bool) -> N
 COLUMNS = (*SCORES, "weight", "mass", "fold")
 
 
-def as_samples(samples: Mapping[str, Any]) -> dict[str, Sample]:
+def as_samples(samples: Mapping[str, object]) -> dict[str, Sample]:
     """Every process as a checked `Sample`.
 
     Parameters

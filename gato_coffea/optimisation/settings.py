@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def checked_settings(given: Mapping[str, Any]) -> Settings:
+def checked_settings(given: Mapping[str, object]) -> Settings:
     """Settings from arguments, which may be NumPy's numbers and arrays.
 
     Raises
@@ -39,7 +39,7 @@ def checked_settings(given: Mapping[str, Any]) -> Settings:
         raise OptimisationError(problem_of(error, model=Settings, content=values)) from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Python's own numbers and lists where NumPy's are given."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
@@ -92,7 +92,7 @@ def with_settings(arguments: type) -> Callable[[Function], Function]:
     return decorate
 
 
-def check_choice(key: str, value: Any, allowed: Sequence[str]) -> None:
+def check_choice(key: str, value: object, allowed: Sequence[str]) -> None:
     """Refuse what is not one of the allowed words.
 
     Raises
@@ -129,7 +129,7 @@ def check_flags(**flags: Any) -> None:
             raise OptimisationError(f"{key}: must be True or False (got {value!r})")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
@@ -191,7 +191,7 @@ def checked_resonant(
     return tuple(dict.fromkeys(resonant))
 
 
-def _is_data(name: str, value: Any) -> bool:
+def _is_data(name: str, value: object) -> bool:
     return (isinstance(value, Sample) and value.data) or named_data(name)
 
 
@@ -206,7 +206,7 @@ def _check_names(key: str, given: Any) -> None:
 
 
 def checked_backgrounds(
-    samples: Mapping[str, Any], signals: Sequence[str], backgrounds: Sequence[str] | None
+    samples: Mapping[str, object], signals: Sequence[str], backgrounds: Sequence[str] | None
 ) -> tuple[str, ...]:
     """Names of the backgrounds: those given, or all processes that are neither signal nor data.
 
@@ -247,7 +247,7 @@ def checked_backgrounds(
     return chosen
 
 
-def listed_features(features: Any) -> tuple[Feature, ...]:
+def listed_features(features: object) -> tuple[Feature, ...]:
     """The features as a tuple.
 
     Raises

@@ -29,7 +29,7 @@ from gato_coffea.processing.sources import Change, Product, Sources, Varied, pro
 
 
 def collect(
-    events: Any,
+    events: object,
     *,
     process: str,
     layout: Layout,
@@ -169,7 +169,7 @@ class ChunkRequest:
     templates: hist.Hist[Any] | None = None
     spool: str | Path | None = None
 
-    def output(self, events: Any) -> tuple[dict[str, ChunkOutput], IntArray]:
+    def output(self, events: object) -> tuple[dict[str, ChunkOutput], IntArray]:
         """Output of a chunk by dataset, and which of its events are in it."""
         layout, process = self.layout, self.process
         chunk = ChunkIdentity.of(events, self.dataset, process)

@@ -108,7 +108,7 @@ class EventView:
             value = value[part]
         return value
 
-    def _read(self, value: Any, key: str) -> Any:
+    def _read(self, value: object, key: str) -> Any:
         """An array whose events are read from the file now, or one line about why they are not."""
         try:
             return ak.materialize(value)
@@ -192,7 +192,7 @@ class ChunkIdentity:
     era: str | None = None
 
     @classmethod
-    def of(cls, events: Any, dataset: str | None, process: str) -> ChunkIdentity:
+    def of(cls, events: object, dataset: str | None, process: str) -> ChunkIdentity:
         """What ``events.metadata`` says; what it does not say is left empty."""
         metadata = getattr(events, "metadata", None) or {}
         return cls(

@@ -44,7 +44,7 @@ def check_overlap(
             )
 
 
-def _name(events: Any, entry: int, place: str, event_id: tuple[str, ...] | None) -> str:
+def _name(events: object, entry: int, place: str, event_id: tuple[str, ...] | None) -> str:
     """What identifies an event."""
     named = id_branches(events, event_id)
     if named is None:

@@ -118,7 +118,7 @@ class _Channel:
             sums={name: d.sum_of_weights for name, d in analysis.datasets.items()},
         )
 
-    def output(self, name: str, events: Any) -> tuple[dict[str, ChunkOutput], IntArray]:
+    def output(self, name: str, events: object) -> tuple[dict[str, ChunkOutput], IntArray]:
         """Output of a chunk of a dataset, and which of its events are in it."""
         generator_weight, sumw = _sum_of_weights(events, self.sums[name])
         request = replace(self.requests[name], generator_weight=generator_weight, sumw=sumw)
@@ -191,7 +191,7 @@ class GatoProcessor(ProcessorABC):
         check_overlap(events, entries, event_id=self._event_id)
         return {str(c): output for c, (output, _) in found.items()}
 
-    def postprocess(self, accumulator: Any) -> Any:
+    def postprocess(self, accumulator: object) -> Any:
         """Nothing: weights are scaled once, where everything is merged."""
         return accumulator
 

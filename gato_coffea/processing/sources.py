@@ -101,7 +101,7 @@ def _nominal(weight: Source | Sequence[Source] | Weights) -> list[Source]:
     return listed(weight)
 
 
-def _coffea_variations(weight: Any) -> dict[str, Change]:
+def _coffea_variations(weight: object) -> dict[str, Change]:
     """Variations that a coffea ``Weights`` holds beside its nominal product."""
     if not isinstance(weight, Weights):
         return {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -40,7 +39,7 @@ def _curvature(r: FloatArray) -> FloatArray:
     return result
 
 
-def asimov_z2(s: Any, b: Any) -> FloatArray:
+def asimov_z2(s: object, b: object) -> FloatArray:
     """Square of the median discovery significance of a counting experiment.
 
     ``2 [(s + b) ln(1 + s / b) - s]``: Cowan et al., EPJC 71 (2011) 1554, equation 97.
@@ -64,7 +63,7 @@ def asimov_z2(s: Any, b: Any) -> FloatArray:
     return profiled_z2(s, b, 0.0)
 
 
-def profiled_z2(s: Any, b: Any, v: Any) -> FloatArray:
+def profiled_z2(s: object, b: object, v: object) -> FloatArray:
     """Square of the median discovery significance with background variance ``v``.
 
     The likelihood is that of the exported models (HistFactory, Barlow-Beeston light): a Poisson

@@ -143,7 +143,7 @@ def _refresh(descriptor: int, stop: threading.Event) -> None:
             os.utime(descriptor)
 
 
-def _told(path: Path, holder: dict[str, Any]) -> str:
+def _told(path: Path, holder: dict[str, object]) -> str:
     who = (
         f"{holder.get('command')!r} (process {holder.get('pid')} on {holder.get('host')}, since "
         f"{holder.get('start')})"

@@ -195,7 +195,7 @@ class Provenance:
         left = {n: m for n, m in self.left.items() if n not in record.files}
         return Provenance({**self.stages, stage: record}, left)
 
-    def write(self, output: Path, *, seed: int, inputs: Mapping[str, Any]) -> None:
+    def write(self, output: Path, *, seed: int, inputs: Mapping[str, object]) -> None:
         """Write ``provenance.json`` with versions, seed and input fingerprints."""
         content = {
             "versions": versions(),

@@ -9,7 +9,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -56,9 +55,9 @@ def render_report(
     cutflow: Mapping[str, Cutflow] | None = None,
     fits: Sequence[CategoryFit] = (),
     fitted: Headline | None = None,
-    evaluation: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, object] | None = None,
     plots: Sequence[DrawnPlot] = (),
-    provenance: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, object] | None = None,
     files: Mapping[str, str] | None = None,
 ) -> str:
     """The page as HTML.

@@ -25,11 +25,10 @@ from gato_coffea.optimisation.targets import TrainingSet
 from gato_coffea.optimisation.training.merit import Yields, merit_of
 from gato_coffea.optimisation.training.penalties import low_bkg_penalty
 from gato_coffea.optimisation.training.shapes import GaussianShape, Shape
+from gato_coffea.optimisation.training.tensors import Tensor
 from gato_coffea.optimisation.training.window import (
     window_fraction,
 )
-
-Tensor = Any
 
 COLUMNS = (
     TextColumn("{task.description}"),

@@ -9,9 +9,7 @@ import tensorflow as tf
 
 from gato_coffea.errors import InputError
 from gato_coffea.events.samples import FloatArray
-
-Tensor = Any
-
+from gato_coffea.optimisation.training.tensors import Tensor
 
 ARGUMENT_LIMIT = 80.0
 """Beyond this the sigmoid is 0 or 1 in float32."""
@@ -53,7 +51,7 @@ def ordered_edges(raw: Tensor) -> Tensor:
     return tf.cumsum(tf.nn.softmax(logits, axis=-1), axis=-1)[..., :-1]
 
 
-def raw_edges(unit: Any) -> FloatArray:
+def raw_edges(unit: object) -> FloatArray:
     """Trainable values whose `ordered_edges` are ``unit``, increasing between 0 and 1."""
     unit = np.asarray(unit, dtype=np.float64)
     share = np.diff(np.concatenate([[0.0], unit, [1.0]]))
@@ -62,7 +60,7 @@ def raw_edges(unit: Any) -> FloatArray:
     return np.asarray(np.log(share[:-1]) - np.log(share[-1]))
 
 
-def soft_bins(unit: Tensor, edges: Tensor, steepness: Any) -> Tensor:
+def soft_bins(unit: Tensor, edges: Tensor, steepness: object) -> Tensor:
     """Membership of events in the bins of one variable.
 
     Parameters

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from gato_coffea.errors import InputError
+from gato_coffea.optimisation.training.tensors import Tensor
 
-Tensor = Any
 MeanNorm = Literal["softmax", "sigmoid"]
 
 HALF_LOG_2PI = 0.5 * float(np.log(2.0 * np.pi))
@@ -25,7 +25,7 @@ RAW_WIDTH_LIMIT = 12.0
 """A width stays within this many e-foldings of its start, so that float32 holds its square."""
 
 
-def mean_ranges(mean_range: Any, dim: int, *, place: str) -> tuple[tuple[float, float], ...]:
+def mean_ranges(mean_range: object, dim: int, *, place: str) -> tuple[tuple[float, float], ...]:
     """One pair ``(low, high)`` a dimension, from one pair for all or from as many.
 
     Raises
@@ -45,7 +45,7 @@ def mean_ranges(mean_range: Any, dim: int, *, place: str) -> tuple[tuple[float, 
 
 
 def effective_means(
-    raw: Tensor, *, mean_norm: MeanNorm = "softmax", mean_range: Any = (0.0, 1.0)
+    raw: Tensor, *, mean_norm: MeanNorm = "softmax", mean_range: object = (0.0, 1.0)
 ) -> Tensor:
     """Means inside the allowed region.
 
@@ -73,7 +73,7 @@ def effective_means(
 
 
 def raw_means(
-    means: Any, *, mean_norm: MeanNorm = "softmax", mean_range: Any = (0.0, 1.0)
+    means: object, *, mean_norm: MeanNorm = "softmax", mean_range: object = (0.0, 1.0)
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Trainable values whose `effective_means` are ``means``, in NumPy.
 
@@ -160,7 +160,7 @@ def log_joint(x: Tensor, means: Tensor, scale: Tensor, log_weights: Tensor) -> T
 
 
 def memberships(
-    x: Tensor, means: Tensor, scale: Tensor, log_weights: Tensor, *, temperature: Any = 1.0
+    x: Tensor, means: Tensor, scale: Tensor, log_weights: Tensor, *, temperature: object = 1.0
 ) -> Tensor:
     """Soft membership of every event in every component.
 

@@ -12,10 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from gato_coffea.optimisation.training.tensors import Tensor
 from gato_coffea.statistics.counting import SERIES_BELOW, Combination
 from gato_coffea.statistics.fixed import LEAST_EXCESS
-
-Tensor = Any
 
 MIN_Z_SQUARED = 1e-12
 """A squared significance of this size is added before a logarithm is taken."""

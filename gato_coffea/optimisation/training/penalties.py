@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from gato_coffea.optimisation.training.objective import safe_sqrt
-
-Tensor = Any
+from gato_coffea.optimisation.training.tensors import Tensor
 
 RELATIVE_LIMIT = 100.0
 """A relative uncertainty counts as at most this, also where the background is not positive."""
@@ -17,12 +14,12 @@ MIN_YIELD = 1e-30
 """A yield of this size or less is none: the slope of one over it would not fit into float32."""
 
 
-def _floats(values: Any) -> Tensor:
+def _floats(values: object) -> Tensor:
     tensor = tf.convert_to_tensor(values)
     return tensor if tensor.dtype.is_floating else tf.cast(tensor, tf.float32)
 
 
-def low_bkg_penalty(bkg_yields: Any, threshold: float = 10.0) -> Tensor:
+def low_bkg_penalty(bkg_yields: object, threshold: float = 10.0) -> Tensor:
     """Sum over categories of the squared shortfall of background yield.
 
     Parameters
@@ -41,7 +38,7 @@ def low_bkg_penalty(bkg_yields: Any, threshold: float = 10.0) -> Tensor:
 
 
 def high_bkg_uncertainty_penalty(
-    bkg_sumsq: Any, bkg_yields: Any, rel_threshold: float = 0.2
+    bkg_sumsq: object, bkg_yields: object, rel_threshold: float = 0.2
 ) -> Tensor:
     """Sum over categories of the squared excess of relative statistical uncertainty.
 

@@ -24,8 +24,7 @@ from gato_coffea.optimisation.training.edges import (
     ordered_edges,
     soft_bins,
 )
-
-Tensor = Any
+from gato_coffea.optimisation.training.tensors import Tensor
 
 FILLER_LOG_WEIGHT = -1e6
 """Added to the log posterior of a component, or to the log width of a bin, that only fills the
@@ -75,7 +74,7 @@ class Shape(ABC):
         """The numbers, by name."""
         return {name: getattr(self, name) for name in self.numbers}
 
-    def holding(self, tensors: Mapping[str, Any]) -> Self:
+    def holding(self, tensors: Mapping[str, object]) -> Self:
         """The same with other numbers."""
         result = copy.copy(self)
         vars(result).update(tensors)

@@ -7,9 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from gato_coffea.errors import InputError
-
-Tensor = Any
-
+from gato_coffea.optimisation.training.tensors import Tensor
 
 NEWTON_STEPS = 5
 """Steps for the slope from the mean mass; a compiled step takes all of them, and each doubles the
@@ -69,7 +67,7 @@ def _between(x: Tensor, centre: float, width: float) -> Tensor:
     return tf.where(small, flat, tf.exp(exponent) * steep)
 
 
-def exponential_slope(mean_mass: Any, low: float, high: float) -> Tensor:
+def exponential_slope(mean_mass: object, low: float, high: float) -> Tensor:
     """Slope of the exponential on ``low`` to ``high`` that has a mean.
 
     Parameters
@@ -95,7 +93,7 @@ def _half_slope(mean: Tensor, low: float, high: float) -> Tensor:
 
 
 def window_fraction(
-    mean_mass: Any, low: float, high: float, window_low: float, window_high: float
+    mean_mass: object, low: float, high: float, window_low: float, window_high: float
 ) -> Tensor:
     """Fraction of an exponential on ``low`` to ``high`` that lies in the window.
 
