@@ -53,14 +53,24 @@ def cross_fitted_score(table: pd.DataFrame, is_signal: np.ndarray) -> np.ndarray
     Gradient boosting, fitted with signal and background of equal total weight; the part that an
     event is scored in follows from its number alone, and not from the folds of the optimiser.
     """
+    return cross_fitted_scores(table, is_signal, {})["nominal"]
+
+
+def cross_fitted_scores(
+    table: pd.DataFrame, is_signal: np.ndarray, variations: dict[str, pd.DataFrame]
+) -> dict[str, np.ndarray]:
+    """The score, and that of the same events with other features, by the same models."""
     names = [c for c in table.columns if c.startswith(("DER_", "PRI_"))]
-    x = table[names].replace(MISSING, np.nan).to_numpy()
+    features = {
+        key: other[names].replace(MISSING, np.nan).to_numpy()
+        for key, other in {"nominal": table, **variations}.items()
+    }
     weight = table["weight"].to_numpy(copy=True)
     for label in (True, False):
         weight[is_signal == label] *= 0.5 * len(table) / weight[is_signal == label].sum()
     salt = np.full(len(table), 2014)
     part = event_fold([salt, table["EventId"].to_numpy()], n_folds=CROSS_FITS)
-    score = np.zeros(len(table))
+    scores = {key: np.zeros(len(table)) for key in features}
     with threadpool_limits(limits=1, user_api="openmp"):  # small trees: threads only wait
         for k in range(CROSS_FITS):
             seen, hidden = part != k, part == k
@@ -73,6 +83,7 @@ def cross_fitted_score(table: pd.DataFrame, is_signal: np.ndarray) -> np.ndarray
                 max_features=0.5,
                 random_state=k,
             )
-            model.fit(x[seen], is_signal[seen], sample_weight=weight[seen])
-            score[hidden] = model.predict_proba(x[hidden])[:, 1]
-    return score
+            model.fit(features["nominal"][seen], is_signal[seen], sample_weight=weight[seen])
+            for key, x in features.items():
+                scores[key][hidden] = model.predict_proba(x[hidden])[:, 1]
+    return scores

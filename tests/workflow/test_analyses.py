@@ -26,6 +26,8 @@ from gato_coffea.workflow.stages import Job, load_fits, load_results
 
 ANALYSES = Path(__file__).resolve().parents[2] / "analyses"
 NAMES = ("toy_1d", "three_class", "diphoton", "dimuon_2012", "higgsml", "heptutorial")
+UNCERTAIN = ("toy_systematics", "higgsml_systematics")
+"""Analyses with systematic uncertainties."""
 
 
 def real_data(name: str) -> Path:
@@ -49,10 +51,10 @@ def copied(name: str, target: Path) -> Path:
 
 
 def test_all_analyses_are_here() -> None:
-    assert {p.parent.name for p in ANALYSES.glob("*/analysis.yaml")} == set(NAMES)
+    assert {p.parent.name for p in ANALYSES.glob("*/analysis.yaml")} == {*NAMES, *UNCERTAIN}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *UNCERTAIN])
 def test_analysis_reads_and_is_described(name: str) -> None:
     analysis = read_analysis(ANALYSES / name)
     load_functions(analysis)
