@@ -46,7 +46,7 @@ MIN_POINTS = 100
 
 YARDSTICKS = (
     *("exact", "lloyd", "equidistant", "argmax equidistant", "argmax optimal", "50 categories"),
-    *("held-out", "training"),
+    *("TransfoD", "TransfoF", "signal quantiles", "held-out", "training"),
 )
 """Names of figures that stand beside a result in any case."""
 

@@ -20,6 +20,7 @@ from gato_coffea.optimisation.methods import (
     match_categories,
 )
 from gato_coffea.optimisation.quotes import pooled_significance, significance_of
+from gato_coffea.optimisation.rebinning import rule_edges
 from gato_coffea.optimisation.result import MANY, Significance, Yardstick
 from gato_coffea.optimisation.search import MANY_CATEGORIES, Search
 
@@ -113,17 +114,21 @@ def yardsticks(search: Search, n: int) -> dict[str, Yardstick]:
     else:
         bins = partial(equidistant_labels, problem, n=n)
         found["equidistant"] = fixed_yardstick(search, bins, n)
+        for name, inner in rule_edges(problem, n).items():
+            cut = partial(_cut, inner)
+            found[name] = fixed_yardstick(search, cut, len(inner) + 1)
     return found
+
+
+def _cut(edges: FloatArray, x: FloatArray) -> IntArray:
+    """Bins between edges of the one discriminant."""
+    return np.searchsorted(edges, x[:, 0], side="right").astype(np.int64)
 
 
 def own_yardsticks(search: Search) -> dict[str, Yardstick]:
     """What edges of the user's own reach, by name; categories that fail constraints are merged."""
-
-    def by(edges: FloatArray, x: FloatArray) -> IntArray:
-        return np.searchsorted(edges, x[:, 0], side="right").astype(np.int64)
-
     return {
-        name: fixed_yardstick(search, partial(by, np.array(edges)), len(edges) + 1)
+        name: fixed_yardstick(search, partial(_cut, np.array(edges)), len(edges) + 1)
         for name, edges in search.own_edges.items()
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import FloatArray, IntArray
+from gato_coffea.optimisation.problem import Problem
 
 MAX_RELATIVE_ERROR_F = 0.10
 """TransfoF closes no bin whose background is known worse than this from simulation."""
@@ -133,6 +134,33 @@ def signal_quantiles(signal: FloatArray, n: int) -> IntArray:
     wanted = np.arange(1, n) / n
     edges = np.abs(below[:, None] - wanted).argmin(axis=0)
     return np.unique(edges[(edges > 0) & (edges < len(signal))])
+
+
+def rule_edges(problem: Problem, n: int) -> dict[str, FloatArray]:
+    """Inner edges that each of these rules draws in the one discriminant, by its name.
+
+    Parameters
+    ----------
+    problem
+        Points on a grid, of which all events are taken; all signals together.
+    n
+        Number of categories; both numbers of TransfoD and TransfoF are half of it.
+    """
+    points = problem.points
+    if n < 2 or points.grid is None or points.cell is None or len(points.features) > 1:
+        return {}
+    raw = problem.densities(problem.training_folds(None))
+    row = raw.ordered(np.argsort(points.cell, kind="stable"))
+    alone = row.alone(problem.objective.counting)
+    signal, background = alone.signal.sum(axis=0), np.maximum(alone.background, 0.0)
+    lower = points.grid.edges[0][np.sort(points.cell)]
+    half = {"z_signal": 0.5 * n, "z_background": 0.5 * n}
+    first = {
+        "TransfoD": transfo_d(signal, background, **half),
+        "TransfoF": transfo_f(signal, background, alone.variance, **half),
+        "signal quantiles": signal_quantiles(signal, n),
+    }
+    return {name: lower[bins] for name, bins in first.items()}
 
 
 def _shares(yields: FloatArray, name: str) -> FloatArray:

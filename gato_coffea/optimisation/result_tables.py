@@ -15,7 +15,10 @@ from gato_coffea.statistics.counting import COMBINATIONS
 if TYPE_CHECKING:
     from gato_coffea.optimisation.result import Yields
 
-ORDER = ("equidistant", "argmax equidistant", "argmax optimal", "exact", "lloyd", MANY)
+ORDER = (
+    *("equidistant", "TransfoD", "TransfoF", "signal quantiles"),
+    *("argmax equidistant", "argmax optimal", "exact", "lloyd", MANY),
+)
 """Yardsticks in the order of their columns, from the simplest; any others follow."""
 
 MEANINGS = {
@@ -252,6 +255,9 @@ def _meaning(name: str, result: Result) -> str:
     """What a yardstick is, for its column."""
     plain = {
         "equidistant": "categories of equal width in the discriminant",
+        "TransfoD": "equal shares of signal and background, as TRExFitter makes them, z = n / 2",
+        "TransfoF": "equal shares of background and significance, as TRExFitter makes them",
+        "signal quantiles": "categories that hold equal parts of the signal",
         "argmax equidistant": "the class of the largest score, in bins of equal width",
         "argmax optimal": "the class of the largest score, in the best bins",
         "exact": "the best categories by dynamic programming in the order of S/B",

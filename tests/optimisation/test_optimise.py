@@ -98,7 +98,9 @@ def test_exact_bins_of_a_score(score):
     for result in results:
         check(result, score, ["signal"])
         sticks = result.yardsticks
-        assert set(sticks) == {"exact", "equidistant", "50 categories"}
+        rules = {"TransfoD", "TransfoF", "signal quantiles"}
+        assert set(sticks) == {"exact", "equidistant", "50 categories", *rules}
+        assert all(sticks[rule].training.combined > 0 for rule in rules)
         # The method is its own yardstick.
         assert sticks["exact"].training.combined == pytest.approx(result.training.combined)
         assert sticks["equidistant"].training.combined < result.training.combined

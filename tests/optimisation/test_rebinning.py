@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
 
+from gato_coffea.config import Constraints
 from gato_coffea.errors import OptimisationError
-from gato_coffea.optimisation.rebinning import signal_quantiles, transfo_d, transfo_f
+from gato_coffea.events.samples import Feature, Grid, Points
+from gato_coffea.optimisation.objective import Counting
+from gato_coffea.optimisation.problem import Problem
+from gato_coffea.optimisation.rebinning import (
+    rule_edges,
+    signal_quantiles,
+    transfo_d,
+    transfo_f,
+)
 
 SIGNAL = np.array([1.0, 1.0, 2.0, 2.0, 4.0])
 BACKGROUND = np.array([50.0, 25.0, 15.0, 6.0, 4.0])
@@ -60,3 +69,25 @@ def test_impossible_input() -> None:
         transfo_d(0 * SIGNAL, BACKGROUND, z_signal=2, z_background=2)
     with pytest.raises(OptimisationError, match=r"z_background must be positive \(got 0\)"):
         transfo_f(SIGNAL, BACKGROUND, BACKGROUND, z_signal=2, z_background=0)
+
+
+def test_rules_draw_their_edges_between_fine_bins() -> None:
+    feature = Feature("score", 0.0, 1.0)
+    edges = np.linspace(0, 1, 11)
+    signal, background = np.full((1, 10), 1.0), np.full((1, 10), 10.0)
+    points = Points(
+        features=(feature,),
+        processes=("s", "b"),
+        x=0.5 * (edges[1:] + edges[:-1])[:, None],
+        sumw=np.stack([signal, background]),
+        sumw2=np.stack([signal, 0.01 * background]),
+        count=np.stack([signal, background]),
+        grid=Grid((feature,), (edges,)),
+        cell=np.arange(10),
+    )
+    problem = Problem(points, ("s",), ("b",), Counting(), Constraints())
+    found = rule_edges(problem, 2)
+    np.testing.assert_allclose(found["signal quantiles"], [0.5])
+    np.testing.assert_allclose(found["TransfoD"], [0.5])
+    assert set(found) == {"TransfoD", "TransfoF", "signal quantiles"}
+    assert rule_edges(problem, 1) == {}
