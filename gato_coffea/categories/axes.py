@@ -42,9 +42,8 @@ def discriminant_axis(discriminant: Discriminant) -> hist.axis.Variable:
     Bins are found by comparison with the edges also where they are equally wide, so that a
     category edge on this grid and the bin edge agree on every event.
     """
-    feature = Feature(discriminant.name, *discriminant.range, discriminant.scale)
     return hist.axis.Variable(
-        feature.edges(discriminant.bins),
+        Feature.of(discriminant).edges(discriminant.bins),
         name=discriminant.name,
         label=discriminant.label or discriminant.name,
     )

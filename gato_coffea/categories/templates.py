@@ -27,11 +27,8 @@ from gato_coffea.categories.axes import (
 from gato_coffea.config import Analysis
 from gato_coffea.errors import InputError
 from gato_coffea.events.arrays import BoolArray, FloatArray, IntArray
-from gato_coffea.events.samples import Sample, bin_index
-
-EDGE_TOLERANCE = 1e-6
-"""How far a category edge may lie from a fine edge, in units of the fine bin's width."""
-
+from gato_coffea.events.features import bin_index, edge_positions
+from gato_coffea.events.samples import Sample
 
 ALL = "all"
 """What the one channel is called where the analysis names none."""
@@ -407,13 +404,12 @@ def _category_table(categories: EdgeCategories, axes: Sequence[Any]) -> IntArray
 
 
 def _check_on_grid(name: str, edges: FloatArray, fine: FloatArray) -> None:
-    nearest = np.abs(fine[:, None] - edges[None, :]).argmin(axis=0)
-    width = np.diff(fine)[np.clip(nearest - 1, 0, len(fine) - 2)]
-    off = np.abs(edges - fine[nearest]) > EDGE_TOLERANCE * width
-    if off.any():
+    off = edges[edge_positions(edges, fine) < 0]
+    if len(off):
+        nearest = fine[np.abs(fine - off[0]).argmin()]
         raise InputError(
-            f"templates: {name}: category edge {edges[off][0]:.6g} lies inside a bin of the fine "
-            f"histogram (nearest edge {fine[nearest[off][0]]:.6g}, {len(fine) - 1} bins)"
+            f"templates: {name}: category edge {off[0]:.6g} lies inside a bin of the fine "
+            f"histogram (nearest edge {nearest:.6g}, {len(fine) - 1} bins)"
         )
 
 

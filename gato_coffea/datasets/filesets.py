@@ -215,7 +215,7 @@ def tree_name(analysis: Analysis, dataset: Dataset) -> str:
 
 def features(analysis: Analysis) -> tuple[Feature, ...]:
     """The discriminants of an analysis with their ranges and scales."""
-    return tuple(Feature(d.name, *d.range, d.scale) for d in analysis.discriminants)
+    return tuple(Feature.of(d) for d in analysis.discriminants)
 
 
 def sum_of_tree(path: str, *, tree: str, branch: str) -> float:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
 from gato_coffea.events.arrays import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from gato_coffea.config import Discriminant
 
 Scale = Literal["linear", "logit", "log"]
 
 LOGIT_LIMIT = 12.0
 """A score closer to an end of its range than the logistic of this many units counts as there."""
 
+EDGE_TOLERANCE = 1e-6
+"""How far a value may lie from a bin edge that it is meant to be, in widths of the bin: edges that
+were written to a file and read again differ by rounding."""
 
 STRIPS_PER_EDGE = 32
 """How narrow the strips are in which many values are looked up at once."""
@@ -34,6 +40,11 @@ class Feature:
     high: float
     scale: Scale = "linear"
     open: bool = False
+
+    @classmethod
+    def of(cls, discriminant: Discriminant) -> Self:
+        """The feature that a discriminant of an analysis is."""
+        return cls(discriminant.name, *discriminant.range, discriminant.scale)
 
     def bounded(self, x: FloatArray) -> FloatArray:
         """The values themselves; of an open range, none beyond it. NaN stays NaN."""
@@ -73,6 +84,18 @@ class Feature:
         result = self.unstretch(np.linspace(ends[0], ends[1], n + 1))
         result[0], result[-1] = self.low, self.high
         return result
+
+
+def edge_positions(values: FloatArray, edges: FloatArray) -> IntArray:
+    """Which edge of an axis each value is; -1 where it lies inside a bin, or outside of all.
+
+    >>> edge_positions(np.array([0.3, 0.25]), np.array([0.0, 0.1 + 0.2, 1.0]))
+    array([ 1, -1])
+    """
+    nearest = np.abs(edges[:, None] - values[None, :]).argmin(axis=0)
+    width = np.diff(edges)[np.clip(nearest - 1, 0, len(edges) - 2)]
+    off = np.abs(values - edges[nearest]) > EDGE_TOLERANCE * width
+    return np.where(off, -1, nearest).astype(np.int64)
 
 
 def bin_index(x: FloatArray, edges: FloatArray) -> IntArray:

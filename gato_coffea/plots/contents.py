@@ -15,13 +15,13 @@ import numpy.typing as npt
 from gato_coffea.categories.axes import MASS, NOMINAL
 from gato_coffea.categories.templates import Contents
 from gato_coffea.errors import InputError
-from gato_coffea.events.samples import Feature, FloatArray
+from gato_coffea.events.arrays import FloatArray
+from gato_coffea.events.features import EDGE_TOLERANCE, Feature, edge_positions
 from gato_coffea.plots.style import FILLS
 
 OTHER = "Other"
 """What several backgrounds are called that share a colour."""
 
-EDGE_TOLERANCE = 1e-6
 """How far two edges may be apart to be one, in widths of a bin: rounding of floats."""
 
 MAX_SCALE = 1000.0
@@ -226,10 +226,10 @@ def rebinned(contents: Contents, fine: FloatArray, edges: FloatArray) -> Content
     InputError
         If an edge does not lie on the fine axis.
     """
-    nearest = np.abs(fine[None, :] - edges[:, None]).argmin(axis=1)
-    if np.any(np.abs(fine[nearest] - edges) > EDGE_TOLERANCE * np.diff(fine).min()):
+    positions = edge_positions(edges, fine)
+    if (positions < 0).any():
         raise InputError(f"rebin: edges are not on the fine axis (got {edges.tolist()})")
-    return Contents(*(np.add.reduceat(part, nearest[:-1]) for part in contents))
+    return Contents(*(np.add.reduceat(part, positions[:-1]) for part in contents))
 
 
 def process_contents(

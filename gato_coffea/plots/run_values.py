@@ -114,7 +114,7 @@ def outside_stack(histograms: Histograms, analysis: Analysis, name: str) -> Stac
 def _feature(analysis: Analysis, name: str) -> Feature | None:
     """The discriminant, if its scale is not the plain one."""
     d = next(d for d in analysis.discriminants if d.name == name)
-    return stretched(Feature(d.name, *d.range, d.scale))
+    return stretched(Feature.of(d))
 
 
 def optimised_stack(

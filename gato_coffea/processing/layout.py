@@ -106,7 +106,7 @@ class Layout:
     @cached_property
     def features(self) -> tuple[Feature, ...]:
         """The discriminants with their closed ranges."""
-        return tuple(Feature(d.name, *d.range, d.scale) for d in self.discriminants)
+        return tuple(Feature.of(d) for d in self.discriminants)
 
     @cached_property
     def grid(self) -> Grid:

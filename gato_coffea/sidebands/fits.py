@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gato_coffea.errors import InputError
-from gato_coffea.events.samples import FloatArray
+from gato_coffea.events.arrays import FloatArray
+from gato_coffea.events.features import edge_positions
 from gato_coffea.rendering.rounding import uncertainty, with_error
 from gato_coffea.sidebands.families import Family, family_named
 from gato_coffea.sidebands.likelihood import (
@@ -228,14 +229,15 @@ def edge_index(value: float, edges: FloatArray, *, place: str) -> int:
     InputError
         If the value lies inside a bin or outside the histogram.
     """
-    nearest = int(np.abs(edges - value).argmin())
-    if abs(edges[nearest] - value) > 1e-6 * np.diff(edges).min():
+    position = int(edge_positions(np.array([value]), edges)[0])
+    if position < 0:
+        nearest = int(np.abs(edges - value).argmin())
         raise InputError(
             f"{place}: {value:g} GeV is no bin edge of the mass histogram (nearest "
             f"{edges[nearest]:g}, {len(edges) - 1} bins from {edges[0]:g} to {edges[-1]:g}); "
             "choose mass.bins so that window and sidebands begin and end on bin edges"
         )
-    return nearest
+    return position
 
 
 def fit_sidebands(

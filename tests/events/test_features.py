@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gato_coffea.events.features import LOGIT_LIMIT, Feature, Grid, bin_index
+from gato_coffea.config import Discriminant
+from gato_coffea.events.features import LOGIT_LIMIT, Feature, Grid, bin_index, edge_positions
 
 LINEAR = Feature("x", -2.0, 3.0)
 LOGIT = Feature("score", 0.0, 1.0, "logit")
@@ -88,3 +89,14 @@ def test_a_range_as_narrow_as_numbers_are_is_no_trouble():
     edges = np.array([0.0, 5e-324, 1e-323])
     x = np.repeat(edges, 1000)
     np.testing.assert_array_equal(bin_index(x, edges), np.repeat([0, 1, 1], 1000))
+
+
+def test_values_are_edges_but_for_rounding() -> None:
+    edges = np.array([0.0, 1e-3, 0.3, 1.0])
+    values = np.array([0.1 + 0.2, 1e-3 * (1 + 1e-8), 1e-3 * (1 + 1e-4), 0.5, 1.0, 1.1, -0.1])
+    np.testing.assert_array_equal(edge_positions(values, edges), [2, 1, -1, -1, 3, -1, -1])
+
+
+def test_a_feature_is_made_of_a_discriminant() -> None:
+    discriminant = Discriminant(name="pt", range=(1, 100), scale="log")
+    assert Feature.of(discriminant) == Feature("pt", 1, 100, "log")
