@@ -124,7 +124,8 @@ def _opened(path: str) -> Any:
 
 @lru_cache(maxsize=OPEN_FILES)
 def _file(path: str, written: tuple[int, int] | None, thread: int) -> Any:
-    return uproot.open({path: None}, timeout=TIMEOUT_S)
+    # what is read of a chunk is not read again: a cache of arrays would only take memory
+    return uproot.open({path: None}, timeout=TIMEOUT_S, array_cache=None)
 
 
 def close_files() -> None:

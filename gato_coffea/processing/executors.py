@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +23,12 @@ from gato_coffea.categories import Categories
 from gato_coffea.config import Analysis
 from gato_coffea.config.patience import told_if_long
 from gato_coffea.datasets import Fileset, fileset
-from gato_coffea.datasets.check import check_first_files, diagnose
+from gato_coffea.datasets.check import check_first_files
 from gato_coffea.datasets.root_files import open_tree, opened
 from gato_coffea.errors import ConfigError, ExecutionError, GatoError, InputError
 from gato_coffea.processing.chunks import ERRORS, ChunkTask, close_files
 from gato_coffea.processing.cluster import dask_client, require_same_workers, watched
+from gato_coffea.processing.failures import one_line
 from gato_coffea.processing.pool import worker_pool
 from gato_coffea.processing.processed import Processed
 from gato_coffea.processing.processor import GatoProcessor
@@ -46,12 +45,6 @@ SCHEMAS = {
     "treemaker": "TreeMakerSchema",
 }
 CLUSTER_RETRIES = 2
-FAILED = "The error was: "
-WORK_ITEM = re.compile(
-    r"WorkItem\(dataset='(?P<dataset>[^']*)', filename=(?P<filename>'[^']*'|\"[^\"]*\").*?"
-    r"entrystart=(?P<start>\d+), entrystop=(?P<stop>\d+).*?preload=[^)]*\)"
-)
-EXCEPTION = re.compile(r"(?P<name>\w+)\((?P<text>'.*'|\".*\"),?\)", re.DOTALL)
 
 
 @dataclass
@@ -236,7 +229,7 @@ def run_chunks(
     on_dask = isinstance(engine, DaskExecutor)
     payload = cloudpickle.dumps(processor)
     task = ChunkTask(schema, here(), None if on_dask else payload, telling=on_dask)
-    with _one_line(files), contextlib.ExitStack() as stack:
+    with one_line(files), contextlib.ExitStack() as stack:
         if on_dask:
             require_same_workers(engine.client)
             stack.enter_context(watched(engine.client))
@@ -354,60 +347,3 @@ def _quiet(engine: ExecutorBase, *, bars: bool) -> Iterator[None]:
             logger.debug("%s", held.getvalue())
             raise
     sys.stderr.write(held.getvalue())
-
-
-@contextlib.contextmanager
-def _one_line(files: Fileset) -> Iterator[None]:
-    """Turn what a worker raises into one of our errors, with the file and the dataset."""
-    try:
-        yield
-    except GatoError:
-        raise
-    except Exception as error:  # coffea raises bare Exception; nothing is swallowed here
-        raise translated(error, files) from error
-
-
-def translated(error: BaseException, files: Fileset) -> GatoError:
-    """The error of ours that caused another one, or one that says the same in one line.
-
-    Executors keep at most the text of what a worker raised, so the text is read.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, GatoError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    text = str(error)
-    item = WORK_ITEM.search(text)
-    told = text.rpartition(FAILED)[2].removesuffix(".") if FAILED in text else ""
-    name, message = _named(told)
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, GatoError):
-        return kind(message)
-    told = f"{name}: {message}" if name else told
-    problem = diagnose(files)
-    if problem is not None:
-        return problem
-    cause = " ".join((told or f"{type(error).__name__}: {WORK_ITEM.sub('', text)}").split())[:300]
-    if item is None:
-        return ExecutionError(f"processing failed ({cause})")
-    place = (
-        f"{ast.literal_eval(item['filename'])}: datasets.{item['dataset']}: entries "
-        f"{item['start']} to {item['stop']}"
-    )
-    if told:
-        return InputError(f"{place}: cannot be processed ({cause})")
-    return ExecutionError(f"{place}: the worker failed ({cause})")
-
-
-def _named(text: str) -> tuple[str, str]:
-    """Name and message of an exception from its ``repr``; no name where it is written otherwise.
-
-    >>> _named("OSError('truncated')"), _named("OSError(2, 'missing')")
-    (('OSError', 'truncated'), ('', "OSError(2, 'missing')"))
-    """
-    quoted = EXCEPTION.fullmatch(text)
-    if quoted:
-        with contextlib.suppress(SyntaxError, ValueError):
-            return quoted["name"], str(ast.literal_eval(quoted["text"]))
-    return "", text

@@ -15,9 +15,9 @@ from gato_coffea.errors import GatoError, InputError
 from gato_coffea.processing.executors import (
     SCHEMAS,
     QuietIterativeExecutor,
-    translated,
     work_items,
 )
+from gato_coffea.processing.failures import translated
 from gato_coffea.processing.processed import Processed
 from gato_coffea.processing.processor import GatoProcessor
 
