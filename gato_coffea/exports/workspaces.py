@@ -22,6 +22,13 @@ OF_NO_DATA = "observation_is_sum_of_backgrounds"
 DEFAULT_RANGE = 5.0
 """Standard deviations that pyhf lets a nuisance parameter move; combine's range is 7."""
 
+LARGEST_STRENGTH = 10.0
+"""Largest strength of a signal: the default of pyhf."""
+
+POSITIVE = 0.9
+"""Part of the background that a negative strength may take away: a tenth is left for nuisance
+parameters that lower it."""
+
 DEFAULT_FACTOR = 10.0
 """Largest factor of finite simulation on a bin that pyhf allows."""
 
@@ -71,10 +78,29 @@ def pyhf_workspace(model: Sequence[Channel], *, largest_pull: float = 0.0) -> di
         "measurements": [
             {
                 "name": measurement,
-                "config": {"poi": poi, "parameters": _ranges(model, largest_pull)},
+                "config": {
+                    "poi": poi,
+                    "parameters": [*_strength_ranges(model), *_ranges(model, largest_pull)],
+                },
             }
         ],
     }
+
+
+def _strength_ranges(model: Sequence[Channel]) -> list[dict[str, Any]]:
+    """Ranges of the strengths, which may be negative as long as all bins expect events.
+
+    Where they end at zero, a fit to an observation without signal ends there: it has no error,
+    and no ranking of nuisance parameters can be made of it. pyhf's limits with ``qtilde`` want
+    zero all the same, and say so.
+    """
+    lowest = -LARGEST_STRENGTH
+    for channel in model:
+        signal = np.sum([p.values for p in channel.processes if p.signal], axis=0)
+        ratio = channel.background / np.where(signal > 0, signal, np.nan)
+        lowest = max(lowest, -POSITIVE * float(np.nanmin([*ratio, np.inf])))
+    names = signal_strengths(model).values()
+    return [{"name": n, "inits": [1.0], "bounds": [[lowest, LARGEST_STRENGTH]]} for n in names]
 
 
 def _ranges(model: Sequence[Channel], largest_pull: float) -> list[dict[str, Any]]:

@@ -135,7 +135,8 @@ def test_parameters_are_never_at_the_end_of_their_range(tmp_path):
     workspace = json.loads((tmp_path / "counting" / "workspace.json").read_text())
     ranges = workspace["measurements"][0]["config"]["parameters"]
     assert {r["name"] for r in ranges} >= {f"toy_sideband_category{k}" for k in range(3)}
-    assert all(r["bounds"][0][1] > found.training.combined for r in ranges)
+    own = [r for r in ranges if r["name"].startswith("toy_sideband")]
+    assert all(r["bounds"][0][1] > found.training.combined for r in own)
     assert (
         "--setParameterRanges toy_sideband_category0=-"
         in (tmp_path / "counting" / "datacard.txt").read_text()
