@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from gato_coffea.config.analysis import Analysis
 from gato_coffea.errors import ConfigError
@@ -30,6 +29,9 @@ JSON_BOUNDS = {
 
 FORMER_KEYS = (("Optimisation", "mass_window", "extrapolate_from_sidebands"),)
 """Section, key and its name today, of keys that keep working."""
+
+UNDEFINED = BeforeValidator(str).json_schema_input_type
+"""What a validator holds that names no type of its input."""
 
 KINDS = {bool: "true or false", int: "whole number", float: "number"}
 
@@ -163,7 +165,7 @@ def _sections(annotation: object) -> list[tuple[type[BaseModel], str]]:
 def _allowed(annotation: Any, metadata: Any = ()) -> str:
     """Which values are allowed, in words."""
     short = [m.json_schema_input_type for m in metadata if isinstance(m, BeforeValidator)]
-    if short and short[0] is not PydanticUndefined:  # what stands for a list, and the list itself
+    if short and short[0] is not UNDEFINED:  # what stands for a list, and the list itself
         return _allowed(short[0], [m for m in metadata if not isinstance(m, BeforeValidator)])
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
