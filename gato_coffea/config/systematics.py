@@ -116,7 +116,11 @@ def _listed(value: object) -> Any:
     return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
 
 
-Change = Annotated[Mapping[Name, tuple[str, ...]], BeforeValidator(_listed), Field(min_length=1)]
+Change = Annotated[
+    Mapping[Name, tuple[str, ...]],
+    BeforeValidator(_listed, json_schema_input_type=Mapping[Name, str | tuple[str, ...]]),
+    Field(min_length=1),
+]
 
 
 class ShapeUncertainty(_Varied):
