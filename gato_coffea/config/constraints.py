@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gato_coffea.config.fields import NotNegative, Number, Positive, Spoken, about
 
@@ -14,13 +14,28 @@ class ProcessConstraints(Spoken):
     """What every category must hold of one background process."""
 
     min_effective: Annotated[
-        NotNegative,
+        NotNegative | None,
         about(
-            "Effective entries (sum of weights squared over sum of squared weights) of this "
-            "process that every category must hold.",
+            "Effective entries (square of the sum of weights over the sum of their squares) of "
+            "this process that every category must hold. Without it min_effective_per_process.",
             example=5,
         ),
-    ]
+    ] = None
+    min_yield: Annotated[
+        NotNegative | None,
+        about(
+            "Yield of this process that every category must hold, at all masses; 0 refuses "
+            "negative ones. Without it there is no limit.",
+            example=0,
+            unit="events",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.min_effective is None and self.min_yield is None:
+            raise ValueError("give min_effective, min_yield or both")
+        return self
 
 
 class Constraints(Spoken):

@@ -101,9 +101,10 @@ def refuse_unmet(problem: Problem, raw: Densities) -> None:
     if len(yields.watched):
         margins = problem.process_margins(yields, scale=raw.scale)[:, 0]
         limits = problem.process_limits
-        for name, margin, needed in zip(limits.processes, margins, limits.needed, strict=True):
+        for q, margin in enumerate(margins):
             if margin < 1:
-                unmet.append(f"min_effective {needed:g} of {name} (got {margin * needed:.4g})")
+                limit, reached = limits.words(q, float(margin))
+                unmet.append(f"{limit} (got {reached})")
     if not unmet:
         return
     events = "all events" if raw.scale == 1 else "all events of a training that leaves a fold out"

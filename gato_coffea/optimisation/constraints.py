@@ -129,6 +129,9 @@ def _lacking(problem: Problem, yields: CategoryYields, k: int) -> str:
     if margins[q] >= 1:
         return ""
     limits = problem.process_limits
+    if limits.of_yield[q]:
+        reached = limits.words(q, float(margins[q]))[1]
+        return f"; yield of {limits.processes[q]}: {reached}"
     return f"; {margins[q] * limits.needed[q]:.3g} effective entries of {limits.processes[q]}"
 
 

@@ -67,6 +67,38 @@ def test_what_is_asked_of_a_process_holds():
     assert (entries(optimised(limits), "continuum") >= 400).all()
 
 
+@pytest.mark.parametrize("method", ["exact", "lloyd", "gato"])
+def test_a_yield_that_is_asked_of_a_process_holds(method):
+    limits = Constraints(per_process={"multijets": {"min_yield": 450}})
+    yields = optimised(limits, method=method).yields
+    assert (yields.sumw[yields.processes.index("multijets")] >= 450).all()
+    free = optimised(Constraints(min_effective_per_process=0), method=method).yields
+    assert (free.sumw[free.processes.index("multijets")] < 450).any()
+
+
+@pytest.mark.parametrize("method", ["exact", "gato"])
+def test_a_yield_must_not_be_negative(method):
+    """A cluster of negative weights among the most signal-like events of a rare process."""
+    samples = events(heavy=400, total=60.0)
+    rare = samples["multijets"]
+    rare["x"] = np.concatenate([rare["x"], np.linspace(0.90, 0.99, 40)])
+    rare["weight"] = np.concatenate([rare["weight"], np.full(40, -0.4)])
+    options = {
+        "signals": ["signal"],
+        "n_categories": 5,
+        "method": method,
+        "features": [FEATURE],
+        "folds": 2,
+        "epochs": 60,
+    }
+    lowest = {}
+    for name, least in (("free", {}), ("asked", {"multijets": {"min_yield": 0}})):
+        limits = Constraints(per_process=least, min_effective=1)
+        yields = gato_coffea.optimise(samples, constraints=limits, **options).yields
+        lowest[name] = yields.sumw[yields.processes.index("multijets")].min()
+    assert lowest["free"] < 0 <= lowest["asked"]
+
+
 def test_light_events_and_small_shares_are_exempt():
     # One event more of the same weight leaves enough; a share below 5 % does not count.
     same = optimised(heavy=20, total=10.0)
@@ -78,6 +110,9 @@ def test_what_cannot_be_met_names_the_process():
     limits = Constraints(per_process={"multijets": {"min_effective": 50}})
     with pytest.raises(OptimisationError, match=r"min_effective 50 of multijets \(got 15\)"):
         optimised(limits)
+    limits = Constraints(per_process={"multijets": {"min_yield": 4000}})
+    with pytest.raises(OptimisationError, match=r"min_yield 4000 of multijets \(got 3000\)"):
+        optimised(limits)
     limits = Constraints(per_process={"multijet": {"min_effective": 1}})
     with pytest.raises(OptimisationError, match=r"per_process.multijet: is no background"):
         optimised(limits)
@@ -86,5 +121,7 @@ def test_what_cannot_be_met_names_the_process():
 def test_the_form_of_the_analysis_file():
     found = Section.model_validate({"per_process": {"ttbar": {"min_effective": 5}}})
     assert found.per_process["ttbar"].min_effective == 5
+    with pytest.raises(ValueError, match="give min_effective, min_yield or both"):
+        Section.model_validate({"per_process": {"ttbar": {}}})
     with pytest.raises(ValueError, match="min_effect"):
         Section.model_validate({"per_process": {"ttbar": {"min_effect": 5}}})

@@ -99,7 +99,9 @@ class _Step:
             rows.append(parts)
         limits = problem.process_limits
         self.n_watched = len(limits.processes)
-        own = np.array([limits.needed, limits.weight, limits.asked], dtype=np.float32)
+        own = np.array(
+            [limits.needed, limits.weight, limits.asked, limits.of_yield], dtype=np.float32
+        )
         self.limits = tf.constant(own)
         self.n_signals = len(problem.signals)
         self.data = tf.constant(np.array(rows), tf.float32)
@@ -185,11 +187,20 @@ class _Step:
     def process_margin(self, yields: Yields) -> Tensor:
         """What each category has of the process that it lacks most; see `ProcessLimits`."""
         q = self.n_watched
-        needed, weight, asked = (row[:, None] for row in tf.unstack(self.limits))
+        needed, weight, asked, of_yield = (row[:, None] for row in tf.unstack(self.limits))
         sumw, sumw2 = yields.watched[:, :, :q], yields.watched[:, :, q:]
+        # A yield that must not be negative is no limit where it is not.
+        events = tf.math.divide_no_nan(sumw, weight)
+        least = tf.where(
+            needed > 0,
+            tf.math.divide_no_nan(tf.nn.relu(sumw), needed * AIMED_MARGIN),
+            tf.where(sumw < 0, tf.nn.relu(1.0 + events), tf.ones_like(sumw) * AIMED_MARGIN),
+        )
         weight *= yields.factor[:, :, None]
         background, variance = yields.raw[:, :, None], yields.sumw2[:, :, None]
-        margin = tf.math.divide_no_nan(tf.nn.relu(sumw) ** 2, sumw2) / (needed * AIMED_MARGIN)
+        margin = tf.math.divide_no_nan(tf.nn.relu(sumw) ** 2, sumw2)
+        margin = tf.math.divide_no_nan(margin, needed * AIMED_MARGIN)
+        margin = tf.where(of_yield > 0, least, margin)
         # A category that a smaller number does not have is empty, and nothing of it in the window.
         after = tf.math.divide_no_nan(tf.nn.relu(background + weight) ** 2, variance + weight**2)
         enough = max(self.constraints.min_effective, 1e-6) * AIMED_MARGIN
