@@ -10,7 +10,7 @@ import pytest
 import uproot
 import yaml
 
-from gato_coffea.config import read_analysis
+from gato_coffea.config import parse_analysis, read_analysis
 from gato_coffea.workflow.stages import Job, load_results, run_optimise
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +51,16 @@ def test_ten_lines_of_yaml_are_an_analysis(ntuples: Path) -> None:
     analysis = read_analysis(ntuples)
     assert analysis.processes == ("ggH", "continuum")
     assert analysis.optimise.n_categories == (2, 3, 5)
+
+
+def test_its_systematics_go_with_that_analysis(tmp_path: Path) -> None:
+    first, systematics = blocks("yaml")
+    analysis = parse_analysis(yaml.safe_load(first + systematics), directory=tmp_path)
+    assert set(analysis.event_variations) == {"btagUp", "btagDown", "jesUp", "jesDown"}
+    assert analysis.event_variations["jesUp"].values == {
+        "score": "score_jes_up",
+        "mass": "mass_jes_up",
+    }
 
 
 def test_the_python_of_the_readme_runs(ntuples: Path, capsys: pytest.CaptureFixture[str]) -> None:
