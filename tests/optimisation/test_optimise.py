@@ -457,7 +457,7 @@ NAN = {"x": [0.1, np.nan], "weight": [1.0, 1.0]}
         (
             {},
             {"combination": "mean"},
-            "combination: must be 'geometric', 'quadrature' or 'sum' (got 'mean')",
+            "combination: must be 'geometric', 'quadrature', 'sum' or 'determinant' (got 'mean')",
         ),
         ({}, {"method": "best"}, "method: must be 'gato', 'exact' or 'lloyd' (got 'best')"),
         ({}, {"kind": "tree"}, "kind: must be 'mixture' or 'edges' (got 'tree')"),
