@@ -166,7 +166,9 @@ class Categories(ABC):
             raise is_damaged(path, error) from None
         names = [f.name for f in result.features]
         if features is not None and names != list(features):
-            raise InputError(f"{path}: made for discriminants {names} (asked {list(features)})")
+            raise InputError(
+                f"{path}: made for discriminants {names} (requested {list(features)})"
+            )
         return result
 
 

@@ -177,7 +177,7 @@ def check_size(place: str, weights: FloatArray) -> None:
     largest = float(np.abs(weights).max(initial=0.0))
     if largest > LARGEST or 0 < largest < 1 / LARGEST:
         raise InputError(
-            f"{place}: is of no size that can be squared (got {largest:.3g}; allowed "
+            f"{place}: is too large or small to square in float64 (got {largest:.3g}; allowed "
             f"{1 / LARGEST:g} to {LARGEST:g})"
         )
 

@@ -33,7 +33,7 @@ class Significance:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """A reference significance: held out (None where it cannot be) and on the training events."""
+    """What a result is compared with: held out (None where it cannot be), and on all events."""
 
     held_out: Significance | None
     training: Significance

@@ -46,6 +46,10 @@ class Plot:
         return DrawnPlot(self.section, self.caption, tuple(files))
 
 
+def get_ready() -> None:
+    """Do nothing: a process that is given this has loaded the drawing modules before it begins."""
+
+
 def write_plots(
     plots: Sequence[Plot], folder: Path, *, pool: Executor | None = None
 ) -> list[DrawnPlot]:

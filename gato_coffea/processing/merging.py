@@ -152,8 +152,8 @@ class Merger:
                 source = labels.index(variation if variation in have else NOMINAL)
                 if not np.isfinite(contents["variance"][i, source]).all():
                     raise InputError(
-                        f"datasets.{name}: weights ({labels[source]}): are of no size that "
-                        "can be squared and summed"
+                        f"datasets.{name}: weights ({labels[source]}): are too large or "
+                        "small to square and sum in float64"
                     )
                 at = row, variations.index(variation)
                 factor = self.factors[name] * ratios.get(variation, 1.0)

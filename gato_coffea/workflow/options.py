@@ -79,7 +79,7 @@ Force = Annotated[
     typer.Option(
         "--force",
         metavar="STAGE",
-        help="Run a stage again, and what builds on it; once for each, or all.",
+        help="Stage to run again, with all that builds on it (repeatable), or all.",
     ),
 ]
 

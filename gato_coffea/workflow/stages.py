@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from gato_coffea.categories.templates import Templates
     from gato_coffea.exports import Headline
     from gato_coffea.optimisation.result import Result
+    from gato_coffea.plots.run import Run
     from gato_coffea.processing.output import Cutflow
     from gato_coffea.sidebands import CategoryFit
 
@@ -299,13 +300,28 @@ def read_evaluation(job: Job) -> dict[str, Any] | None:
 
 def run_plots(job: Job) -> None:
     """Draw all figures, as PDF and PNG."""
-    from gato_coffea.plots.run import Run, draw_run
+    from gato_coffea.plots.run import draw_run
     from gato_coffea.processing.pool import worker_pool
 
+    with worker_pool(DRAWING_WORKERS) as pool:
+        pool.submit(importlib.import_module, draw_run.__module__)  # while values are read here
+        drawn = draw_run(
+            job.target("plots"), _values_of_plots(job), animate=job.animate, pool=pool
+        )
+    content = [
+        {"section": plot.section, "caption": plot.caption, "files": [p.name for p in plot.files]}
+        for plot in drawn
+    ]
+    write_text(job.target("plots") / PLOT_LIST, json.dumps(content, indent=1) + "\n")
+
+
+def _values_of_plots(job: Job) -> Run:
+    """What the plots are made from."""
+    from gato_coffea.plots.run import Run
+
     used = used_count(job)
-    folder = job.target("plots")
     processed = load_processed(job)
-    run = Run(
+    return Run(
         analysis=job.analysis,
         histograms=processed.histograms,
         samples=processed.samples,
@@ -315,13 +331,6 @@ def run_plots(job: Job) -> None:
         use=used,
         headline=load_headline(job),
     )
-    with worker_pool(DRAWING_WORKERS) as pool:
-        drawn = draw_run(folder, run, animate=job.animate, pool=pool)
-    content = [
-        {"section": plot.section, "caption": plot.caption, "files": [p.name for p in plot.files]}
-        for plot in drawn
-    ]
-    write_text(folder / PLOT_LIST, json.dumps(content, indent=1) + "\n")
 
 
 def read_plots(job: Job) -> list[DrawnPlot]:

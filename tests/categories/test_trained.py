@@ -282,7 +282,7 @@ def test_truncated_missing_and_foreign_files(tmp_path):
 def test_other_discriminants_are_refused(tmp_path):
     path = tmp_path / "c.json"
     mixture(SCORE, PT).save(path)
-    message = r"made for discriminants \['score', 'pt'\] \(asked \['pt', 'score'\]\)"
+    message = r"made for discriminants \['score', 'pt'\] \(requested \['pt', 'score'\]\)"
     with pytest.raises(InputError, match=message):
         Categories.load(path, features=["pt", "score"])
 

@@ -292,5 +292,5 @@ def test_values_whose_differences_are_no_numbers(x: float) -> None:
 @pytest.mark.parametrize("factor", [1e200, 1e-200])
 def test_weights_without_squares(factor: float) -> None:
     samples = {"s": events(), "b": events(weight=factor)}
-    with pytest.raises(GatoError, match=r"b\.weight: is of no size that can be squared"):
+    with pytest.raises(GatoError, match=r"b\.weight: is too large or small to square in float64"):
         optimise(samples, signals=["s"], method="exact")

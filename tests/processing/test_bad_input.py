@@ -52,7 +52,9 @@ def test_weights_whose_squares_are_no_numbers(
     analysis = make_analysis()
     enlarge = set_to("genWeight", lambda c: c * 1e200)
     spoiled(small, tmp_path / "bkg_b_1.root", enlarge)
-    expected = "datasets.bkg_b: weights (nominal): are of no size that can be squared and summed"
+    expected = (
+        "datasets.bkg_b: weights (nominal): are too large or small to square and sum in float64"
+    )
     with np.errstate(over="ignore"):
         assert message(analysis) == expected
         assert expected in trial_problems(analysis)

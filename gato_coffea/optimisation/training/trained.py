@@ -45,7 +45,7 @@ COLDER = 0.2
 
 @dataclass(frozen=True)
 class _Batch:
-    """What came out of trainings side by side.
+    """What came out of independent trainings.
 
     ``owner`` is the index of the number of categories that each restart belongs to, and
     ``categories`` gives those of a training set and a restart.
