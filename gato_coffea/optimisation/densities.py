@@ -220,7 +220,7 @@ def window_yields(
         background, variance = background + peak[0], variance + peak[1]
         effective = effective_entries(background, variance)
     none = np.zeros(0)
-    if rows is None:
+    if rows is None or not len(objective.extrapolated):  # a counting figure asks for none
         rows = none
     elif window is not None:
         rows = np.where(objective.extrapolated[:, None], factor[..., None, :], 1.0) * rows
