@@ -16,7 +16,7 @@ import numpy as np
 from gato_coffea.config.settings import Objective as FigureName
 from gato_coffea.config.settings import Settings
 from gato_coffea.errors import OptimisationError
-from gato_coffea.events.samples import BoolArray, FloatArray, Points
+from gato_coffea.events.samples import BoolArray, FloatArray, IntArray, Points
 from gato_coffea.optimisation.densities import CategoryYields, Densities
 from gato_coffea.optimisation.objective import LEAST_Z, Counting, Expansion, Objective
 from gato_coffea.optimisation.window import Window
@@ -243,8 +243,8 @@ class ProfiledExpansion(Expansion):
         tail = [by_variance * yields.factor**2, by_variance]
         return np.concatenate([rows, tail])
 
-    def run_terms(self, points: Densities, runs: CategoryYields) -> FloatArray:
-        """What every run of consecutive points adds at these parameters, shape ``(P + 1, P + 1)``.
+    def run_terms(self, points: Densities, runs: CategoryYields, allowed: BoolArray) -> FloatArray:
+        """What every allowed run of consecutive points adds at these parameters.
 
         Parameters
         ----------
@@ -252,23 +252,23 @@ class ProfiledExpansion(Expansion):
             The points, in a row.
         runs
             Yields of every run, entry ``[i, j]`` that of the points ``i .. j - 1``.
+        allowed
+            Which runs may be categories, shape ``(P + 1, P + 1)``; others are minus infinity.
         """
         assert points.rows is not None
-        objective, result = self.objective, np.zeros_like(runs.background)
-        variance = objective.variance(runs.background, runs.variance)
-        parts = [(np.ones(len(points.rows)), np.ones((1, 1)))]
+        objective, at = self.objective, np.nonzero(allowed)
+        variance = objective.variance(runs.background[at], runs.variance[at])
+        outside, factor = np.ones(len(points.rows)), np.ones(1)
         if objective.window is not None:
-            outside = objective.extrapolated.astype(np.float64)
-            parts = [(outside, runs.factor), (1.0 - outside, np.ones((1, 1)))]
+            outside, factor = objective.extrapolated.astype(np.float64), runs.factor[at]
+        total = np.zeros_like(variance)
         for weight, fixed in zip(objective.worth(self.fits), self.fixed, strict=True):
-            columns = np.sum(
-                [
-                    _runs((fixed.columns * chosen) @ points.rows) * factor[:, None, :]
-                    for chosen, factor in parts
-                ],
-                axis=0,
-            )
-            result += weight * fixed.scale * fixed.terms(columns, variance)
+            columns = _sums((fixed.columns * outside) @ points.rows, at) * factor
+            if objective.window is not None:
+                columns += _sums((fixed.columns * (1.0 - outside)) @ points.rows, at)
+            total += weight * fixed.scale * fixed.terms(columns, variance)
+        result = np.full(allowed.shape, -np.inf)
+        result[at] = total
         return result
 
     def bound(self, best: float) -> float:
@@ -281,11 +281,10 @@ class ProfiledExpansion(Expansion):
         return float(np.sqrt((best + prior) / weights[0]))
 
 
-def _runs(array: FloatArray) -> FloatArray:
-    """Sums ``(P + 1, n, P + 1)`` over runs of points from an array ``(n, P)``."""
-    zero = np.zeros((len(array), 1))
-    c = np.concatenate([zero, np.cumsum(array, axis=-1)], axis=-1)
-    return np.asarray(c[None, :, :] - c.T[:, :, None])
+def _sums(array: FloatArray, at: tuple[IntArray, ...]) -> FloatArray:
+    """Sums ``(n, runs)`` of an array ``(n, P)``, over the points ``at[0]`` to ``at[1] - 1``."""
+    c = np.concatenate([np.zeros((len(array), 1)), np.cumsum(array, axis=-1)], axis=-1)
+    return np.asarray(c[:, at[1]] - c[:, at[0]])
 
 
 def chosen_objective(

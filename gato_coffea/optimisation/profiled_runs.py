@@ -111,8 +111,7 @@ def best_runs(
     now = around(edges, near, 0.0)
     best, bound, stale = (edges, now), np.inf, 0
     for step in range(rounds):
-        terms = np.where(allowed, now.run_terms(row, runs), -np.inf)
-        partitions = best_partitions(terms, n)
+        partitions = best_partitions(now.run_terms(row, runs, allowed), n)
         if not np.isfinite(partitions.value[n - 1]):
             break
         bound = min(bound, now.bound(float(partitions.value[n - 1])))
