@@ -7,7 +7,13 @@ import pytest
 
 from gato_coffea.categories import MixtureCategories
 from gato_coffea.events.samples import Feature
-from gato_coffea.optimisation.start import mixtures_from_labels
+from gato_coffea.optimisation.problem import Mixtures
+from gato_coffea.optimisation.start import (
+    Quadratic,
+    mixture_along,
+    mixtures_from_labels,
+    quadratic_ratio,
+)
 
 
 def assigned(mixtures, u, g=0, r=0):
@@ -140,3 +146,37 @@ def test_one_discriminant_out_of_order_is_a_general_mixture():
     label = np.where(np.abs(u[:, 0]) < 1, 1, 0)  # no interval on either side
     start = mixtures_from_labels(u, [[label]], weight, 2)
     assert (assigned(start, u) == label).mean() > 0.8
+
+
+def test_ratio_of_gaussian_densities_is_found():
+    # Of 4 exp(-(u - m)^2 / 2 s^2) over exp(-u^2 / 2) the logarithm is quadratic.
+    u = np.random.default_rng(3).uniform(-3, 3, (500, 2))
+    mean, width = np.array([1.0, -0.5]), np.array([0.6, 0.8])
+    log_ratio = (
+        np.log(4) - 0.5 * (((u - mean) / width) ** 2).sum(axis=1) + 0.5 * (u**2).sum(axis=1)
+    )
+    background = np.exp(-0.5 * (u**2).sum(axis=1))
+    signal = background * np.exp(log_ratio)
+    signal[:7], background[7:9] = 0.0, 0.0  # these say nothing
+    found = quadratic_ratio(u, signal, background, np.ones(500)).of(u)
+    np.testing.assert_allclose(found - found[9], log_ratio - log_ratio[9], atol=1e-9)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 4])
+@pytest.mark.parametrize("k", [1, 2, 3, 8])
+@pytest.mark.parametrize("steepness", [1.0, 12.0])
+def test_intervals_of_a_quadratic_function_are_reproduced_exactly(dim, k, steepness):
+    rng = np.random.default_rng([dim, k])
+    u = rng.normal(3, 2, (400, dim))
+    matrix = rng.normal(size=(dim, dim))  # a peak, a saddle or a valley
+    score = Quadratic(
+        u.mean(axis=0), u.std(axis=0), rng.normal(size=dim), 0.3 * (matrix + matrix.T)
+    )
+    cuts = np.sort(rng.choice(np.arange(1, 400), k - 1, replace=False))
+    label = np.empty(400, dtype=int)
+    label[np.argsort(score.of(u))] = np.searchsorted(cuts, np.arange(400), side="right")
+    parts = mixture_along(score, u, label, np.ones(400), k + 1, steepness=steepness)
+    mixtures = Mixtures(*(part[None, None] for part in parts))
+    np.testing.assert_array_equal(assigned(mixtures, u), label)  # and the last one wins nowhere
+    assert (mixtures.means >= u.min(axis=0)).all()
+    assert (mixtures.means <= u.max(axis=0)).all()

@@ -152,7 +152,7 @@ def test_categories_of_few_heavy_events_are_not_below_equal_bins():
         assert own > equal
 
 
-@pytest.mark.parametrize("method", ["exact", "lloyd"])
+@pytest.mark.parametrize("method", ["exact", "lloyd", "gato"])
 def test_heptutorial_is_not_below_equal_bins(method):
     try:
         folder = data_folder() / "cms_heptutorial_mc"

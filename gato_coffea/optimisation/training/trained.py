@@ -24,8 +24,16 @@ from gato_coffea.optimisation.rectangles import (
 )
 from gato_coffea.optimisation.result import History, Result
 from gato_coffea.optimisation.search import Candidate, Search
-from gato_coffea.optimisation.start import FAR, mixtures_from_labels
+from gato_coffea.optimisation.start import (
+    FAR,
+    STEEPNESS,
+    Components,
+    mixture_along,
+    mixtures_from_labels,
+    quadratic_ratio,
+)
 from gato_coffea.optimisation.targets import TrainingSet
+from gato_coffea.optimisation.threads import in_threads
 
 if TYPE_CHECKING:
     from gato_coffea.optimisation.training.descent import Schedule
@@ -35,6 +43,13 @@ DIGITS = 4
 
 JITTER = 0.5
 """Spread of the logarithms of the widths of bins that are drawn at random."""
+
+REPRODUCED = 0.98
+"""Part of a partition's figure that a mixture must have to stand for it.
+
+What it lacks then is within the spread of any figure; where few heavy points decide, it has less
+than half.
+"""
 
 FURTHER = 0.5
 """Part of the epochs that a training which continues another one has."""
@@ -80,13 +95,34 @@ def _figure(search: Search, candidate: Candidate) -> float:
 
     Not by the held-out figure: one that has chosen is no longer held out.
     """
-    problem, figures = search.problem, []
-    for training, categories in zip(search.sets, (candidate.full, *candidate.folds), strict=True):
-        label, n = categories.assign(problem.points.x), categories.n_categories
-        merged, _ = merge_offenders(problem, training.raw.grouped(label, n))
-        yields = training.target.yields(merged[label], n, problem.objective)
-        figures.append(float(problem.objective.combined(yields)))
-    return float(np.mean(figures))
+    each = zip(search.sets, (candidate.full, *candidate.folds), strict=True)
+    return float(np.mean([_figure_of(search, *one) for one in each]))
+
+
+def _figure_of(search: Search, training: TrainingSet, categories: Categories) -> float:
+    """The same for one training set."""
+    label = categories.assign(search.problem.points.x)
+    return _figure_of_labels(search, training, label, categories.n_categories)
+
+
+def _figure_of_labels(
+    search: Search, training: TrainingSet, label: IntArray, n: int, *, of_events: bool = False
+) -> float:
+    """The figure on the densities that are trained on, or on the events of the training."""
+    problem = search.problem
+    merged, _ = merge_offenders(problem, training.raw.grouped(label, n))
+    densities = training.raw if of_events else training.target
+    return float(problem.objective.combined(densities.yields(merged[label], n, problem.objective)))
+
+
+def _figure_of_events(search: Search, mixtures: Mixtures, r: int, n: int) -> float:
+    """What a restart reaches on the events of the training sets, on average."""
+    x = search.problem.points.x
+    each = [
+        (training, _categories(search, mixtures, g, r, n).assign(x))
+        for g, training in enumerate(search.sets)
+    ]
+    return float(np.mean([_figure_of_labels(search, *one, n, of_events=True) for one in each]))
 
 
 def _gained(search: Search, n: int, candidate: Candidate) -> Candidate:
@@ -130,23 +166,87 @@ def _previous(search: Search, n: int) -> tuple[Categories, tuple[Categories, ...
     return each[0], tuple(each[1:])
 
 
-def _mixture_starts(search: Search, n: int) -> Mixtures:
-    """Mixtures to start from, on every training set: the previous ones, or from partitions."""
+def _mixture_starts(search: Search, n: int) -> tuple[Mixtures, list[int]]:
+    """Mixtures to start from, on every training set: the previous ones, or from partitions.
+
+    Beside them the restarts that `_along_ratio` has changed.
+    """
     if not search.previous:
         rows = search.partitions(n, search.restarts)
         size = max(int(labels[0].max()) + 1 for labels in rows)
-        return mixtures_from_labels(search.problem.u, rows, search.weight, size)
+        found = mixtures_from_labels(search.problem.u, rows, search.weight, size)
+        problem = search.problem
+        one_ratio = len(problem.signals) == 1 and problem.objective.is_additive
+        return _along_ratio(search, rows, found) if one_ratio else (found, [])
     full, folds = _previous(search, n)
     if search.binned:
         labels = [c.assign(search.problem.points.x) for c in (full, *folds)]
         size = max(int(label.max()) + 1 for label in labels)
-        return mixtures_from_labels(search.problem.u, [labels], search.weight, size)
+        return mixtures_from_labels(search.problem.u, [labels], search.weight, size), []
     own = [c for c in (full, *folds) if isinstance(c, MixtureCategories)]
-    return Mixtures(
-        np.stack([c.means for c in own])[:, None],
-        np.stack([c.scale_tril for c in own])[:, None],
-        np.stack([c.log_weights for c in own])[:, None],
+    parts = (
+        np.stack([getattr(c, name) for c in own])[:, None]
+        for name in ("means", "scale_tril", "log_weights")
     )
+    return Mixtures(*parts), []
+
+
+def _along_ratio(
+    search: Search, rows: Sequence[Sequence[IntArray]], start: Mixtures
+) -> tuple[Mixtures, list[int]]:
+    """The same; where a mixture does not stand for its partition, one that has a better figure.
+
+    That is one of intervals of a quadratic ratio of signal to background: the best intervals, so
+    that constraints and figure are those of the points. Each further one is steeper.
+    """
+    problem, size = search.problem, start.log_weights.shape[-1]
+
+    def figure(mixtures: Mixtures, r: int) -> float:
+        each = [_categories(search, mixtures, g, r, size) for g in range(len(search.sets))]
+        return _figure(search, Candidate(each[0], tuple(each[1:])))
+
+    before = [figure(start, r) for r in range(len(rows))]
+    asked = [
+        np.mean(
+            [_figure_of_labels(search, s, c, size) for s, c in zip(search.sets, row, strict=True)]
+        )
+        for row in rows
+    ]
+    short = [r for r in range(len(rows)) if before[r] < REPRODUCED * asked[r]]
+    if not short:
+        return start, []
+
+    def along(training: TrainingSet) -> list[Components]:
+        target = training.target
+        score = quadratic_ratio(problem.u, target.signal[0], target.background, search.weight)
+        order = np.argsort(score.of(problem.u), kind="stable")
+        label = ExactPartition(problem, training, n_max=size, order=order).labels(size)
+        return [
+            mixture_along(score, problem.u, label, search.weight, size, steepness=STEEPNESS * i)
+            for i in range(1, len(short) + 1)
+        ]
+
+    found = in_threads(along, search.sets)
+    other = Mixtures(*(np.array([[m[i] for m in row] for row in found]) for i in range(3)))
+    own = (start.means, start.scale_tril, start.log_weights)
+    new = (other.means, other.scale_tril, other.log_weights)
+    better = [(i, r) for i, r in enumerate(short) if figure(other, i) > before[r]]
+    for i, r in better:
+        for array, taken in zip(own, new, strict=True):
+            array[:, r] = taken[:, i]
+    return Mixtures(*own), [r for _, r in better]
+
+
+def _confirmed(search: Search, begin: Mixtures, mixtures: Mixtures, r: int, n: int) -> None:
+    """Put a restart back to where it began if the events do not show what training gained.
+
+    Where few heavy events decide, the densities between them are a guess, and free components
+    find the places where it is too good. The start has the shape of the ratio alone.
+    """
+    if _figure_of_events(search, mixtures, r, n) >= _figure_of_events(search, begin, r, n):
+        return
+    for name in ("means", "scale_tril", "log_weights"):
+        getattr(mixtures, name)[:, r] = getattr(begin, name)[:, r]
 
 
 def _filled(start: Mixtures, size: int) -> Mixtures:
@@ -171,38 +271,44 @@ def _padded(search: Search) -> list[TrainingSet]:
 def _train_mixtures(search: Search, counts: Sequence[int]) -> _Batch:
     from gato_coffea.optimisation.training.descent import train
 
-    starts = [_mixture_starts(search, n) for n in counts]
+    starts, along = zip(*(_mixture_starts(search, n) for n in counts), strict=True)
     sizes = np.array([s.log_weights.shape[-1] for s in starts])
     owner = np.repeat(np.arange(len(counts)), [s.log_weights.shape[1] for s in starts])
     filled = [_filled(s, int(sizes.max())) for s in starts]
+    begin = Mixtures(
+        np.concatenate([s.means for s in filled], axis=1),
+        np.concatenate([s.scale_tril for s in filled], axis=1),
+        np.concatenate([s.log_weights for s in filled], axis=1),
+    )
     mixtures, histories = train(
         search.problem,
         _padded(search),
-        Mixtures(
-            np.concatenate([s.means for s in filled], axis=1),
-            np.concatenate([s.scale_tril for s in filled], axis=1),
-            np.concatenate([s.log_weights for s in filled], axis=1),
-        ),
+        begin,
         _schedule(search),
         alive=np.arange(sizes.max()) < sizes[owner][:, None],
         progress=search.progress,
     )
-
-    u = search.problem.u
-    support = np.stack([u.min(axis=0), u.max(axis=0)], axis=-1)
+    for c, changed in enumerate(along):
+        for r in np.flatnonzero(owner == c)[changed].tolist():
+            _confirmed(search, begin, mixtures, r, int(sizes[c]))
 
     def categories(g: int, r: int) -> Categories:
-        n = int(sizes[owner[r]])
-        return MixtureCategories(
-            features=search.problem.points.features,
-            label=np.arange(n),
-            means=mixtures.means[g, r, :n],
-            scale_tril=mixtures.scale_tril[g, r, :n],
-            log_weights=mixtures.log_weights[g, r, :n],
-            support=support,
-        )
+        return _categories(search, mixtures, g, r, int(sizes[owner[r]]))
 
     return _Batch(owner, categories, histories)
+
+
+def _categories(search: Search, mixtures: Mixtures, g: int, r: int, n: int) -> Categories:
+    """The first ``n`` components for a training set and a restart."""
+    u = search.problem.u
+    return MixtureCategories(
+        features=search.problem.points.features,
+        label=np.arange(n),
+        means=mixtures.means[g, r, :n],
+        scale_tril=mixtures.scale_tril[g, r, :n],
+        log_weights=mixtures.log_weights[g, r, :n],
+        support=np.stack([u.min(axis=0), u.max(axis=0)], axis=-1),
+    )
 
 
 def _edge_widths(search: Search, n: int, shares: Sequence[Shares]) -> list[FloatArray]:
