@@ -103,7 +103,7 @@ def draw_migration(pair: Sequence[Migration], style: Style) -> Figure:
                         fontsize=max(8, 15 - n // 2),
                         color="white" if percent[i, j] > 55 else "black",
                     )
-            ticks = np.arange(0, n, max(1, n // MAX_WRITTEN))
+            ticks = np.arange(0, n, -(-n // MAX_WRITTEN))
             for axis, set_ticks in ((ax.xaxis, ax.set_xticks), (ax.yaxis, ax.set_yticks)):
                 set_ticks(ticks, [one.names[i] for i in ticks])
                 axis.set_tick_params(which="minor", size=0)

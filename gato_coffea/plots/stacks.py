@@ -102,7 +102,8 @@ def draw_stack(
         axes[-1].set_xlabel(with_unit(stack.label, stack.unit))
         if categories:
             axes[-1].set_xticks(np.arange(len(stack.edges) - 1))
-            axes[-1].tick_params(axis="x", which="minor", top=False, bottom=False)
+            for panel in axes:
+                panel.tick_params(axis="x", which="minor", top=False, bottom=False)
         _x_range(axes[-1], shown)
         if note:
             ax.plot([], [], " ", label=note)
