@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gato_coffea.workflow.stages import Job, load_results, run_optimise, run_process
+from gato_coffea.workflow.pipeline import run_stage
+from gato_coffea.workflow.stages import (
+    Job,
+    load_results,
+    read_evaluation,
+    run_optimise,
+    run_process,
+)
 
 FUNCTIONS = """
 import numpy as np
@@ -72,3 +79,24 @@ def test_every_kind_reaches_the_figure(make_analysis: Any, columns: bool) -> Non
     assert set(z["all"].categories.training["systematics"]) == {"lumi", "bkg", "scale", "pileup"}
     assert z["none"].categories.training["systematics"] == []
     assert np.isclose(z["norm"].held_out.statistics_only, z["none"].held_out.statistics_only, 0.2)
+
+
+@pytest.mark.parametrize(
+    "systematics", [NORM | SHAPE, {"bkg_free": {"kind": "free", "processes": ["bkg"]}}]
+)
+def test_the_exported_model_gives_what_is_quoted(make_analysis: Any, systematics: Any) -> None:
+    """pyhf over the figure of all events, with every uncertainty, within one percent."""
+    pytest.importorskip("pyhf")
+    changes = {"systematics": systematics, "mass": None, "datasets.collisions": None}
+    changes["optimise.extrapolate_from_sidebands"] = None
+    analysis = make_analysis(BASE | changes, n=1500, functions=FUNCTIONS)
+    job = Job.of(analysis, progress=False)
+    for stage in ("process", "optimise", "categorise", "exports"):
+        run_stage(job, stage)
+    found = read_evaluation(job)
+    assert found is not None
+    training = load_results(job)[3].training
+    assert found["training"]["combined"] == training.combined
+    model = found["models"]["counting"]["everything"]["combined"]
+    assert model == pytest.approx(training.combined, rel=0.01)
+    assert model < 0.98 * found["models"]["counting"]["statistics"]["combined"]
