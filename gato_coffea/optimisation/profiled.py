@@ -173,7 +173,16 @@ class Profiled(Objective):
 
     def figures(self, yields: CategoryYields) -> FloatArray:
         """See `Objective.figures`."""
-        fits = self.fits(self.likelihood(yields))
+        near = None
+        if yields.rows.ndim > 2:  # as of a bootstrap: all are near to their mean
+            each = (yields.rows, yields.background, yields.variance)
+            rows, background, variance = (
+                array.mean(axis=tuple(range(array.ndim - kept)))
+                for array, kept in zip(each, (2, 1, 1), strict=True)
+            )
+            mean = replace(yields, rows=rows, background=background, variance=variance)
+            near = self.fits(self.likelihood(mean))
+        fits = self.fits(self.likelihood(yields), near=near)
         z = (
             self.per_signal(yields)
             if self.simultaneous

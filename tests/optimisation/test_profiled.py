@@ -190,3 +190,26 @@ def test_a_variation_that_is_the_nominal_is_pointed_out() -> None:
     plain = run({})
     assert any("jes changes nothing" in note for note in result.notes)
     assert result.held_out.combined == pytest.approx(plain.held_out.combined, rel=2e-2)
+
+
+def test_many_sets_of_yields_at_once_have_the_figures_of_each() -> None:
+    own = objective(combination="quadrature", systematic=0.05)
+    rng = np.random.default_rng(5)
+    whole = densities().yields(np.arange(40) % 5, 5, own)
+    drawn = [
+        replace(
+            whole,
+            rows=whole.rows * rng.uniform(0.8, 1.2, whole.rows.shape),
+            background=whole.background * rng.uniform(0.8, 1.2, 5),
+        )
+        for _ in range(4)
+    ]
+    together = replace(
+        whole,
+        **{
+            name: np.stack([getattr(y, name) for y in drawn])
+            for name in ("rows", "background", "variance")
+        },
+    )
+    each = [own.figures(y) for y in drawn]
+    np.testing.assert_allclose(own.figures(together), each, rtol=1e-6)
