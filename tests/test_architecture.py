@@ -248,7 +248,7 @@ UNTESTED = {
         "training",
         "uncertainties",
     },
-    "processing": {"chunks", "cluster", "cutflow", "pool", "versions"},
+    "processing": {"chunks", "cluster", "pool", "versions"},
     "rendering": {"drawn"},
     "sidebands": {"tables"},
 }
