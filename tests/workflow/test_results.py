@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 
 from gato_coffea.errors import InputError
+from gato_coffea.exports import Headline
+from gato_coffea.optimisation.result import Significance
 from gato_coffea.workflow import stages
 from gato_coffea.workflow.pipeline import run_stage
 from gato_coffea.workflow.provenance import Provenance
-from gato_coffea.workflow.results import read_results, read_summary
+from gato_coffea.workflow.results import (
+    read_headline,
+    read_results,
+    read_summary,
+    write_headline,
+)
 from gato_coffea.workflow.stages import Job
 
 OPTIMISE = {
@@ -62,3 +69,18 @@ def test_a_training_goes_on_from_files_and_is_animated(job: Job) -> None:
         run_stage(moving, stage)
     gifs = [p.name for p in job.folder("plots").glob("*.gif")]
     assert gifs == [f"boundaries_{stages.used_count(job)}.gif"]
+
+
+def test_the_figure_with_the_mass_fits_survives_its_file(tmp_path: Path) -> None:
+    figures = [Significance(z, {"s": z}, None, z + 0.1) for z in (1.2, 1.3, 1.5, 1.6)]
+    quoted = Headline(
+        held_out=figures[0], training=figures[1], before=figures[2], before_training=figures[3]
+    )
+    path = write_headline(tmp_path, quoted)
+    assert read_headline(tmp_path) == quoted
+    for content in ("[1]", "{}", '{"held_out": {"combined": "x", "per_signal": {}}}'):
+        path.write_text(content)
+        with pytest.raises(InputError, match=r"quoted\.json: is damaged"):
+            read_headline(tmp_path)
+    path.unlink()
+    assert read_headline(tmp_path) is None
