@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gato_coffea.config import Analysis
+from gato_coffea.config.systematics import UP
 from gato_coffea.errors import GatoError, InputError, OutputError
 from gato_coffea.files import write_text
 from gato_coffea.optimisation.settings import check_method
@@ -44,7 +45,6 @@ EVENTS = (
     "luminosity_per_fb",
     "eras",
     "channels",
-    "systematics",
     "datasets",
     "weight",
     "selection",
@@ -92,7 +92,9 @@ LOOKS = ("name", "title", "discriminants", "mass", "plots")
 RESULTS = ("process", "optimise", "categorise")
 STAGES: dict[str, Stage] = {
     "process": Stage(stages.run_process, "process", (), EVENTS),
-    "optimise": Stage(stages.run_optimise, "optimise", ("process",), ("mass", "processes")),
+    "optimise": Stage(
+        stages.run_optimise, "optimise", ("process",), ("mass", "processes", "systematics")
+    ),
     "categorise": Stage(stages.run_categorise, "templates", ("process", "optimise"), ("mass",)),
     "sidebands": Stage(
         stages.run_sidebands,
@@ -156,6 +158,7 @@ def stage_keys(analysis: Analysis, inputs: dict[str, Any]) -> dict[str, str]:
             further_inputs(analysis),
             settings["folds"],
             analysis.uses_window,
+            _varying(analysis),
         ],
         "optimise": [settings],
         "categorise": [use],
@@ -167,6 +170,15 @@ def stage_keys(analysis: Analysis, inputs: dict[str, Any]) -> dict[str, str]:
             own = analysis.fingerprint(*stage.sections)
             keys[name] = digest(name, __version__, _sources(name), own, extra.get(name), above)
     return keys
+
+
+def _varying(analysis: Analysis) -> dict[str, Any]:
+    """Systematic uncertainties that the events are read for; those of yields alone are not."""
+    return {
+        name: found.model_dump(mode="json")
+        for name, found in analysis.systematics.items()
+        if name + UP in analysis.event_variations
+    }
 
 
 def _sources(name: str) -> dict[str, str]:

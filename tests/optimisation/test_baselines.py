@@ -120,6 +120,7 @@ def test_edges_of_ones_own_stand_beside_the_result():
         ({"today": [0.5, 0.5]}, "must be in increasing order (got [0.5, 0.5])"),
         ({"today": []}, "needs at least 1 entry (got [])"),
         ({"lloyd": [0.5]}, "is the name of another one; choose a name of your own"),
+        ({"TransfoD": [0.5]}, "is the name of another one; choose a name of your own"),
     ],
 )
 def test_edges_that_are_none(edges, told):

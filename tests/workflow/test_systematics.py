@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gato_coffea.workflow.pipeline import run_stage
+from gato_coffea.workflow.pipeline import run_stage, stage_keys
 from gato_coffea.workflow.stages import (
     Job,
     load_results,
@@ -100,3 +100,16 @@ def test_the_exported_model_gives_what_is_quoted(make_analysis: Any, systematics
     model = found["models"]["counting"]["everything"]["combined"]
     assert model == pytest.approx(training.combined, rel=0.01)
     assert model < 0.98 * found["models"]["counting"]["statistics"]["combined"]
+
+
+def test_events_are_read_again_for_what_varies_them_alone(make_analysis: Any) -> None:
+    def keys(**changed: Any) -> dict[str, str]:
+        said = {"systematics": NORM | SHAPE | changed}
+        return stage_keys(make_analysis(BASE | said, functions=FUNCTIONS), {})
+
+    before = keys()
+    norm = keys(lumi={"kind": "norm", "value": 1.02})
+    assert norm["process"] == before["process"]
+    assert norm["optimise"] != before["optimise"]
+    shape = keys(scale=SHAPE["scale"] | {"processes": ["bkg"]})
+    assert shape["process"] != before["process"]
