@@ -16,6 +16,10 @@ from gato_coffea.optimisation.problem import Problem
 MAX_RELATIVE_ERROR_F = 0.10
 """TransfoF closes no bin whose background is known worse than this from simulation."""
 
+LOWERED_F = 0.95 ** np.arange(200)
+"""Factors by which its numbers are lowered until so few bins come out as are asked for: in steps
+of 5 %, which hardly any bin notices, down to 1e-4, where one bin holds everything."""
+
 
 def transfo_d(
     signal: FloatArray, background: FloatArray, *, z_signal: float, z_background: float
@@ -144,7 +148,8 @@ def rule_edges(problem: Problem, n: int) -> dict[str, FloatArray]:
     problem
         Points on a grid, of which all events are taken; all signals together.
     n
-        Number of categories; both numbers of TransfoD and TransfoF are half of it.
+        Number of categories. Both numbers of TransfoD are half of it; those of TransfoF are as
+        large as `n` categories allow, for the rule by itself would make more of them.
     """
     points = problem.points
     if n < 2 or points.grid is None or points.cell is None or len(points.features) > 1:
@@ -154,13 +159,23 @@ def rule_edges(problem: Problem, n: int) -> dict[str, FloatArray]:
     alone = row.alone(problem.objective.counting)
     signal, background = alone.signal.sum(axis=0), np.maximum(alone.background, 0.0)
     lower = points.grid.edges[0][np.sort(points.cell)]
-    half = {"z_signal": 0.5 * n, "z_background": 0.5 * n}
     first = {
-        "TransfoD": transfo_d(signal, background, **half),
-        "TransfoF": transfo_f(signal, background, alone.variance, **half),
+        "TransfoD": transfo_d(signal, background, z_signal=0.5 * n, z_background=0.5 * n),
+        "TransfoF": _transfo_f_of(n, signal, background, alone.variance),
         "signal quantiles": signal_quantiles(signal, n),
     }
     return {name: lower[bins] for name, bins in first.items()}
+
+
+def _transfo_f_of(
+    n: int, signal: FloatArray, background: FloatArray, sumw2: FloatArray
+) -> IntArray:
+    """The finest bins of TransfoF that are no more than ``n``."""
+    for z in 0.5 * n * LOWERED_F:
+        edges = transfo_f(signal, background, sumw2, z_signal=z, z_background=z)
+        if len(edges) < n:
+            return edges
+    return np.zeros(0, dtype=np.int64)
 
 
 def _shares(yields: FloatArray, name: str) -> FloatArray:

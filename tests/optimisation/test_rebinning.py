@@ -91,3 +91,25 @@ def test_rules_draw_their_edges_between_fine_bins() -> None:
     np.testing.assert_allclose(found["TransfoD"], [0.5])
     assert set(found) == {"TransfoD", "TransfoF", "signal quantiles"}
     assert rule_edges(problem, 1) == {}
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_no_rule_draws_more_categories_than_are_asked_for(n: int) -> None:
+    """With z = n / 2, TransfoF alone would draw more where purity rises steeply."""
+    edges = np.linspace(0, 1, 201)
+    x = 0.5 * (edges[1:] + edges[:-1])
+    background, signal = 1000 * np.exp(-8 * x), 0.5 * x**2
+    assert len(transfo_f(signal, background, background / 50, z_signal=4, z_background=4)) > 7
+    points = Points(
+        features=(Feature("score", 0.0, 1.0),),
+        processes=("s", "b"),
+        x=x[:, None],
+        sumw=np.stack([signal, background])[:, None],
+        sumw2=np.stack([signal, background])[:, None] / 50,
+        count=np.stack([signal, background])[:, None] * 50,
+        grid=Grid((Feature("score", 0.0, 1.0),), (edges,)),
+        cell=np.arange(200),
+    )
+    found = rule_edges(Problem(points, ("s",), ("b",), Counting(), Constraints()), n)
+    assert all(1 <= len(cuts) <= n - 1 for cuts in found.values())
+    assert len(found["TransfoF"]) >= n // 2
