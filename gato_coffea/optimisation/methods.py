@@ -84,9 +84,10 @@ def rank_order(problem: Problem, target: Densities) -> IntArray:
 def _follows(problem: Problem, row: Densities) -> bool:
     """Whether signal over background rises, or falls, along the row as far as it matters.
 
-    That is when points that break the order can be added up at next to no cost.
+    That is when points that break the order can be added up at next to no cost: to the
+    significance of counting, since no uncertainty can be fitted to points of their own.
     """
-    n, objective = len(row.background), problem.objective
+    n, objective = len(row.background), problem.objective.counting
     alone = row.yields(np.arange(n), n, objective)
     s, b = np.maximum(alone.signal[0], 0.0), np.maximum(alone.background, 0.0)
     purity = s / np.maximum(s + b, 1e-300)

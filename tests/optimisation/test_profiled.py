@@ -169,6 +169,28 @@ def run(variations: dict[str, Any], **settings: Any) -> Any:
     )
 
 
+@pytest.mark.parametrize("method", ["exact", "lloyd"])
+def test_a_limit_with_a_free_background_has_categories(method: str) -> None:
+    """To find the order of the points asks for no fit of uncertainties to each point alone."""
+    rng = np.random.default_rng(3)
+    drawn = {"s": (0.01, 4, 2), "b1": (0.5, 1, 3), "b2": (0.1, 2, 2)}
+    samples = {
+        name: {"x": rng.beta(*shape, 1000), "weight": np.full(1000, weight)}
+        for name, (weight, *shape) in drawn.items()
+    }
+    result = optimise(
+        samples,
+        signals=["s"],
+        n_categories=2,
+        method=method,
+        objective="limit",
+        systematics=[Norm("lumi", 1.02), Free("f", ("b1",))],
+        constraints=Constraints(min_effective=20),
+        folds=1,
+    )
+    assert 0 < result.training.combined < 0.95 * result.training.statistics_only
+
+
 @pytest.mark.parametrize(
     ("variations", "message"),
     [
