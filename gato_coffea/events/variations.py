@@ -162,11 +162,18 @@ def check_pairs(names: Mapping[str, Iterable[str]]) -> None:
 def check_total(place: str, nominal: float, varied: float) -> None:
     """Refuse a variation that changes the total by a factor of `MAX_TOTAL_RATIO` or more.
 
+    One that leaves nothing is named as such: it is no matter of weights that are factors.
+
     Raises
     ------
     InputError
         With both totals.
     """
+    if nominal > 0 and varied == 0.0:
+        raise InputError(
+            f"{place}: nothing is left of the nominal total of {nominal:.6g} (its events have "
+            "NaN, values outside the ranges, or weight zero)"
+        )
     if nominal > 0 and not nominal / MAX_TOTAL_RATIO < varied < nominal * MAX_TOTAL_RATIO:
         raise InputError(
             f"{place}: its total of {varied:.6g} is {varied / nominal:.3g} times the nominal "

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from gato_coffea.config import Constraints
-from gato_coffea.errors import OptimisationError
-from gato_coffea.events.samples import FloatArray, Points
+from gato_coffea.errors import InputError, OptimisationError
+from gato_coffea.events.samples import FloatArray, Points, Sample
 from gato_coffea.events.variations import DOWN, UP, check_total, stem
 from gato_coffea.optimisation.densities import CategoryYields, Densities
 from gato_coffea.optimisation.problem import CANCELLED, Problem
@@ -78,6 +78,47 @@ def unchanging(points: Points) -> list[str]:
         for name in points.variations
         if name not in changed
     ]
+
+
+def leaving(samples: Mapping[str, Sample], *, with_mass: bool) -> list[str]:
+    """A sentence for every process of which events leave in a variation, by NaN.
+
+    Parameters
+    ----------
+    samples
+        Process to events, with their variations.
+    with_mass
+        Whether a mass window is used, which an event without a mass is not in.
+
+    Raises
+    ------
+    InputError
+        If all events of a process leave.
+    """
+    found = []
+    for process, sample in samples.items():
+        counts = {}
+        for name, own in sample.variations.items():
+            gone = np.zeros(len(sample), dtype=np.bool_)
+            for column, values in own.arrays():
+                if column == "x" or (column == "mass" and with_mass):
+                    bad = np.isnan(values).reshape(len(sample), -1).any(axis=1)
+                    if bad.all():
+                        raise InputError(
+                            f"{process}.variations.{name}.{column}: no event is left, all "
+                            f"{len(sample)} have NaN (allowed: for events that the variation does "
+                            "not select)"
+                        )
+                    gone |= bad
+            if gone.any():
+                counts[name] = int(gone.sum())
+        if counts:
+            each = ", ".join(f"{n} in {name}" for name, n in counts.items())
+            found.append(
+                f"{process}: of {len(sample)} events, some leave all categories in a variation, "
+                f"with NaN as their {'x or mass' if with_mass else 'x'}: {each}"
+            )
+    return found
 
 
 def _varied_of(points: Points, process: int) -> Iterator[tuple[str, FloatArray]]:

@@ -160,7 +160,7 @@ class EventTally(Tally):
 
         self.parts = dict(zip(samples, in_threads(parts_of, samples), strict=True))
         self.moved = {
-            (name, variation): selected(name, sample.varied(variation))
+            (name, variation): selected(name, _present(sample.varied(variation)))
             for name, sample in samples.items()
             for variation, own in sample.variations.items()
             if own.is_shape
@@ -226,6 +226,12 @@ class EventTally(Tally):
             ]
             samples[name] = replace(concatenate(kept), variations={})
         return EventTally(samples, signals=(), n_folds=1, window=None)
+
+
+def _present(sample: Sample) -> Sample:
+    """Without the events that a variation takes away: cuts of a yardstick count every number."""
+    kept = np.flatnonzero(~np.isnan(sample.x).any(axis=1))
+    return sample if len(kept) == len(sample) else sample.where(kept)
 
 
 @final

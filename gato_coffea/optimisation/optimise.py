@@ -16,7 +16,12 @@ from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import Cells, Feature, Points, points_from_cells
 from gato_coffea.events.variations import check_pairs
 from gato_coffea.optimisation.candidates import candidates
-from gato_coffea.optimisation.checks import check_problem, check_variations, unchanging
+from gato_coffea.optimisation.checks import (
+    check_problem,
+    check_variations,
+    leaving,
+    unchanging,
+)
 from gato_coffea.optimisation.evaluation import (
     EventTally,
     PointTally,
@@ -157,7 +162,7 @@ def optimise(
     resonant = checked_resonant(resonant, backgrounds, window)
     ordered = tuple(sorted(backgrounds))  # numbers are drawn, and sums taken, in this order
     used = {name: samples[name] for name in (*asked.signals, *ordered)}
-    points, tally = _prepare(
+    points, tally, about_events = _prepare(
         used,
         asked,
         varied={name: varied[name] for name in used if name in varied},
@@ -197,6 +202,7 @@ def optimise(
         binned=binned,
         notes=(
             *unchanging(points),
+            *about_events,
             *((FOLDS_NOTE, *counts_note(used)) if binned else ()),
         ),
         kind=asked.kind,
@@ -318,15 +324,15 @@ def _prepare(
     in_window: Sequence[str],
     window: Window | None,
     unweighted: bool,
-) -> tuple[Points, Tally]:
-    """Points to train on, and what the final yields are taken from."""
+) -> tuple[Points, Tally, list[str]]:
+    """Points to train on, what the final yields are taken from, and notes about the events."""
     values, n_folds = list(samples.values()), settings.folds
     if all(isinstance(value, Cells) for value in values):
         check_dimension(len(values[0].grid.features))
         check_pairs({name: cells.variations for name, cells in samples.items()})
         points = points_from_cells(samples, in_window=None if window is None else in_window)
         inside = None if window is None else points_from_cells(samples, in_window=[*samples])
-        return points, PointTally(points, inside=inside)
+        return points, PointTally(points, inside=inside), []
     if all(is_histogram(value) for value in values):
         if window is not None:
             raise OptimisationError("window_gev: needs events with masses (got histograms)")
@@ -338,9 +344,10 @@ def _prepare(
             seed=settings.seed,
             unweighted=unweighted,
         )
-        return points, PointTally(points)
+        return points, PointTally(points), []
     events = with_folds(as_samples(samples), n_folds)
     check_pairs({name: sample.variations for name, sample in events.items()})
+    notes = leaving(events, with_mass=window is not None)
     features = default_features(events) if features is None else listed_features(features)
     check_features(events, features)
     points = points_from_samples(
@@ -351,4 +358,5 @@ def _prepare(
         window=window,
         max_points=settings.max_points,
     )
-    return points, EventTally(events, signals=in_window, n_folds=n_folds, window=window)
+    tally = EventTally(events, signals=in_window, n_folds=n_folds, window=window)
+    return points, tally, notes
