@@ -21,6 +21,10 @@ def _every(value: object) -> Any:
     if value == "all":
         return None
     listed = value if isinstance(value, list | tuple) else [value]
+    if not listed:
+        raise ValueError(
+            "is empty, so that it acts on nothing (got []; allowed: one name or more)"
+        )
     years = [str(v) if type(v) is int else v for v in listed]
     return years if value is not None else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Norm:
     Raises
     ------
     OptimisationError
-        If a factor is missing, or is not a positive number.
+        If a factor is missing, or is not a positive number, or it is to act on nothing.
 
     Examples
     --------
@@ -69,7 +70,8 @@ class Norm:
             )
         for key in ("value", "up", "down"):
             factor = getattr(self, key)
-            if factor is not None and not 0 < factor < np.inf:
+            number = isinstance(factor, Real) and not isinstance(factor, bool)
+            if factor is not None and not (number and 0 < factor < np.inf):
                 raise OptimisationError(
                     f"systematics.{self.name}.{key}: must be a positive factor, as 1.1 for 10 % "
                     f"(got {factor!r})"
@@ -102,6 +104,11 @@ class Free:
         What it acts on.
     channels, eras
         Where it acts; None for everywhere.
+
+    Raises
+    ------
+    OptimisationError
+        If it is to act on nothing.
     """
 
     name: str
@@ -132,6 +139,11 @@ Normalisation = Norm | Free
 def _names(given: Sequence[str], place: str) -> tuple[str, ...]:
     if isinstance(given, str):
         raise OptimisationError(f"{place}: must be a list of names (got {given!r})")
+    if not len(given):
+        raise OptimisationError(
+            f"{place}: is empty, so that it acts on nothing (got {given!r}; allowed: one name "
+            "or more)"
+        )
     return tuple(given)
 
 
@@ -177,7 +189,8 @@ def normalisation_factors(
         for key, known in present.items():
             for name in getattr(uncertainty, key) or ():
                 if name not in known:
-                    allowed = ", ".join(dict.fromkeys(str(k) for k in known))
+                    there = dict.fromkeys(k for k in known if k is not None)
+                    allowed = ", ".join(there) or f"none, the samples have no {key}"
                     raise OptimisationError(
                         f"systematics.{uncertainty.name}.{key}: is not there (got {name!r}; "
                         f"allowed: {allowed})"

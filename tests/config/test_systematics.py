@@ -110,6 +110,11 @@ def test_eras_have_variations_of_their_own_unless_they_are_correlated(small: Any
             "systematics.a.eras: is not there (got '2022'; allowed: none, the analysis has no "
             "eras)",
         ),
+        (
+            {"a": {"kind": "norm", "value": 1.1, "processes": []}},
+            {},
+            "systematics.a.processes: is empty, so that it acts on nothing",
+        ),
         ({"a": {"kind": "free"}}, {}, "systematics.a: kind free needs processes"),
         (
             {"a": {**JES, "down": {"dnn": "x"}}},

@@ -72,15 +72,15 @@ def test_a_start_where_nothing_is_expected() -> None:
 
 def test_a_parameter_without_effect_stays_where_it_is() -> None:
     y = BinnedYields(
-        processes=("s", "b"),
+        processes=("s", "b", "none"),
         signals=("s",),
-        nominal=np.array([[1.0, 2.0], [10.0, 4.0]]),
+        nominal=np.array([[1.0, 2.0], [10.0, 4.0], [0.0, 0.0]]),
         sumw2=np.zeros(2),
     )
     likelihood = Likelihood(
-        yields=y, normalisations=(Norm("b", 1.1, processes=["b"]), Free("none", []))
+        yields=y, normalisations=(Norm("b", 1.1, processes=["b"]), Free("none", ["none"]))
     )
-    found = fit(likelihood, strength=np.array([0.0, 1.0]), observed=np.array([11.0, 6.0]))
+    found = fit(likelihood, strength=np.array([0.0, 1.0, 1.0]), observed=np.array([11.0, 6.0]))
     assert found.a[1] == 0.0
     assert found.a[0] > 0.1
 

@@ -42,7 +42,14 @@ def test_one_column_where_all_channels_are_alike() -> None:
         (lambda: Norm("x", -0.1), r"systematics.x.value: must be a positive factor.*-0.1"),
         (lambda: Norm("x", up=1.1, down=0.0), "systematics.x.down: must be a positive factor"),
         (lambda: Norm("x", float("nan")), "must be a positive factor"),
+        (lambda: Norm("x", "1.1"), r"^systematics\.x\.value: must be a positive factor.*'1\.1'"),
+        (lambda: Norm("x", up=True, down=0.9), r"systematics\.x\.up: must be a positive factor"),
+        (lambda: Norm("x", [1.1]), r"systematics\.x\.value: must be a positive factor"),
         (lambda: Norm("x", 1.1, processes="b"), "systematics.x.processes: must be a list"),
+        (lambda: Norm("x", 1.1, processes=()), r"^systematics\.x\.processes: is empty, so that"),
+        (lambda: Norm("x", 1.1, channels=[]), r"systematics\.x\.channels: is empty"),
+        (lambda: Norm("x", 1.1, eras=[]), r"systematics\.x\.eras: is empty"),
+        (lambda: Free("x", []), r"systematics\.x\.processes: is empty"),
     ],
 )
 def test_impossible_uncertainties(make: object, told: str) -> None:
@@ -61,6 +68,14 @@ def test_impossible_uncertainties(make: object, told: str) -> None:
 def test_unknown_places(uncertainty: Norm | Free, told: str) -> None:
     with pytest.raises(OptimisationError, match=told):
         normalisation_factors([uncertainty], **PLACE)
+
+
+@pytest.mark.parametrize("key", ["eras", "channels"])
+def test_samples_without_eras_or_channels(key: str) -> None:
+    place = PLACE | {"eras": (None,) * 3, "channels": (None,)}
+    told = rf"x\.{key}: is not there \(got '2022'; allowed: none, the samples have no {key}\)"
+    with pytest.raises(OptimisationError, match=told):
+        normalisation_factors([Norm("x", 1.1, **{key: ["2022"]})], **place)
 
 
 def test_a_name_counts_once() -> None:
