@@ -31,7 +31,8 @@ def breakdown(
     asked
         Number of categories that was requested.
     exact
-        The partitions of all events by dynamic programming, which give a bound.
+        The partitions of all events by dynamic programming, which give a bound between the groups
+        of points that they cut.
     """
     objective = problem.objective
     if not isinstance(objective, Profiled) or not objective.uncertainties:
@@ -52,6 +53,7 @@ def breakdown(
         },
         bound=None if runs is None else runs.bound,
         reached=None if runs is None else runs.value,
+        groups=None if exact is None or runs is None else len(exact.row.background),
     )
 
 

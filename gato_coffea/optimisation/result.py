@@ -189,11 +189,14 @@ class Breakdown:
         By signal, where the fit without it puts each nuisance parameter, in standard deviations;
         a free one as the logarithm of its factor.
     bound
-        No categories in the order of S/B have a larger figure on the densities of the training;
-        None where it is not known.
+        On the densities of the training no categories have a larger figure whose cuts lie between
+        ``groups`` of points in a row, the order of S/B or of a single discriminant. None where it
+        is not known. It bounds no figure from events, which fluctuate about the densities.
     reached
         The figure there of the best categories that were found, which the bound is to be compared
         with.
+    groups
+        Number of groups of points.
     """
 
     everything: float
@@ -201,6 +204,7 @@ class Breakdown:
     pulls: Mapping[str, Mapping[str, float]]
     bound: float | None = None
     reached: float | None = None
+    groups: int | None = None
 
 
 FIGURES = {"significance": "Z", "precision": "1/sigma(mu)", "limit": "1/mu95"}

@@ -13,7 +13,7 @@ from gato_coffea.rendering.tables import Column, TextTable
 from gato_coffea.statistics.counting import COMBINATIONS
 
 if TYPE_CHECKING:
-    from gato_coffea.optimisation.result import Yields
+    from gato_coffea.optimisation.result import Breakdown, Yields
 
 ORDER = (
     *("equidistant", "TransfoD", "TransfoF", "signal quantiles"),
@@ -180,13 +180,7 @@ def uncertainty_table(result: Result) -> TextTable:
         f"{shown} on all events: {rounded(everything, digits)} with everything, "
         f"{rounded(only, digits)} with statistics only"
     ]
-    if found.bound is not None and found.reached is not None:
-        gap = 100 * (found.bound / found.reached - 1)
-        notes.append(
-            "bound: on the densities of the training no categories in the order of S/B exceed "
-            f"{rounded(found.bound, digits + 1)}; {rounded(found.reached, digits + 1)} is reached "
-            f"({gap:.2g} % below)"
-        )
+    notes += _bound_notes(result, found, digits)
     return TextTable(
         title=f"Uncertainties: {shown} without each, on all events",
         columns=[
@@ -204,6 +198,28 @@ def uncertainty_table(result: Result) -> TextTable:
         rows=rows,
         notes=notes,
     )
+
+
+def _bound_notes(result: Result, found: Breakdown, digits: int) -> list[str]:
+    """What no categories exceed on the densities, and why a figure from events may."""
+    if found.bound is None or found.reached is None:
+        return []
+    gap = 100 * (found.bound / found.reached - 1)
+    bound = rounded(found.bound, digits + 1)
+    groups = "groups" if found.groups is None else f"{found.groups} groups"
+    notes = [
+        f"bound: on the densities of the training, with cuts between {groups} of points in the "
+        f"order of S/B (or of a single discriminant), no categories exceed {bound}; "
+        f"{rounded(found.reached, digits + 1)} is reached ({gap:.2g} % below)"
+    ]
+    if found.everything > found.bound:
+        exact = result.categories.training.get("method") == "exact"
+        notes.append(
+            f"{result.figure} on all events, {rounded(found.everything, digits + 1)}, is above "
+            f"{bound}, which does not bound it: events fluctuate about the densities"
+            f"{'' if exact else ', and these categories need not lie in that order'}"
+        )
+    return notes
 
 
 def tables_of(result: Result) -> list[TextTable]:

@@ -96,7 +96,10 @@ def scan_numbers(scan: SignificanceScan) -> Numbers:
     at = scan.held_out.n_categories
     columns: dict[str, npt.NDArray[np.generic]] = {"n_categories": at}
     named = {"held_out": scan.held_out, "training": scan.training, **scan.yardsticks}
-    for name, more in (("statistics_only", scan.statistics), ("bound", scan.bound)):
+    for name, more in (
+        ("statistics_only", scan.statistics),
+        ("exact_and_gap", scan.exact_and_gap),
+    ):
         if more is not None:
             named[name] = more
     if scan.with_fits is not None:

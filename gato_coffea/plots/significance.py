@@ -55,9 +55,9 @@ class SignificanceScan:
         Of very many categories, or None.
     statistics
         With the yields known, where the figures have systematic uncertainties.
-    bound
+    exact_and_gap
         The exact categories' figure on all events times what the bound on the densities of the
-        training is above theirs, where it is known.
+        training is above theirs, where it is known. It is no bound on figures from events.
     figure
         What is shown, in words.
     with_fits
@@ -69,7 +69,7 @@ class SignificanceScan:
     yardsticks: Mapping[str, Scan] = field(default_factory=dict)
     many: float | None = None
     statistics: Scan | None = None
-    bound: Scan | None = None
+    exact_and_gap: Scan | None = None
     figure: str = "significance Z"
     with_fits: Scan | None = None
 
@@ -106,17 +106,17 @@ def scan_of(
         at = np.array([k for k, _ in present], dtype=np.float64)
         yardsticks[name if honest else f"{name} (training)"] = Scan(at, np.array(values))
     costly = [r for r in ordered if r.uncertainties is not None]
-    statistics = bound = None
+    statistics = with_gap = None
     if costly:
         only = [r.held_out.statistics_only for r in ordered]
         statistics = Scan(n, np.array([np.nan if z is None else z for z in only]))
-        bounds = {r.asked: _bound(r) for r in costly}
-        kept = {k: z for k, z in bounds.items() if z is not None}
+        gaps = {r.asked: _exact_and_gap(r) for r in costly}
+        kept = {k: z for k, z in gaps.items() if z is not None}
         if kept:
-            bound = Scan(np.array(list(kept), dtype=np.float64), np.array(list(kept.values())))
+            with_gap = Scan(np.array(list(kept), dtype=np.float64), np.array(list(kept.values())))
     return SignificanceScan(
         statistics=statistics,
-        bound=bound,
+        exact_and_gap=with_gap,
         figure=named_figure(ordered[0]),
         held_out=Scan(n, np.array([r.held_out.combined for r in ordered]), spread),
         training=Scan(n, np.array([r.training.combined for r in ordered])),
@@ -132,8 +132,8 @@ def scan_of(
     )
 
 
-def _bound(result: Result) -> float | None:
-    """What the exact categories are below the bound by, on top of their figure on all events."""
+def _exact_and_gap(result: Result) -> float | None:
+    """The exact categories' figure on all events, and what they miss on the densities on top."""
     found, exact = result.uncertainties, result.yardsticks.get("exact")
     if found is None or exact is None or found.bound is None or not found.reached:
         return None
@@ -181,7 +181,7 @@ def draw_significance(scan: SignificanceScan, style: Style) -> Figure:
             shown.append(yardstick.value)
         for one, name, look, colour in (
             (scan.statistics, "statistics only", "o-", FILLS[2]),
-            (scan.bound, "bound (exact + gap)", "_:", LINES[2]),
+            (scan.exact_and_gap, "exact + gap on densities", "_:", LINES[2]),
         ):
             if one is not None:
                 ax.plot(one.n_categories, one.value, look, color=colour, label=name, lw=1.6)

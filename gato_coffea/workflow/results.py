@@ -222,7 +222,8 @@ def _uncertainties(content: Mapping[str, Any] | None) -> Breakdown | None:
     found = Breakdown(**content)
     numbers = [found.everything, *found.without.values()]
     numbers += [value for pulls in found.pulls.values() for value in pulls.values()]
-    numbers += [value for value in (found.bound, found.reached) if value is not None]
+    optional = (found.bound, found.reached, found.groups)
+    numbers += [value for value in optional if value is not None]
     if not all(_is_number(value) for value in numbers):
         raise ValueError("uncertainties must be numbers")
     return found

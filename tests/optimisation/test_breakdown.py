@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from gato_coffea import Free, Norm, optimise
 from gato_coffea.optimisation.breakdown import SIMULATION
+from gato_coffea.optimisation.methods import MAX_PROFILED_RUNS
 from gato_coffea.optimisation.result import Result
 from gato_coffea.optimisation.result_tables import plain_text, uncertainty_table
 from gato_coffea.plots.numbers import scan_numbers
@@ -86,7 +88,13 @@ def test_it_is_shown_everywhere(result: Result, tmp_path: Any) -> None:
     costs = [float(row[2].split()[0]) for row in table.rows]
     assert costs == sorted(costs)
     assert "with statistics only" in table.notes[0]
-    assert table.notes[1].startswith("bound: ")
+    found = result.uncertainties
+    assert found is not None
+    assert found.groups is not None
+    assert 100 < found.groups <= MAX_PROFILED_RUNS
+    assert table.notes[1].startswith(
+        f"bound: on the densities of the training, with cuts between {found.groups} groups"
+    )
     assert "Uncertainties: Z without each" in plain_text(result)
     assert "3 systematic uncertainties" in plain_text(result).splitlines()[0]
     console = Console(width=150)
@@ -98,11 +106,23 @@ def test_it_is_shown_everywhere(result: Result, tmp_path: Any) -> None:
     assert read_results(tmp_path)[3].uncertainties == result.uncertainties
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_figures_from_events_may_be_above_the_bound(result: Result, side: int) -> None:
+    found = result.uncertainties
+    assert found is not None
+    assert found.bound is not None
+    costs = replace(found, everything=found.bound * (1 + 0.1 * side))
+    notes = uncertainty_table(replace(result, uncertainties=costs)).notes
+    said = [note for note in notes if "events fluctuate about the densities" in note]
+    assert len(said) == (side > 0)
+    assert not any("need not lie in that order" in note for note in said)
+
+
 @pytest.mark.usefixtures("untouched_pyplot")
 def test_it_is_drawn(result: Result) -> None:
     scan = scan_of({3: result})
     assert scan.statistics is not None
-    assert scan.bound is not None
+    assert scan.exact_and_gap is not None
     axes = draw_significance(scan, Style()).axes[0]
     drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
     assert drawn["statistics only"] == [result.held_out.statistics_only]
@@ -110,8 +130,8 @@ def test_it_is_drawn(result: Result) -> None:
     costs, exact = result.uncertainties, result.yardsticks["exact"].training.combined
     assert costs.bound is not None
     assert costs.reached is not None
-    assert drawn["bound (exact + gap)"] == [exact * costs.bound / costs.reached]
-    assert {"statistics_only", "bound"} <= set(scan_numbers(scan))
+    assert drawn["exact + gap on densities"] == [exact * costs.bound / costs.reached]
+    assert {"statistics_only", "exact_and_gap"} <= set(scan_numbers(scan))
     figure = draw_uncertainties(result.uncertainties, Style())
     names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert names == [row[0] for row in uncertainty_table(result).rows]
