@@ -74,9 +74,20 @@ class NormUncertainty(_Uncertainty):
 
 
 class FreeUncertainty(_Uncertainty):
-    """A normalisation without prior, which categories and control regions measure."""
+    """A normalisation without prior, which the events must measure.
 
-    kind: Annotated[Literal["free"], about("A free normalisation.", example="free")]
+    In the optimisation of a channel its categories alone do; in the models of the exports those
+    of all channels and the control regions.
+    """
+
+    kind: Annotated[
+        Literal["free"],
+        about(
+            "A normalisation without prior: the optimisation of a channel does not know what "
+            "control regions measure of it; the models of the exports do.",
+            example="free",
+        ),
+    ]
 
     @model_validator(mode="after")
     def _of_some(self) -> Self:

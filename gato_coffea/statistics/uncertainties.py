@@ -94,7 +94,10 @@ class Norm:
 
 @dataclass(frozen=True)
 class Free:
-    """A normalisation without prior, which the categories and control regions must measure.
+    """A normalisation without prior, which the categories must measure.
+
+    In `gato_coffea.optimise` they are the categories of these samples alone: it knows no control
+    regions. The models of an analysis file with channels have these too.
 
     Parameters
     ----------

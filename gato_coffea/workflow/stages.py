@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -133,11 +133,12 @@ def optimiser(method: str) -> Callable[..., Any]:
 
 def run_optimise(job: Job) -> None:
     """Find the categories of every channel, for every number of them that is asked."""
+    others = [name for name, c in job.analysis.channels.items() if c.is_control]
     for part in job.optimised():
-        _optimise(part)
+        _optimise(part, control_regions=others)
 
 
-def _optimise(job: Job) -> None:
+def _optimise(job: Job, *, control_regions: Sequence[str]) -> None:
     analysis, settings = job.analysis, job.analysis.optimise
     processed = load_processed(job)
     held: Any = processed.samples if processed.samples is not None else processed.cells
@@ -159,7 +160,20 @@ def _optimise(job: Job) -> None:
         "analysis_fingerprint": analysis.fingerprint(),
         "input_fingerprint": digest(dict(processed.n_events), dict(processed.sumw)),
     }
-    write_results(job.target("optimise"), [_with_origin(r, origin) for r in results])
+    found = [_with_origin(_with_note(r, control_regions), origin) for r in results]
+    write_results(job.target("optimise"), found)
+
+
+def _with_note(result: Result, control_regions: Sequence[str]) -> Result:
+    """The result with a note of what control regions measure, and its figures do not know."""
+    uncertain = result.categories.training["systematics"]
+    if not control_regions or not uncertain:
+        return result
+    note = (
+        f"control regions ({', '.join(control_regions)}): the optimisation of a channel does not "
+        f"know what they measure of {', '.join(uncertain)}; the models of the exports do"
+    )
+    return replace(result, notes=(*result.notes, note))
 
 
 def _with_origin(result: Result, origin: dict[str, str]) -> Result:

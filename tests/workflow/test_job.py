@@ -100,6 +100,12 @@ def test_an_analysis_with_channels_runs_to_its_templates(
     even, odd, rest = job.parts()
     assert set(stages.load_results(even)) == {2, 3}
     assert set(stages.load_results(odd)) == {2}
+    unknown = (
+        "control regions (rest): the optimisation of a channel does not know what they measure of "
+        "jes, pileup, lumi, bkg_norm; the models of the exports do"
+    )
+    for part in (even, odd):
+        assert all(unknown in result.notes for result in stages.load_results(part).values())
     assert not rest.folder("optimise").exists()
     templates = stages.load_templates(job)
     assert templates.channels == ("even", "odd", "rest")
