@@ -29,6 +29,7 @@ from gato_coffea.optimisation.quotes import (
     difference_spread,
     pooled_significance,
     significance_of,
+    unmeasured_notes,
     zero_note,
 )
 from gato_coffea.optimisation.rare import deciding_process
@@ -140,7 +141,9 @@ def finished(
     else:
         training = held_out = significance_of(problem, sums, seed=search.seed)
         notes.append("no cross-validation: Z is that of the training events, and biased upwards")
-    rare = deciding_process(problem, sums, held_out)
+    unmeasured = unmeasured_notes(problem, sums, training)
+    rare = None if unmeasured else deciding_process(problem, sums, held_out)
+    notes = [*unmeasured, *notes]
     if rare is not None:
         notes.insert(0, rare.sentence())
     yields = yields_of(problem, sums)

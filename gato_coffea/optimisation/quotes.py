@@ -11,7 +11,10 @@ from gato_coffea.optimisation.bootstrap import N_BOOTSTRAP, bootstrap, chosen
 from gato_coffea.optimisation.densities import CategoryYields
 from gato_coffea.optimisation.evaluation import PointTally, Sums, figures_of_sums
 from gato_coffea.optimisation.problem import Problem
+from gato_coffea.optimisation.profiled import Profiled
 from gato_coffea.optimisation.result import Significance
+from gato_coffea.statistics.figures import UNMEASURED, unmeasured
+from gato_coffea.statistics.uncertainties import Free
 
 
 def _significance(problem: Problem, figures: FloatArray, spread: float | None) -> Significance:
@@ -108,6 +111,25 @@ def zero_note(held_out: Significance) -> list[str]:
     return [
         f"held-out Z of {', '.join(names)} is 0: in no category do the events held out leave "
         "both signal and background above zero; there are too few events for so many categories"
+    ]
+
+
+def unmeasured_notes(problem: Problem, sums: Sums, found: Significance) -> list[str]:
+    """Which signals' figures are but rounding, as free parameters can imitate them; a line each.
+
+    Their figures are compared with those of counting in the same categories.
+    """
+    objective = problem.objective
+    if not isinstance(objective, Profiled):
+        return []
+    counting = objective.counting.per_signal(sums.category_yields(problem))
+    free = [one.name for one in objective.normalisations if isinstance(one, Free)]
+    if objective.others == "profiled":
+        free += [f"strength of {name}" for name in problem.signals]
+    return [
+        unmeasured(name, [one for one in free if one != f"strength of {name}"])
+        for name, known in zip(problem.signals, counting.tolist(), strict=True)
+        if found.per_signal[name] < UNMEASURED * known
     ]
 
 

@@ -8,7 +8,7 @@ differentiated through the fit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,10 @@ background-only Asimov data, for which ``CLb`` is one half."""
 
 LIMIT_PRECISION = 1e-9
 """Relative precision of the limit."""
+
+UNMEASURED = 1e-6
+"""Ratio to the figure without nuisance parameters below which nothing is measured: the rounding of
+a fit leaves 1e-8 of it, and no uncertainty that analyses have costs as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,7 +296,8 @@ def limit(
     Raises
     ------
     OptimisationError
-        If a fit finds no minimum, or no strength is excluded.
+        If a fit finds no minimum, no strength is excluded, or free parameters can imitate the
+        signal.
     """
     full = _with_others(likelihood, signal, others)
     absent = full.strengths([signal], 0.0)
@@ -301,7 +306,13 @@ def limit(
     has_signal = (row[:, None] * full.nominal).sum(axis=(-2, -1)) > 0
     if not has_signal.all():
         raise OptimisationError(f"limit: {signal} has no positive yield beside a background")
-    mu = np.sqrt(LIMIT_Q) / _information(full, (signal,)).value
+    measured = _information(full, (signal,)).value
+    s, total = (row[:, None] * full.nominal).sum(axis=-2), full.nominal.sum(axis=-2)
+    known = np.sqrt((s**2 / np.where(total > 0, total, 1.0)).sum(axis=-1))
+    if (measured < UNMEASURED * known).any():
+        free = [name for name, prior in zip(full.names, full.prior, strict=True) if prior == 0]
+        raise OptimisationError(f"limit: {unmeasured(signal, free)}")
+    mu = np.sqrt(LIMIT_Q) / measured
     a = start
     for _ in range(60):
         strength = absent + mu[..., None] * row
@@ -340,6 +351,14 @@ def limit(
             scale=factor,
             offset=1.0 / (mu**2 * factor) - LIMIT_Q,
         ),
+    )
+
+
+def unmeasured(signal: str, free: Sequence[str]) -> str:
+    """Why there is no figure of a signal, in words."""
+    return (
+        f"the strength of {signal} is not measured: free parameters ({', '.join(free)}) can "
+        "imitate the signal in these categories"
     )
 
 

@@ -169,26 +169,61 @@ def run(variations: dict[str, Any], **settings: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("method", ["exact", "lloyd"])
-def test_a_limit_with_a_free_background_has_categories(method: str) -> None:
-    """To find the order of the points asks for no fit of uncertainties to each point alone."""
+def with_two_backgrounds(**settings: Any) -> Any:
     rng = np.random.default_rng(3)
     drawn = {"s": (0.01, 4, 2), "b1": (0.5, 1, 3), "b2": (0.1, 2, 2)}
     samples = {
         name: {"x": rng.beta(*shape, 1000), "weight": np.full(1000, weight)}
         for name, (weight, *shape) in drawn.items()
     }
-    result = optimise(
+    return optimise(
         samples,
-        signals=["s"],
-        n_categories=2,
-        method=method,
-        objective="limit",
-        systematics=[Norm("lumi", 1.02), Free("f", ("b1",))],
-        constraints=Constraints(min_effective=20),
-        folds=1,
+        **{
+            "signals": ["s"],
+            "n_categories": 2,
+            "method": "exact",
+            "constraints": Constraints(min_effective=20),
+            "folds": 1,
+            **settings,
+        },
     )
+
+
+@pytest.mark.parametrize("method", ["exact", "lloyd"])
+def test_a_limit_with_a_free_background_has_categories(method: str) -> None:
+    """To find the order of the points asks for no fit of uncertainties to each point alone."""
+    free = [Norm("lumi", 1.02), Free("f", ("b1",))]
+    result = with_two_backgrounds(method=method, objective="limit", systematics=free)
     assert 0 < result.training.combined < 0.95 * result.training.statistics_only
+
+
+FREE_BACKGROUNDS = (Free("f", ("b1",)), Free("g", ("b2",)))
+
+
+@pytest.mark.parametrize(
+    ("figure", "systematics", "n"),
+    [
+        ("precision", [Free("f", ("s",))], 2),
+        ("precision", FREE_BACKGROUNDS, 1),
+        ("significance", FREE_BACKGROUNDS, 1),
+    ],
+)
+def test_a_strength_that_is_not_measured_is_pointed_out(
+    figure: str, systematics: Any, n: int
+) -> None:
+    names = ", ".join(one.name for one in systematics)
+    said = f"the strength of s is not measured: free parameters ({names}) can imitate the signal"
+    result = with_two_backgrounds(objective=figure, systematics=systematics, n_categories=n)
+    assert result.notes[0].startswith(said)
+    assert result.rare is None
+    more = with_two_backgrounds(objective=figure, systematics=FREE_BACKGROUNDS, n_categories=4)
+    assert not any("is not measured" in note for note in more.notes)
+
+
+def test_a_limit_on_what_is_not_measured_is_refused() -> None:
+    message = r"limit: the strength of s is not measured: free parameters \(f, g\) can imitate"
+    with pytest.raises(GatoError, match=message):
+        with_two_backgrounds(objective="limit", systematics=FREE_BACKGROUNDS, n_categories=1)
 
 
 @pytest.mark.parametrize(
