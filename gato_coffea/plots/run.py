@@ -40,6 +40,7 @@ from gato_coffea.plots.run_values import (
     axis_label,
     category_stack,
     discriminant_stack,
+    fitted_background,
     mass_stack,
     mass_unit,
     occupancy,
@@ -167,7 +168,7 @@ def run_plots(run: Run) -> Iterator[Plot]:
         yield Plot(
             name="significance",
             section="Significance",
-            caption="Significance against the number of categories",
+            caption=f"Significance against the number of categories{_fits_told(run)}",
             draw=partial(draw_significance, scan, run.style),
             numbers=scan_numbers(scan),
         )
@@ -178,6 +179,15 @@ def run_plots(run: Run) -> Iterator[Plot]:
             yield from _yields(run, asked)
     yield from _migrations(run)
     yield from _masses(run)
+
+
+def _fits_told(run: Run) -> str:
+    """Which figures of the significance are before the mass fits, and which after."""
+    if run.analysis.mass is None:
+        return ""
+    if run.headline is None:
+        return "; all before the mass fits"
+    return "; curves and yardsticks: before the mass fits; star: with them"
 
 
 def _discriminants(run: Run) -> Iterator[Plot]:
@@ -243,22 +253,30 @@ def _result(run: Run, asked: int) -> Iterator[Plot]:
 
 
 def _uncertainty(run: Run, asked: int) -> Plot:
-    yields = run.results[asked].yields
-    background = yields.background
+    yields, optimise = run.results[asked].yields, run.analysis.optimise
+    fits = run.fits.get(asked, ())
+    if fits:
+        background, error = fitted_background(fits, systematic=optimise.systematic)
+        told, label = "from the mass fits with their errors", "Error with mass fits"
+    else:
+        background, error = yields.background, np.sqrt(yields.background_sumw2)
+        told, label = "finite simulation only", "Finite simulation only"
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.sqrt(yields.background_sumw2) / background
+        relative = error / background
     relative = np.where(background > 0, relative, np.nan)
     return Plot(
         name=f"uncertainty_{asked}",
         section="Categories",
-        caption=f"Background and its uncertainty in {asked} categories",
+        caption=f"Background and its uncertainty in {asked} categories: {told}",
         draw=partial(
             draw_yield_and_uncertainty,
             background,
             relative,
             run.style,
             log=True,
-            limit=run.analysis.optimise.constraints.max_rel_unc,
+            # the constraint is on the finite simulation, not on the error of a fit
+            limit=None if fits else optimise.constraints.max_rel_unc,
+            uncertainty_label=label,
         ),
         numbers={
             "category": np.arange(len(background)),
@@ -298,11 +316,12 @@ def _one_dimensional(run: Run, asked: int) -> Iterator[Plot]:
     optimised = optimised_stack(
         result.yields, intervals, label=label, feature=feature, limits=limits
     )
+    inside = ", in the mass window" if result.yields.extrapolated else ""
     if optimised is not None:
         yield Plot(
             name=f"optimised_bins_{asked}",
             section="Categories",
-            caption=f"The discriminant in {asked} optimised bins",
+            caption=f"The discriminant in {asked} optimised bins{inside}",
             draw=partial(draw_stack, optimised, run.style, log=True),
             numbers=stack_numbers(optimised),
         )
@@ -366,11 +385,12 @@ def _migrations(run: Run) -> Iterator[Plot]:
     if run.samples is None or run.use not in run.results:
         return
     categories, processes = run.results[run.use].categories, run.analysis.processes
+    summed = ", ".join(name for name in processes if name in run.samples)
     for source, pair in migrations(run.samples, categories, processes).items():
         yield Plot(
             name=f"migration_{run.use}_{source}",
             section="Categories",
-            caption=f"Where {source} moves the events of {run.use} categories",
+            caption=f"Where {source} moves the events of {run.use} categories: sum of {summed}",
             draw=partial(draw_migration, pair, run.style),
             numbers=migration_numbers(pair),
         )

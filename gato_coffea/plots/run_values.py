@@ -127,6 +127,7 @@ def optimised_stack(
 ) -> Stack | None:
     """The yields of the categories as bins of the discriminant, shown between ``limits``.
 
+    Where the analysis has a mass window, they are those in it, as the table of yields has them.
     None where a category is not one interval of it, so that its yield belongs to no single bin.
     """
     order = [interval.category for interval in intervals]
@@ -136,7 +137,9 @@ def optimised_stack(
 
     def contents(process: str) -> Contents:
         row = yields.processes.index(process)
-        return Contents(yields.sumw[row, order], yields.sumw2[row, order])
+        continuum = process in yields.backgrounds and process not in yields.resonant
+        inside = yields.factor[order] if continuum else 1.0
+        return Contents(yields.sumw[row, order] * inside, yields.sumw2[row, order] * inside**2)
 
     return Stack(
         edges=edges,
@@ -267,6 +270,27 @@ def function_label(family: str) -> str:
     order = family[len(name) :]
     shown = {"power": "Power law"}.get(name, name.replace("_", " ").capitalize())
     return f"{shown}, order {order}" if order not in ("", "1") else shown
+
+
+def fitted_background(
+    fits: Sequence[CategoryFit], *, systematic: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
+    """Background in the window by category, and its error, as the exported models have them.
+
+    The fitted continuum and what peaks beside it. ``systematic`` is the relative error
+    ``optimise.systematic``, which all backgrounds of a category share.
+    """
+    peaking = [np.array(list(fit.resonant.values())).reshape(-1, 2) for fit in fits]
+    value = np.array(
+        [fit.estimate.window_yield + p[:, 0].sum() for fit, p in zip(fits, peaking, strict=True)]
+    )
+    error = np.array(
+        [
+            np.hypot(fit.estimate.error, np.linalg.norm(p[:, 1]))
+            for fit, p in zip(fits, peaking, strict=True)
+        ]
+    )
+    return value, np.hypot(error, systematic * value)
 
 
 def fit_text(fit: CategoryFit) -> tuple[str, ...]:

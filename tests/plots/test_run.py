@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,18 @@ from gato_coffea.categories.axes import discriminant_axis, fill_values, mass_axi
 from gato_coffea.categories.templates import templates_from_samples
 from gato_coffea.config import Analysis, parse_analysis
 from gato_coffea.config.outputs import Plots
-from gato_coffea.events.samples import Feature, Sample
+from gato_coffea.events.samples import Feature, Sample, Variation
+from gato_coffea.exports import Headline
 from gato_coffea.optimisation.result import History, Result, Significance, Yields
 from gato_coffea.plots import Run, draw_run, run_plots
 from gato_coffea.plots.categories import intervals_of
-from gato_coffea.plots.plot import write_plots
-from gato_coffea.plots.run_values import category_stack, optimised_stack, spectrum_of
+from gato_coffea.plots.plot import Plot, write_plots
+from gato_coffea.plots.run_values import (
+    category_stack,
+    fitted_background,
+    optimised_stack,
+    spectrum_of,
+)
 from gato_coffea.plots.spectra import draw_spectrum
 from gato_coffea.plots.style import Style
 from gato_coffea.sidebands import fit_categories
@@ -147,6 +154,10 @@ def a_run(n_discriminants: int, *, data: bool) -> dict[str, Any]:
 
 def figures_of(run: dict[str, Any]) -> dict[str, Any]:
     return {plot.name: plot.draw() for plot in run_plots(Run(**run))}
+
+
+def plot_named(run: dict[str, Any], name: str) -> Plot:
+    return next(plot for plot in run_plots(Run(**run)) if plot.name == name)
 
 
 def test_one_discriminant_with_blinded_data(tmp_path: Path) -> None:
@@ -336,6 +347,60 @@ def test_optimised_bins_hold_the_yields() -> None:
         edges=(np.array([0.0, 0.2, 0.7, 1.0]),),
     )
     assert optimised_stack(result.yields, intervals_of(split), label="x", feature=feature) is None
+
+
+def test_optimised_bins_hold_the_background_in_the_window() -> None:
+    run = a_run(1, data=False)
+    found = run["results"][3]
+    yields = replace(found.yields, factor=np.array([0.1, 0.2, 0.3]), resonant=("zz",))
+    run["results"] = {3: replace(found, yields=yields)}
+    plot = plot_named(run, "optimised_bins_3")
+    assert plot.caption == "The discriminant in 3 optimised bins, in the mass window"
+    order = [i.category for i in intervals_of(found.categories)]
+    stack = optimised_stack(
+        yields,
+        intervals_of(found.categories),
+        label="x",
+        feature=found.categories.features[0],
+    )
+    assert stack is not None
+    np.testing.assert_allclose(stack.total.values, yields.background[order])
+    np.testing.assert_allclose(stack.total.variances, yields.background_sumw2[order])
+    np.testing.assert_allclose(plot.numbers["qcd"], stack.backgrounds["qcd"].values)
+
+
+def test_the_background_is_drawn_with_the_error_of_the_exported_model() -> None:
+    run = a_run(1, data=True)
+    plot, fits = plot_named(run, "uncertainty_3"), run["fits"][3]
+    error = [fit.estimate.error / fit.estimate.window_yield for fit in fits]
+    np.testing.assert_allclose(plot.numbers["relative_uncertainty"], error)
+    np.testing.assert_allclose(
+        plot.numbers["background"], [fit.estimate.window_yield for fit in fits]
+    )
+    assert plot.caption.endswith("from the mass fits with their errors")
+    peaking = [replace(fit, resonant={"zz": (50.0, 3.0)}) for fit in fits]
+    value, found = fitted_background(peaking, systematic=0.1)
+    first = fits[0].estimate
+    assert value[0] == pytest.approx(first.window_yield + 50)
+    assert found[0] == pytest.approx(np.sqrt(first.error**2 + 9 + (0.1 * value[0]) ** 2))
+    without = plot_named(run | {"fits": {}}, "uncertainty_3")
+    assert without.caption.endswith("finite simulation only")
+    labels = [ax.get_ylabel() for ax in without.draw().axes]
+    assert "Finite simulation only [%]" in labels
+
+
+def test_captions_say_what_is_before_the_mass_fits_and_what_is_summed() -> None:
+    run = a_run(1, data=False)
+    z = run["results"][3].held_out
+    assert plot_named(run, "significance").caption.endswith("; all before the mass fits")
+    run["headline"] = Headline(held_out=z, training=z, before=z, before_training=z)
+    assert plot_named(run, "significance").caption.endswith("star: with them")
+    samples = the_samples(1, data=False)
+    qcd = samples["qcd"]
+    moved = {f"jes{way}": Variation(x=qcd.x) for way in ("Up", "Down")}
+    run["samples"] = samples | {"qcd": replace(qcd, variations=moved)}
+    caption = plot_named(run, "migration_3_jes").caption
+    assert caption == "Where jes moves the events of 3 categories: sum of ggH, qcd, zz"
 
 
 def test_categories_sum_the_templates() -> None:
