@@ -182,7 +182,7 @@ def uncertainty_table(result: Result) -> TextTable:
     ]
     notes += _bound_notes(result, found, digits)
     return TextTable(
-        title=f"Uncertainties: {shown} without each, on all events",
+        title=f"Uncertainties: {shown} without each, on all events: {counts(result)}",
         columns=[
             Column("uncertainty", is_text=True),
             Column(f"{shown} without", "with this one known exactly, all others as they are"),
@@ -224,10 +224,10 @@ def _bound_notes(result: Result, found: Breakdown, digits: int) -> list[str]:
 
 def tables_of(result: Result) -> list[TextTable]:
     """All tables of one result."""
-    tables = [significance_table({result.asked: result})]
+    tables = [significance_table({result.asked: result}), category_table(result)]
     if result.uncertainties is not None:
         tables.append(uncertainty_table(result))
-    return [*tables, category_table(result)]
+    return tables
 
 
 def plain_text(result: Result) -> str:
@@ -251,12 +251,12 @@ def plain_text(result: Result) -> str:
         if yardstick.held_out is not None:
             figures.insert(0, f"held-out {rounded(yardstick.held_out.combined, digits)}")
         lines.append(f"  {name}: {', '.join(figures)}")
-    if result.uncertainties is not None:
-        table = uncertainty_table(result)
-        lines += [table.title, *table.lines(), *table.notes]
     if result.yields.extrapolated:
         lines.append(f"yields{background_note(result.yields)}")
     lines += category_table(result).lines()
+    if result.uncertainties is not None:
+        table = uncertainty_table(result)
+        lines += [table.title, *table.lines(), *table.notes]
     lines += meanings(result.yardsticks, extrapolated=result.yields.extrapolated)
     return "\n".join([*lines, *result.notes])
 

@@ -31,7 +31,9 @@ def sideband_table(fits: Sequence[CategoryFit]) -> TextTable:
             Column("p", "probability of a worse chi-squared"),
             Column("chi2/ndf", "on merged bins of the sidebands"),
             *(Column(name, f"{name} in the window, from simulation") for name in resonant),
-            Column("observed", "in the window, unless blinded"),
+            Column("simulated", "in the window, with its error from the finite simulation")
+            if fitted == "background"
+            else Column("observed", "in the window, unless blinded"),
             *(Column(name, f"expected yield of {name} in the window") for name in signals),
             Column("effective entries", "of the sidebands"),
         ],
@@ -44,7 +46,7 @@ def sideband_table(fits: Sequence[CategoryFit]) -> TextTable:
                 uncertainty(entry.fit.p_value),
                 f"{entry.fit.chi2:.1f}/{entry.fit.ndf}",
                 *(with_error(*entry.resonant[name]) for name in resonant),
-                NONE if entry.observed is None else amount(entry.observed, digits=5),
+                _found(entry),
                 *(amount(entry.signals[name]) for name in signals),
                 f"{entry.fit.effective_entries:.0f}",
             )
@@ -52,3 +54,12 @@ def sideband_table(fits: Sequence[CategoryFit]) -> TextTable:
         ],
         notes=[f"category {entry.category}: {text}" for entry in fits for text in entry.cautions],
     )
+
+
+def _found(entry: CategoryFit) -> str:
+    """What is in the window: a count of data, or weighted simulation with its error."""
+    if entry.observed is None:
+        return NONE
+    if entry.source == "background":
+        return with_error(entry.observed, entry.observed_error)
+    return amount(entry.observed, digits=5)

@@ -28,13 +28,14 @@ def print_stage(job: Job, console: Console, done: StageReport) -> None:
 def _print_tables(job: Job, console: Console, stage: str) -> None:
     """Tables of a stage, of one channel."""
     from gato_coffea.exports.evaluation import evaluation_table
-    from gato_coffea.processing.cutflow import cutflow_table
+    from gato_coffea.processing.cutflow import cutflow_table, hidden_processes
     from gato_coffea.sidebands.tables import sideband_table
     from gato_coffea.workflow import stages
     from gato_coffea.workflow.tables import terminal_table, warning_box
 
     if stage == "process":
-        console.print(terminal_table(cutflow_table(stages.read_cutflow(job))))
+        hidden = hidden_processes(job.analysis)
+        console.print(terminal_table(cutflow_table(stages.read_cutflow(job), hidden=hidden)))
     elif stage == "optimise":
         used, fitted = stages.used_count(job), job.analysis.mass is not None
         print_optimised(stages.load_results(job), console, used=used, before_fits=fitted)
@@ -77,9 +78,9 @@ def print_optimised(
         reason = recommendation_of(list(results.values())).reason
         console.print(f"recommended: {reason}", soft_wrap=True)
     for asked, result in results.items():
+        console.print(terminal_table(category_table(result)))
         if result.uncertainties is not None:
             console.print(terminal_table(uncertainty_table(result)))
-        console.print(terminal_table(category_table(result)))
         for note in notes[asked]:
             console.print(f"  {note}", soft_wrap=True)
     for note in notes[None]:

@@ -23,7 +23,7 @@ from gato_coffea.optimisation.result_tables import (
     significance_table,
     uncertainty_table,
 )
-from gato_coffea.processing.cutflow import cutflow_table
+from gato_coffea.processing.cutflow import cutflow_table, hidden_processes
 from gato_coffea.processing.output import Cutflow
 from gato_coffea.rendering.drawn import DrawnPlot
 from gato_coffea.rendering.rounding import decimals, rounded, with_error
@@ -118,7 +118,7 @@ def render_report(
         significances=significance_table(results, used=use, before_fits=fitted is not None),
         uncertainties=None if best.uncertainties is None else uncertainty_table(best),
         categories=category_table(best),
-        cutflow=None if not cutflow else cutflow_table(cutflow),
+        cutflow=None if not cutflow else cutflow_table(cutflow, hidden=hidden_processes(analysis)),
         fits=None if not fits else sideband_table(fits),
         exported=None if evaluation is None else evaluation_table(evaluation),
         explanations=() if evaluation is None else evaluation["explanations"],

@@ -13,7 +13,7 @@ from gato_coffea import Free, Norm, optimise
 from gato_coffea.optimisation.breakdown import SIMULATION
 from gato_coffea.optimisation.methods import MAX_PROFILED_RUNS
 from gato_coffea.optimisation.result import Result
-from gato_coffea.optimisation.result_tables import plain_text, uncertainty_table
+from gato_coffea.optimisation.result_tables import counts, plain_text, uncertainty_table
 from gato_coffea.plots.numbers import scan_numbers
 from gato_coffea.plots.significance import draw_significance, scan_of
 from gato_coffea.plots.style import Style
@@ -95,7 +95,9 @@ def test_it_is_shown_everywhere(result: Result, tmp_path: Any) -> None:
     assert table.notes[1].startswith(
         f"bound: on the densities of the training, with cuts between {found.groups} groups"
     )
-    assert "Uncertainties: Z without each" in plain_text(result)
+    told = f"Uncertainties: Z without each, on all events: {counts(result)}"
+    for text in (plain_text(result), result._repr_html_()):
+        assert text.index("effective entries") < text.index(told)
     assert "3 systematic uncertainties" in plain_text(result).splitlines()[0]
     console = Console(width=150)
     with console.capture() as captured:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from gato_coffea.processing.cutflow import cutflow_table
+from pathlib import Path
+
+import pytest
+
+from gato_coffea.config import parse_analysis
+from gato_coffea.processing.cutflow import cutflow_table, hidden_processes
 from gato_coffea.rendering.rounding import NONE
 
 
@@ -19,6 +24,32 @@ def test_steps_of_all_processes_in_their_order() -> None:
     assert [column.name for column in table.columns] == ["process", "all", "trigger", "selected"]
     assert table.rows[0] == ("sig", "10 (1.25)", "7 (0.875)", NONE)
     assert table.rows[1] == ("data", NONE, NONE, "4 (4)")
+
+
+@pytest.mark.parametrize("blinded", [True, False])
+def test_blinded_data_are_called_so(blinded: bool) -> None:
+    plain = {"files": "x.root", "already_normalised": True}
+    collisions = {"files": "x.root", "process": "data", "data": True}
+    derived = {"process": "continuum", "derived_from": "collisions", "weight": "w"}
+    analysis = parse_analysis(
+        {
+            "name": "test",
+            "datasets": {
+                "sig": {**plain, "process": "sig"},
+                "collisions": collisions,
+                "derived": {**plain, **derived},
+            },
+            "discriminants": [{"name": "score", "range": [0, 1]}],
+            "blind": {"score": 0.5} if blinded else {},
+            "optimise": {"signals": ["sig"]},
+        },
+        directory=Path(),
+    )
+    counts = {"selected": {"events": 4.0, "weighted": 4.0}}
+    cutflow = dict.fromkeys(("sig", "continuum", "data"), counts)
+    names = [row[0] for row in cutflow_table(cutflow, hidden=hidden_processes(analysis)).rows]
+    told = " outside the blinded region" if blinded else ""
+    assert names == ["sig", f"continuum{told}", f"data{told}"]
 
 
 def test_an_empty_cut_flow() -> None:

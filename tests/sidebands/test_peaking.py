@@ -13,6 +13,7 @@ from gato_coffea.errors import InputError
 from gato_coffea.events.samples import Feature
 from gato_coffea.exports import write_exports
 from gato_coffea.exports.models import channels
+from gato_coffea.rendering.rounding import amount, with_error
 from gato_coffea.sidebands import fit_categories
 from gato_coffea.sidebands.tables import sideband_table
 from gato_coffea.workflow.results import read_fits, write_fits
@@ -135,6 +136,20 @@ def test_the_model_holds_the_resonant_process_beside_the_continuum(data):
         "ZH": (False, pytest.approx(PEAK[WINDOW].sum())),
         "sideband": (False, pytest.approx(fits[0].estimate.window_yield)),
     }
+
+
+@pytest.mark.parametrize("data", [False, True])
+def test_what_is_in_the_window_is_called_what_it_is(data):
+    analysis = analysis_with(data=data, blinded=False)
+    fits = fit_categories(templates_of(analysis, data=CONTINUUM if data else None), analysis)
+    table, fit = sideband_table(fits), fits[0]
+    name, other = ("observed", "simulated") if data else ("simulated", "observed")
+    assert other not in table.header
+    cell = table.rows[0][table.header.index(name)]
+    assert cell == (
+        amount(fit.observed, digits=5) if data else with_error(fit.observed, fit.observed_error)
+    )
+    assert ("±" in cell) is not data
 
 
 def resonant_columns(fits):
