@@ -117,6 +117,13 @@ class Sample:
             variations={name: v.where(mask) for name, v in self.variations.items()},
         )
 
+    def incomplete(self, *, with_mass: bool) -> BoolArray:
+        """Which events have NaN in a discriminant or, where it counts, in the mass."""
+        gone: BoolArray = np.asarray(np.isnan(self.x).any(axis=1))
+        if with_mass and self.mass is not None:
+            gone |= np.isnan(self.mass)
+        return gone
+
     def varied(self, name: str) -> Self:
         """The events as a variation has them; the nominal ones where it has nothing of its own."""
         own = self.variations.get(name, Variation())
@@ -278,6 +285,8 @@ class Cells:
     variations
         Cells of the same events in each variation, by name; where other cells lack one that these
         have, their nominal is added to it.
+    missing
+        Of a variation's cells: number of events that leave by NaN (`Variation`).
     """
 
     grid: Grid
@@ -285,6 +294,7 @@ class Cells:
     sums: FloatArray
     sum_x: FloatArray
     variations: Mapping[str, Self] = field(default_factory=dict)
+    missing: int = 0
 
     def __repr__(self) -> str:
         names = "".join(f", {name}" for name in self.variations)
@@ -324,6 +334,7 @@ class Cells:
             for name in sample.variations
         }
         sample = replace(sample, variations={})
+        missing = int(sample.incomplete(with_mass=mass_range is not None).sum())
         cell = grid.index(sample.x)
         keep = cell >= 0
         if mass_range is not None and sample.mass is not None:
@@ -345,7 +356,7 @@ class Cells:
         stretched = [f.stretch(sample.x[:, d]) for d, f in enumerate(grid.features)]
         sum_x = [np.bincount(inverse, u, len(key)) for u in stretched]
         positions = np.stack(sum_x, axis=-1).astype(np.float64)
-        return cls(grid, key.astype(np.int64), sums, positions, variations)
+        return cls(grid, key.astype(np.int64), sums, positions, variations, missing)
 
     def __add__(self, other: Self) -> Self:
         if not all(
@@ -363,7 +374,14 @@ class Cells:
             sum_x[at] += part.sum_x
         names = dict.fromkeys([*self.variations, *other.variations])
         variations = {name: self.varied(name) + other.varied(name) for name in names}
-        return replace(self, key=key, sums=sums, sum_x=sum_x, variations=variations)
+        return replace(
+            self,
+            key=key,
+            sums=sums,
+            sum_x=sum_x,
+            variations=variations,
+            missing=self.missing + other.missing,
+        )
 
     def varied(self, name: str) -> Self:
         """The cells of a variation; the nominal ones where it is not known."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from gato_coffea.config import Constraints
 from gato_coffea.errors import InputError, OptimisationError
-from gato_coffea.events.samples import FloatArray, Points, Sample
+from gato_coffea.events.samples import Cells, FloatArray, Points, Sample
 from gato_coffea.events.variations import DOWN, UP, check_total, stem
 from gato_coffea.optimisation.densities import CategoryYields, Densities
 from gato_coffea.optimisation.problem import CANCELLED, Problem
@@ -80,13 +80,13 @@ def unchanging(points: Points) -> list[str]:
     ]
 
 
-def leaving(samples: Mapping[str, Sample], *, with_mass: bool) -> list[str]:
+def leaving(samples: Mapping[str, Sample] | Mapping[str, Cells], *, with_mass: bool) -> list[str]:
     """A sentence for every process of which events leave in a variation, by NaN.
 
     Parameters
     ----------
     samples
-        Process to events, with their variations.
+        Process to events, or to their cells, with their variations.
     with_mass
         Whether a mass window is used, which an event without a mass is not in.
 
@@ -96,27 +96,28 @@ def leaving(samples: Mapping[str, Sample], *, with_mass: bool) -> list[str]:
         If all events of a process leave.
     """
     found = []
+    what = "x or mass" if with_mass else "x"
     for process, sample in samples.items():
-        counts = {}
-        for name, own in sample.variations.items():
-            gone = np.zeros(len(sample), dtype=np.bool_)
-            for column, values in own.arrays():
-                if column == "x" or (column == "mass" and with_mass):
-                    bad = np.isnan(values).reshape(len(sample), -1).any(axis=1)
-                    if bad.all():
-                        raise InputError(
-                            f"{process}.variations.{name}.{column}: no event is left, all "
-                            f"{len(sample)} have NaN (allowed: for events that the variation does "
-                            "not select)"
-                        )
-                    gone |= bad
-            if gone.any():
-                counts[name] = int(gone.sum())
-        if counts:
-            each = ", ".join(f"{n} in {name}" for name, n in counts.items())
+        if isinstance(sample, Cells):
+            size = int(sample.sums[..., 0].sum())
+            counts = {name: cells.missing for name, cells in sample.variations.items()}
+        else:
+            size = len(sample)
+            counts = {
+                name: int(sample.varied(name).incomplete(with_mass=with_mass).sum())
+                for name in sample.variations
+            }
+            for name, n in counts.items():
+                if n == size > 0:
+                    raise InputError(
+                        f"{process}.variations.{name}: no event is left, all {size} have NaN as "
+                        f"their {what} (allowed: for events that the variation does not select)"
+                    )
+        if any(counts.values()):
+            each = ", ".join(f"{n} in {name}" for name, n in counts.items() if n)
             found.append(
-                f"{process}: of {len(sample)} events, some leave all categories in a variation, "
-                f"with NaN as their {'x or mass' if with_mass else 'x'}: {each}"
+                f"{process}: of {size} events, some leave all categories in a variation, with NaN "
+                f"as their {what}: {each}"
             )
     return found
 

@@ -230,7 +230,7 @@ class EventTally(Tally):
 
 def _present(sample: Sample) -> Sample:
     """Without the events that a variation takes away: cuts of a yardstick count every number."""
-    kept = np.flatnonzero(~np.isnan(sample.x).any(axis=1))
+    kept = np.flatnonzero(~sample.incomplete(with_mass=False))
     return sample if len(kept) == len(sample) else sample.where(kept)
 
 

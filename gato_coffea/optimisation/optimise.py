@@ -332,7 +332,8 @@ def _prepare(
         check_pairs({name: cells.variations for name, cells in samples.items()})
         points = points_from_cells(samples, in_window=None if window is None else in_window)
         inside = None if window is None else points_from_cells(samples, in_window=[*samples])
-        return points, PointTally(points, inside=inside), []
+        notes = leaving(samples, with_mass=window is not None)
+        return points, PointTally(points, inside=inside), notes
     if all(is_histogram(value) for value in values):
         if window is not None:
             raise OptimisationError("window_gev: needs events with masses (got histograms)")

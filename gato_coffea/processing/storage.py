@@ -32,6 +32,9 @@ TEMPLATES = "templates"
 CELLS = ("key", "sums", "sum_x")
 """Arrays of cells."""
 
+MISSING = "missing"
+"""Number of events that leave a variation; without it none."""
+
 OWN = re.compile(r"process\.json|histograms\.(npz|coffea|root)|(columns|cells)/[^/]+\.npz")
 """Files of the folder."""
 
@@ -172,7 +175,7 @@ def write_cells(path: Path, cells: Cells) -> None:
     arrays = {
         f"{name}{column}": getattr(part, column)
         for name, part in parts.items()
-        for column in CELLS
+        for column in (*CELLS, MISSING)
     }
     np.savez(path, allow_pickle=False, **arrays)
 
@@ -229,6 +232,7 @@ def _read_cells(path: Path, analysis: Analysis) -> Cells:
 
     def cells(prefix: str, variations: Mapping[str, Cells]) -> Cells:
         key, sums, sum_x = (file[prefix + column] for column in CELLS)
-        return Cells(grid, key, sums, sum_x, variations)
+        missing = int(file[prefix + MISSING]) if prefix + MISSING in file else 0
+        return Cells(grid, key, sums, sum_x, variations, missing)
 
     return cells("", {name: cells(f"{name}:", {}) for name in names})

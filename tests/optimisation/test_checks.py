@@ -58,6 +58,25 @@ def test_events_that_leave_by_nan_are_counted() -> None:
     assert any(note.endswith("x or mass: 5 in jesUp, 9 in jesDown") for note in with_mass)
 
 
+def test_cells_count_them_too() -> None:
+    grid = Grid((SCORE,), (np.linspace(0, 1, 21),))
+    samples = {"s": events(1, {"x": 0}, {"x": 0}), "b": events(2, {"x": 5, "mass": 9}, {"x": 0})}
+    held = {name: as_sample(table, name=name) for name, table in samples.items()}
+    halves = [slice(0, 6), slice(6, 200)]
+    cells = {
+        name: Cells.fill(grid, sample.where(halves[0]), n_folds=1)
+        + Cells.fill(grid, sample.where(halves[1]), n_folds=1)
+        for name, sample in held.items()
+    }
+    told = [note for note in run(cells, smooth=False).notes if "leave all categories" in note]
+    assert len(told) == 1
+    assert told[0].startswith("b: of 200 events")
+    assert told[0].endswith("NaN as their x: 5 in jesUp")
+    limits = {"window": (120.0, 130.0), "mass_range": (110.0, 140.0)}
+    whole = Cells.fill(grid, held["b"], n_folds=1, **limits)
+    assert whole.scaled(2.0).variations["jesUp"].missing == 9
+
+
 def test_no_note_where_none_leaves() -> None:
     samples = {"s": events(1, {"x": 0}, {"x": 0}), "b": events(2, {"x": 0}, {"mass": 9})}
     assert not any("leave all categories" in note for note in run(samples).notes)
@@ -65,7 +84,7 @@ def test_no_note_where_none_leaves() -> None:
 
 def test_a_variation_that_all_events_leave_is_refused_as_such() -> None:
     samples = {"s": events(1, {"x": 0}, {"x": 0}), "b": events(2, {"x": 200}, {"x": 0})}
-    with pytest.raises(InputError, match=r"^b\.variations\.jesUp\.x: no event is left, all 200 "):
+    with pytest.raises(InputError, match=r"^b\.variations\.jesUp: no event is left, all 200 "):
         run(samples)
     grid = Grid((SCORE,), (np.linspace(0, 1, 21),))
     cells = {n: Cells.fill(grid, as_sample(t, name=n), n_folds=1) for n, t in samples.items()}

@@ -70,6 +70,35 @@ def down(events):
 
 
 @pytest.mark.parametrize("keep_columns", [True, False])
+def test_events_that_leave_a_shape_by_nan_are_counted(
+    make_analysis: Any, keep_columns: bool
+) -> None:
+    """Of columns and of stored cells."""
+    kept = "np.clip(events.score * 1.1, 0, 1)"
+    assert kept in SYSTEMATICS
+    functions = SYSTEMATICS.replace(kept, f"np.where(events.event % 7 == 0, np.nan, {kept})")
+    shape = {"kind": "shape", "up": {"score": "py:up"}, "down": {"score": "py:down"}}
+    changes = {
+        "mass": None,
+        "datasets.collisions": None,
+        "keep_columns": keep_columns,
+        "systematics": {"jes": shape},
+        "optimise": {"signals": ["sig"], "n_categories": 2, "method": "exact", "folds": 2},
+        "optimise.constraints": {"min_effective": 5},
+    }
+    job = Job.of(make_analysis(changes, functions=functions, n=900), progress=False)
+    stages.run_process(job)
+    stages.run_optimise(job)
+    (result,) = stages.load_results(job).values()
+    told = [note for note in result.notes if "leave all categories" in note]
+    assert [note.partition(":")[0] for note in told] == ["sig", "bkg"]
+    for note in told:
+        n, leave = (int(note.split(word)[1].split()[0]) for word in ("of ", "as their x: "))
+        assert 0.1 * n < leave < 0.19 * n
+        assert note.endswith(" in jesUp")
+
+
+@pytest.mark.parametrize("keep_columns", [True, False])
 def test_systematics_of_the_file_reach_categories_templates_and_models(
     make_analysis: Any, keep_columns: bool
 ) -> None:
