@@ -67,20 +67,25 @@ def print_optimised(
         significance_table,
         uncertainty_table,
     )
-    from gato_coffea.workflow.tables import note_lines, terminal_table
+    from gato_coffea.workflow.tables import fitting_tables, note_lines
 
     notes, yields = note_lines(results), next(iter(results.values())).yields
     console.print(f"signals: {', '.join(yields.signals)}", soft_wrap=True)
     console.print(f"backgrounds: {', '.join(yields.backgrounds)}", soft_wrap=True)
     table = significance_table(results, used=used, before_fits=before_fits)
-    console.print(terminal_table(table))
+    yardsticks = {name for result in results.values() for name in result.yardsticks}
+    for part in fitting_tables(table, console.width, n_last=len(yardsticks)):
+        console.print(part)
     if len(results) > 1:
         reason = recommendation_of(list(results.values())).reason
         console.print(f"recommended: {reason}", soft_wrap=True)
     for asked, result in results.items():
-        console.print(terminal_table(category_table(result)))
+        tables = [category_table(result)]
         if result.uncertainties is not None:
-            console.print(terminal_table(uncertainty_table(result)))
+            tables.append(uncertainty_table(result))
+        for table in tables:
+            for part in fitting_tables(table, console.width):
+                console.print(part)
         for note in notes[asked]:
             console.print(f"  {note}", soft_wrap=True)
     for note in notes[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.panel import Panel
@@ -17,6 +18,53 @@ if TYPE_CHECKING:
     from gato_coffea.datasets.check import DatasetRow, Tree
     from gato_coffea.optimisation.result import Result
     from gato_coffea.workflow.pipeline import StageReport
+
+
+LONGEST_CELL = 24
+"""Letters up to which a cell stands on one line: a figure with its error, and with that on all
+events in brackets; longer ones are sentences, which may be broken between words."""
+
+
+def fitting_tables(table: TextTable, width: int, *, n_last: int = 0) -> list[Table]:
+    """A table for a terminal of so many letters: parts below each other where it is too wide.
+
+    Every part begins with the first column. The last ``n_last`` columns are parts of their own,
+    and no name or figure is broken while its column alone fits.
+    """
+    widths = [_least_width(table, c) for c in range(len(table.columns))]
+
+    def fits(chosen: Sequence[int]) -> bool:
+        return sum(widths[c] + 3 for c in chosen) + 1 <= width  # spaces and a line beside each
+
+    n = len(widths)
+    parts = [[0]]
+    for c in range(1, n):
+        own = c == n - n_last and not fits(range(n))
+        if len(parts[-1]) > 1 and (own or not fits([*parts[-1], c])):
+            parts.append([0])
+        parts[-1].append(c)
+    shown = []
+    for i, chosen in enumerate(parts):
+        part = replace(
+            table,
+            title=table.title if i == 0 else f"{table.title} (continued)",
+            columns=[table.columns[c] for c in chosen],
+            rows=[tuple(row[c] for c in chosen) for row in table.rows],
+            notes=table.notes if i == len(parts) - 1 else (),
+        )
+        made = terminal_table(part)
+        for column, c in zip(made.columns, chosen, strict=True):
+            column.min_width = widths[c]
+        shown.append(made)
+    return shown
+
+
+def _least_width(table: TextTable, column: int) -> int:
+    """Letters that a column needs so that no word of it and no figure is broken."""
+    words = table.columns[column].name.split()
+    for row in table.rows:
+        words += [row[column]] if len(row[column]) <= LONGEST_CELL else row[column].split()
+    return max(map(len, words), default=0)
 
 
 def terminal_table(table: TextTable) -> Table:
