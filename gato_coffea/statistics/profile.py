@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gato_coffea.errors import OptimisationError
-from gato_coffea.events.samples import BoolArray, FloatArray
+from gato_coffea.events.samples import BoolArray, FloatArray, IntArray
 from gato_coffea.statistics.likelihood import Likelihood, Terms
 
 TOLERANCE = 1e-10
@@ -23,7 +23,16 @@ tenfold. Curvatures differ by as much: a larger one would let flat directions cr
 
 NUDGE = 0.3
 """Step off a saddle, in standard deviations: where both variations move a yield to the same side,
-the nominal point is a maximum along that parameter, with no slope to follow."""
+the nominal point is a maximum along that parameter, with no slope to follow. It is halved from
+time to time, for the minima beside it may be nearer."""
+
+SMALL_BEND = 0.01
+"""Square of the mean shift of both sides, in standard deviations of the events, below which it
+makes no second minimum: with residuals of up to five deviations that needs a shift of a tenth."""
+
+STRAIGHT = 0.3
+"""Mean shift over half the difference of both sides, squared, below which a yield that is to be
+fitted is reached on one side only."""
 
 MIN_CURVATURE = 1e-12
 """Curvature, relative to the largest, that a parameter without any effect is given, so that the
@@ -91,6 +100,50 @@ def fit(
         terms = likelihood.terms(a, strength=strength, observed=observed)
     if not n:
         return Fit(a=a, terms=terms, steps=0)
+    best = _descend(likelihood, strength, observed, a, terms, max_steps)
+    for j in _bent(likelihood, strength, observed):
+        for side in (1.0, -1.0):
+            a = best.a.copy()
+            a[..., j] = side
+            terms = likelihood.terms(a, strength=strength, observed=observed)
+            try:
+                other = _descend(likelihood, strength, observed, a, terms, max_steps)
+            except OptimisationError:
+                continue  # nowhere lower than the minimum that is known
+            lower = (other.terms.value < best.terms.value - TOLERANCE)[..., None]
+            if lower.any():
+                a = np.where(lower, other.a, best.a)
+                terms = likelihood.terms(a, strength=strength, observed=observed)
+                best = Fit(a=a, terms=terms, steps=best.steps + other.steps)
+    return best
+
+
+def _bent(likelihood: Likelihood, strength: FloatArray, observed: FloatArray) -> IntArray:
+    """Variations whose both sides move yields alike, so that there may be several minima."""
+    y = likelihood.yields
+    assert y.up is not None
+    assert y.down is not None
+    weight = strength[..., None, :, None]
+    nominal = y.nominal[..., None, :, :]
+    up, down = (((side - nominal) * weight).sum(axis=-2) for side in (y.up, y.down))
+    error = np.sqrt(np.maximum(observed, 1.0))[..., None, :]
+    bend, slope = 0.5 * (up + down) / error, 0.5 * (up - down) / error
+    bend2, slope2 = (bend**2).sum(axis=-1), (slope**2).sum(axis=-1)
+    found = (bend2 > SMALL_BEND) & (bend2 > STRAIGHT * slope2)
+    return np.flatnonzero(found.any(axis=tuple(range(found.ndim - 1))))
+
+
+def _descend(
+    likelihood: Likelihood,
+    strength: FloatArray,
+    observed: FloatArray,
+    a: FloatArray,
+    terms: Terms,
+    max_steps: int,
+) -> Fit:
+    """The minimum that is reached from ``a``, where the likelihood is ``terms``."""
+    batch, n = a.shape[:-1], a.shape[-1]
+    nudge = np.full(batch, NUDGE)
     damping = np.zeros(batch)
     for step in range(max_steps):
         gradient, curvature = quadratic(likelihood, a, terms, observed)
@@ -104,13 +157,15 @@ def fit(
             saddle, along = _saddle(curvature)
             if not saddle.any():
                 return Fit(a=a, terms=terms, steps=step)
-            sides = [a + NUDGE * along, a - NUDGE * along]
+            step_off = nudge[..., None] * along
+            sides = [a + step_off, a - step_off]
             values = [
                 likelihood.terms(side, strength=strength, observed=observed).value
                 for side in sides
             ]
             lower = np.where((values[0] <= values[1])[..., None], sides[0], sides[1])
             tried = np.where(saddle[..., None], lower, a)
+            nudge = 0.5 * nudge
         there = likelihood.terms(tried, strength=strength, observed=observed)
         # A change that is rounding of the value itself counts as none.
         better = there.value <= terms.value + 1e-13 * (1.0 + np.abs(terms.value))

@@ -113,3 +113,39 @@ def test_a_fit_that_does_not_settle_names_the_parameter(make_model: Make) -> Non
         fit(likelihood, strength=strength, observed=3 * observed, max_steps=1)
     with pytest.raises(OptimisationError, match="does not settle"):
         fit(likelihood, strength=strength, observed=np.nan * observed)
+
+
+@pytest.mark.parametrize(
+    ("signal", "up", "down"),
+    [
+        ([5, 6, 12], [1.62, 1.25, 1.22], [1.26, 1.26, 1.26]),  # as of two generators
+        ([8, 11, 5], [1.76, 1.4, 1.34], [1.19, 1.19, 1.19]),
+        ([0, 2, 0], [1.2, 1.2, 1.2], [1.2, 1.2, 1.2]),  # two minima near the nominal point
+        ([0, 2, 0], [1.5, 1.5, 1.5], [1.5, 1.5, 1.5]),
+    ],
+)
+def test_the_lowest_of_several_minima(
+    signal: list[float], up: list[float], down: list[float]
+) -> None:
+    """Both sides of the variation move the background up: a scan finds the lowest minimum."""
+    b = np.array([500.0, 80.0, 15.0])
+    nominal = np.stack([np.array(signal, dtype=float), b])
+    y = BinnedYields(
+        processes=("s", "b"),
+        signals=("s",),
+        nominal=nominal,
+        sumw2=np.zeros(3),
+        variations=("ps",),
+        up=np.stack([nominal[0], b * up])[None],
+        down=np.stack([nominal[0], b * down])[None],
+    )
+    likelihood = Likelihood(yields=y)
+    observed, strength = nominal.sum(axis=0), np.array([0.0, 1.0])
+    scan = [
+        float(likelihood.terms(np.array([a]), strength=strength, observed=observed).value)
+        for a in np.linspace(-3, 3, 1201)
+    ]
+    for start in (None, np.array([0.8]), np.array([-0.8])):
+        found = fit(likelihood, strength=strength, observed=observed, start=start)
+        assert found.terms.value == pytest.approx(min(scan), abs=1e-4)
+        assert found.terms.value <= min(scan)
