@@ -44,6 +44,7 @@ from gato_coffea.optimisation.inputs import (
     points_from_samples,
     with_folds,
 )
+from gato_coffea.optimisation.measured import measured_note, without_variations
 from gato_coffea.optimisation.problem import Problem
 from gato_coffea.optimisation.profiled import chosen_objective
 from gato_coffea.optimisation.result import Result
@@ -170,6 +171,7 @@ def optimise(
         in_window=(*asked.signals, *resonant),
         window=window,
         unweighted=unweighted,
+        systematics=systematics,
     )
     objective = chosen_objective(
         asked, points, window, backgrounds=ordered, resonant=resonant, systematics=systematics
@@ -324,15 +326,19 @@ def _prepare(
     in_window: Sequence[str],
     window: Window | None,
     unweighted: bool,
+    systematics: Sequence[Normalisation],
 ) -> tuple[Points, Tally, list[str]]:
     """Points to train on, what the final yields are taken from, and notes about the events."""
     values, n_folds = list(samples.values()), settings.folds
+    continuum = [] if window is None else [name for name in samples if name not in in_window]
     if all(isinstance(value, Cells) for value in values):
         check_dimension(len(values[0].grid.features))
         check_pairs({name: cells.variations for name, cells in samples.items()})
+        notes = measured_note(samples, systematics, continuum)
+        samples = without_variations(samples, continuum)
         points = points_from_cells(samples, in_window=None if window is None else in_window)
         inside = None if window is None else points_from_cells(samples, in_window=[*samples])
-        notes = leaving(samples, with_mass=window is not None)
+        notes += leaving(samples, with_mass=window is not None)
         return points, PointTally(points, inside=inside), notes
     if all(is_histogram(value) for value in values):
         if window is not None:
@@ -348,7 +354,9 @@ def _prepare(
         return points, PointTally(points), []
     events = with_folds(as_samples(samples), n_folds)
     check_pairs({name: sample.variations for name, sample in events.items()})
-    notes = leaving(events, with_mass=window is not None)
+    notes = measured_note(events, systematics, continuum)
+    events = without_variations(events, continuum)
+    notes += leaving(events, with_mass=window is not None)
     features = default_features(events) if features is None else listed_features(features)
     check_features(events, features)
     points = points_from_samples(

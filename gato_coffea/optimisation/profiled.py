@@ -18,6 +18,7 @@ from gato_coffea.config.settings import Settings
 from gato_coffea.errors import OptimisationError
 from gato_coffea.events.samples import BoolArray, FloatArray, IntArray, Points
 from gato_coffea.optimisation.densities import CategoryYields, Densities
+from gato_coffea.optimisation.measured import acting_on
 from gato_coffea.optimisation.objective import LEAST_Z, Counting, Expansion, Objective
 from gato_coffea.optimisation.window import Window
 from gato_coffea.statistics.counting import combine
@@ -325,17 +326,22 @@ def chosen_objective(
     """
     common = (settings.combination, settings.mc_uncertainty, settings.systematic, window)
     each = _checked(systematics)
+    continuum = [name for name in backgrounds if name not in resonant]
+    # Refuses names of processes that are not there.
+    known = (*settings.signals, *continuum, *resonant)
+    normalisation_factors(each, processes=known, eras=(None,), channels=(None,))
+    if window is not None:
+        each = acting_on(each, (*settings.signals, *resonant))
     plain = Counting(*common)
     named = settings.objective in FIGURES and FIGURES[settings.objective] is not significance
     profiled_others = settings.others == "profiled" and len(settings.signals) > 1
     if not (each or points.variations or named or profiled_others or plain.rule.simultaneous):
         return plain
-    continuum = [name for name in backgrounds if name not in resonant]
     result = Profiled(
         *common,
         figure=settings.objective,
         others=settings.others,
-        processes=(*settings.signals, *continuum, *resonant),
+        processes=known,
         signals=settings.signals,
         variations=points.variations,
         normalisations=each,
@@ -346,8 +352,6 @@ def chosen_objective(
         raise OptimisationError(
             f"systematics.{twice[0]}: is given twice, the samples have variations of that name"
         )
-    # Refuses names of processes that are not there.
-    normalisation_factors(each, processes=result.processes, eras=(None,), channels=(None,))
     return result
 
 
