@@ -140,6 +140,9 @@ def _check_yields(yields: Mapping[str, Any]) -> None:
     for key in ("signals", "backgrounds"):
         if not yields[key] or not set(yields[key]) <= set(processes):
             raise ValueError(f"{key} must be among the processes (got {yields[key]})")
+    resonant = yields.get("resonant", ())
+    if not set(resonant) <= set(yields["backgrounds"]):
+        raise ValueError(f"resonant must be among the backgrounds (got {resonant})")
     shape = (len(processes), len(yields["factor"]))
     for key in ("sumw", "sumw2", "count"):
         if yields[key].shape != shape:
@@ -147,6 +150,20 @@ def _check_yields(yields: Mapping[str, Any]) -> None:
     for key in NUMBERS:
         if not (np.abs(yields[key]) <= LARGEST).all():
             raise ValueError(f"{key} must be finite")
+
+
+def _check_training(training: Mapping[str, Any]) -> None:
+    """Refuse circumstances of a training that tables cannot name."""
+    from gato_coffea.optimisation.result import FIGURES
+
+    for key, default in (("systematic", 0.0), ("folds", 2)):
+        if not _is_number(training.get(key, default)):
+            raise ValueError(f"{key} must be a number in the categories file")
+    objective = training.get("objective", "significance")
+    if objective not in list(FIGURES):
+        raise ValueError(f"objective must be {', '.join(FIGURES)} (got {objective!r})")
+    if not isinstance(training.get("systematics", []), list):
+        raise ValueError("systematics must be a list in the categories file")
 
 
 def _read_result(folder: Path, asked: int) -> Result:
@@ -176,8 +193,7 @@ def _read_result(folder: Path, asked: int) -> Result:
             raise ValueError(f"difference_spread must be a number (got {difference!r})")
         if not all(isinstance(note, str) for note in content["notes"]):
             raise ValueError("notes must be text")
-        if not _is_number(categories.training.get("systematic", 0.0)):
-            raise ValueError("systematic must be a number in the categories file")
+        _check_training(categories.training)
         training = _significance(content["training"])
         held_out = content["held_out"]
         return Result(

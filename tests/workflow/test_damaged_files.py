@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -164,6 +165,38 @@ def test_results(results: Path, name: str) -> None:
             result.table()
 
     check_all(results / f"{name}.json", read)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("objective", "x", "objective must be significance, precision, limit"),
+        ("systematics", 5, "systematics must be a list"),
+        ("folds", "x", "folds must be a number"),
+    ],
+)
+def test_circumstances_that_no_table_can_name(
+    results: Path, tmp_path: Path, key: str, value: Any, told: str
+) -> None:
+    folder = tmp_path / "optimise"
+    shutil.copytree(results, folder)
+    path = folder / "categories_3.json"
+    content = json.loads(path.read_text())
+    content["training"][key] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(GatoError, match=told):
+        read_results(folder)
+
+
+def test_a_resonant_process_that_is_no_background(results: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "optimise"
+    shutil.copytree(results, folder)
+    path = folder / "result_3.json"
+    content = json.loads(path.read_text())
+    content["yields"]["resonant"] = ["x"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(GatoError, match="resonant must be among the backgrounds"):
+        read_results(folder)
 
 
 @pytest.mark.parametrize("storage", [hist.storage.Weight(), hist.storage.Double()])
