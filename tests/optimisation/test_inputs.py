@@ -345,7 +345,7 @@ class Filled(processor.ProcessorABC):
             hist.Hist(*labels, axis, storage=storage),
             hist.Hist(axis, storage=storage),
         )
-        for variation, factor in (("scaleUp", 2.0), ("nominal", 1.0)):
+        for variation, factor in (("scaleUp", 1.8), ("nominal", 1.0), ("scaleDown", 0.6)):
             together.fill(name, variation, events.score, weight=factor * events.genWeight)
         alone.fill(events.score, weight=events.genWeight)
         return {"together": {"score": together}, "alone": {name: {"score": alone}}}

@@ -376,7 +376,12 @@ def test_the_smallest_number_within_one_spread_of_the_best_is_used(
     tmp_path: Path, held_out: list[float], spread: list[float | None], expected: int
 ) -> None:
     write(tmp_path, {})
-    summary = {"asked": [2, 5, 10], "held_out": held_out, "spread": spread}
+    summary = {
+        "asked": [2, 5, 10],
+        "held_out": held_out,
+        "training": [4.0, 4.0, 4.0],
+        "spread": spread,
+    }
     assert chosen(read_analysis(tmp_path), summary) == expected
 
 
