@@ -230,10 +230,9 @@ UNTESTED = {
         "result_tables",
         "search",
         "settings",
-        "targets",
         "variations",
     },
-    "optimisation/training": {"edges", "tensors", "window"},
+    "optimisation/training": {"tensors", "window"},
     "plots": {
         "animation",
         "categories",
