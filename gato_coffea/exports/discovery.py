@@ -182,4 +182,31 @@ def _discovery(
     if not minuit.valid:
         minuit.strategy = 2
         minuit.migrad()
-    return math.sqrt(max(minuit.fval - best, 0.0)) if minuit.valid else math.nan
+    lowest = minuit.fval if minuit.valid else math.nan
+    positions = {pdf.config.par_slice(name).start for name in _bent(content)}
+    for j in np.flatnonzero(np.isin(free, list(positions))):
+        for side in (1.0, -1.0):
+            minuit.values = nominal[free]
+            minuit.values[int(j)] = side
+            minuit.migrad()
+            if minuit.valid:
+                lowest = float(np.fmin(lowest, minuit.fval))
+    return math.sqrt(max(lowest - best, 0.0))
+
+
+def _bent(content: Mapping[str, Any]) -> set[str]:
+    """Variations that move the yields of some bins to the same side, up and down.
+
+    The likelihood may have several minima along these, of which one start finds one.
+    """
+    return {
+        modifier["name"]
+        for channel in content["channels"]
+        for sample in channel["samples"]
+        for modifier in sample["modifiers"]
+        if modifier["type"] == "histosys"
+        for nominal, low, high in zip(
+            sample["data"], modifier["data"]["lo_data"], modifier["data"]["hi_data"], strict=True
+        )
+        if (low - nominal) * (high - nominal) > 0
+    }
